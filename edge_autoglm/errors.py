@@ -1,0 +1,45 @@
+"""Errors of `edge_autoglm`.
+
+    EdgeError                 base; the CLI prints it as one line and exits 1
+    +-- UsageError            wrong usage; exit 2
+    +-- TransportError        port absent, busy, without permission, or gone (the cable's fault)
+    +-- SessionError          the board does not answer as it should (the program's fault)
+    |   +-- BoardSilentError  nothing came back
+    |   +-- BoardFaultError   the firmware reported a fault and reset
+    +-- FlashError            programming failed, or what was read back differs
+    +-- VerdictError          a comparison ended badly: the command's work is done, exit 1
+"""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class UsageError(EdgeError):
+    """The command line is wrong."""
+
+
+class TransportError(EdgeError):
+    """A port is absent, busy, without permission, or went away."""
+
+
+class SessionError(EdgeError):
+    """The board does not answer as the protocol says."""
+
+
+class BoardSilentError(SessionError):
+    """Nothing came back in time."""
+
+
+class BoardFaultError(SessionError):
+    """The firmware reported a fault and resets."""
+
+
+class FlashError(EdgeError):
+    """Programming failed, or what was read back differs."""
+
+
+class VerdictError(EdgeError):
+    """A comparison ended badly."""

@@ -1,0 +1,29 @@
+"""Errors of `edge_export`.
+
+    ExportError           base; the CLI prints it as one line and exits 1
+    +-- LoweringError     no kernel takes a layer; every such layer is listed
+    +-- PlanError         the model does not fit the board, or a plan file is wrong
+    +-- HostBuildError    the generated C did not compile or load on the host
+"""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class LoweringError(ExportError):
+    """No kernel takes a layer; `problems` lists every one with its reason."""
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class PlanError(ExportError):
+    """Buffers or constants do not fit the board's regions, or a plan file is wrong."""
+
+
+class HostBuildError(ExportError):
+    """The generated C did not compile or load on the host; carries the compiler's words."""

@@ -1,0 +1,1 @@
+"""The kernel table: one row a C function of `firmware/kernels`."""

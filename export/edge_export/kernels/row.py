@@ -1,0 +1,76 @@
+"""What a row of the kernel table is.
+
+A row says which layers a C function of `firmware/kernels` takes, on which cores, and turns a
+layer into the function's arguments: packed constants, parameters, scratch. A new kernel is one
+C file and one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge_quantize.graph import Graph, Operator, Tensor
+
+from ..aot.program import Constant, Struct
+
+
+@dataclass(frozen=True, eq=False)
+class LayerView:
+    """An operator with its tensors, as rows look at it."""
+
+    graph: Graph
+    operator: Operator
+
+    @property
+    def inputs(self) -> tuple[Tensor | None, ...]:
+        return self.graph.operands(self.operator)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        return self.graph.results(self.operator)
+
+    def input(self, position: int) -> Tensor:
+        """The tensor at `position`; raises ValueError when it was left out."""
+        operands = self.inputs
+        tensor = operands[position] if position < len(operands) else None
+        if tensor is None:
+            raise ValueError(f"operator {self.operator.index} has no input {position}")
+        return tensor
+
+    @property
+    def output(self) -> Tensor:
+        (output,) = self.outputs
+        return output
+
+
+@dataclass(frozen=True, eq=False)
+class Binding:
+    """A layer bound to one kernel: the arguments of its call."""
+
+    params: Struct
+    constants: tuple[Constant, ...]
+    operands: tuple[int, ...]  # positions in `Operator.inputs` of the activations passed
+    scratch_bytes: int = 0  # computed by the twin of the C file's `*_scratch_bytes` function
+    scratch_alignment: int = 4
+    in_place: tuple[int, ...] = ()  # indices into `operands`, see `Step.in_place`
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class KernelRow:
+    """One kernel.
+
+    `refuses` returns why the kernel cannot take a layer, or None when it can; it must look at
+    shapes, dtypes, quantization and options, and never raises. `bind` may assume it returned
+    None. Rows are tried in order of `rank` (low first): the fastest first.
+    """
+
+    name: str  # the C function
+    op: str  # operator of the schema it serves
+    sources: tuple[str, ...]  # relative to firmware/, with the headers it needs
+    refuses: Callable[[LayerView], str | None]
+    bind: Callable[[LayerView], Binding]
+    needs: frozenset[str] = frozenset()  # core features: "dsp", "mve"
+    rank: int = 100
+    note: str = ""  # one line for the report: "SMLAD, 2 channels x 2 pixels"

@@ -1,0 +1,47 @@
+/* What a SoC's port gives to the runtime. One folder of firmware/ports implements all of it.
+ *
+ * Ports know nothing of models and of the wire. Every function may be called from thread mode
+ * after eag_port_init(); those marked [isr] from handlers as well.
+ */
+#ifndef EAG_PORT_H
+#define EAG_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Clock tree, caches, FPU, cycle counter, console. Called once, from any clock state. */
+void eag_port_init(void);
+
+uint32_t eag_port_clock_hz(void);
+/* 64-bit core cycles since init; call it, or let the port's own tick do so, more often than the
+ * hardware counter wraps. [isr] */
+uint64_t eag_port_cycles(void);
+/* The raw 32-bit counter: what the profiler reads around a step. [isr] */
+static inline uint32_t eag_port_cycles32(void);
+
+/* Console. Bytes received during an inference are kept in a ring. */
+size_t eag_port_read(uint8_t *bytes, size_t capacity);        /* never waits */
+size_t eag_port_write(const uint8_t *bytes, size_t count);    /* bytes taken; never waits */
+void eag_port_write_flush(void);                              /* until the line is idle */
+bool eag_port_set_baud(uint32_t baud);                        /* false: not reachable within 2 % */
+uint32_t eag_port_rx_lost(void);                              /* overruns and ring overflows */
+
+void eag_port_sleep(void);            /* until an interrupt */
+void eag_port_timing_gpio(bool high); /* an edge for a power instrument */
+size_t eag_port_uid(uint8_t uid[16]); /* bytes written */
+/* Boots since power was lost: counted in memory that a reset leaves alone. */
+uint32_t eag_port_boot_count(void);
+uint32_t eag_port_reset_cause(void);  /* see wire.toml, reset_cause */
+void eag_port_reset(void) __attribute__((noreturn));
+
+/* Millivolts and tenths of a degree; INT32_MIN where the SoC cannot tell. */
+int32_t eag_port_supply_mv(void);
+int32_t eag_port_die_decicelsius(void);
+
+/* The stack's bounds, from the linker script; the guard lies just under `stack_limit`. */
+extern uint32_t eag_stack_limit[], eag_stack_top[];
+
+#include "eag_port_inline.h" /* the port's own: eag_port_cycles32 */
+
+#endif

@@ -1,0 +1,29 @@
+"""Errors of `edge_quantize`.
+
+    QuantizeError             base; the CLI prints it as one line and exits 1
+    +-- ModelFileError        the file cannot be read, or is not a sound .tflite
+    +-- UnsupportedModelError the file is sound, but uses what this tool does not support
+    +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
+"""
+
+from __future__ import annotations
+
+
+class QuantizeError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ModelFileError(QuantizeError):
+    """The model file cannot be read or is malformed; the message names the place."""
+
+
+class UnsupportedModelError(QuantizeError):
+    """The model is sound but unsupported; `problems` lists every reason, not the first."""
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
+class ReferenceRuntimeError(QuantizeError):
+    """A host reference runtime is not installed, or refused the model."""
