@@ -14,6 +14,12 @@ from edge_quantize.graph import Graph, Operator, Tensor
 
 from ..aot.program import Constant, Struct
 
+# Name of the rows that need no code: the layer's result is its operand's bytes under another
+# shape. The lowering emits no step for such a layer; its output buffer is an alias of operand 0's
+# (`Buffer.alias_of`). Such a row has no sources, and its binding's `params` is `NO_PARAMS`.
+ALIAS = "alias"
+NO_PARAMS = Struct(ctype="", fields=())
+
 
 @dataclass(frozen=True, eq=False)
 class LayerView:
@@ -74,3 +80,8 @@ class KernelRow:
     needs: frozenset[str] = frozenset()  # core features: "dsp", "mve"
     rank: int = 100
     note: str = ""  # one line for the report: "SMLAD, 2 channels x 2 pixels"
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether the layer costs nothing at run time: no step, the output aliases operand 0."""
+        return self.name == ALIAS
