@@ -1,0 +1,126 @@
+"""Options that several commands share, and the two consoles."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from edge_boards.board import Board
+
+BoardOption = Annotated[
+    str, typer.Option("--board", "-b", metavar="B", help="Board: a name of `boards`, or a file.")
+]
+BoardsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--boards",
+        metavar="DIR",
+        help="A folder of board files of your own, beside the shipped ones "
+        "(or name it in EDGE_AUTOGLM_BOARDS).",
+    ),
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - for stdout."),
+]
+PortOption = Annotated[
+    str | None,
+    typer.Option("--port", "-p", metavar="PORT", help="auto, virtual, or a port (/dev/ttyACM0)."),
+]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
+ToolchainOption = Annotated[
+    str | None, typer.Option("--toolchain", metavar="T", help="gcc or zig; by default what is found.")
+]
+RunsOption = Annotated[
+    int | None,
+    typer.Option("-n", "--runs", min=1, help="Runs measured (100; on a virtual board 1)."),
+]
+WarmupOption = Annotated[
+    int | None,
+    typer.Option("--warmup", min=0, help="Runs before them (5; on a virtual board 1)."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from edge_autoglm import __version__
+
+        print(f"edge-autoglm {__version__}")
+        raise typer.Exit
+
+
+def version_option(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """The options of the program itself."""
+
+
+def output() -> Console:
+    """Where tables go: stdout."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+def notes() -> Console:
+    """Where progress and remarks go: stderr."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def the_board(name: str, folder: Path | None) -> Board:
+    """The board called `name`. Raises UnknownBoardError, BoardFileError."""
+    from edge_boards.loader import load_board
+
+    return load_board(name, folders=(folder,) if folder else ())
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Writes `value` to `path` (whole or not at all), or to stdout for `-`; nothing for None."""
+    if path is None:
+        return
+    import json
+
+    text = json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    from edge_autoglm.files import write_whole
+
+    write_whole(path, text.encode())
+
+
+@contextmanager
+def progress(description: str, total: float | None = None) -> Iterator[Any]:
+    """A progress bar on stderr; yields `advance(done, total)`.
+
+    Off a terminal it prints the description once, so that a log shows what is going on.
+    """
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = notes()
+    if not console.is_terminal:
+        console.print(f"{description} ...")
+        yield lambda done, total=None: None
+        return
+    bar: Progress = Bar(
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        console=console, transient=True,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done, total=None: bar.update(task, completed=done, total=total)

@@ -1,0 +1,97 @@
+"""Boards as tables and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from .tables import size, table
+
+if TYPE_CHECKING:
+    from edge_boards import Board
+
+
+def boards_table(boards: tuple[Board, ...]) -> Table:
+    """One row a board."""
+    return table(
+        "Boards",
+        ["<name", "~board", "<core", ">MHz", ">flash", ">RAM", "<virtual"],
+        [
+            (
+                board.name,
+                board.title,
+                board.core.name,
+                f"{board.clock.hz / 1e6:g}",
+                size(sum(m.size for m in board.memories if m.kind == "flash")),
+                size(sum(m.size for m in board.memories if m.writable)),
+                board.virtual is not None,
+            )
+            for board in boards
+        ],
+    )
+
+
+def board_tables(board: Board) -> list[Table]:
+    """All that a board's file says."""
+    facts = [
+        ("vendor", board.vendor),
+        ("also called", ", ".join(board.aliases) or None),
+        ("SoC", f"{board.soc.name}, port {board.soc.port}"),
+        ("core", ", ".join([board.core.name, *sorted(board.core.features)])),
+        ("FPU", board.core.fpu),
+        ("clock", f"{board.clock.hz / 1e6:g} MHz from {board.clock.oscillator} "
+                  f"{board.clock.oscillator_hz / 1e6:g} MHz"),
+        ("code in flash", f"through {board.execution.flash_alias}, I-cache "
+                          f"{_on(board.execution.icache)}, D-cache {_on(board.execution.dcache)}"),
+        ("stack", f"{size(board.stack.size)} in {board.stack.memory}"),
+        ("PlatformIO", board.platformio),
+        ("virtual", board.virtual.model if board.virtual else None),
+        ("file", board.path.name),
+    ]  # fmt: skip
+    made = [
+        table(board.title, ["<fact", "<value"], facts),
+        table(
+            "Memories",
+            ["<name", "<kind", ">address", ">size", ">kept for runtime"],
+            [
+                (m.name, m.kind, f"0x{m.address:08x}", size(m.size), size(m.reserved))
+                for m in board.memories
+            ],
+        ),
+        table(
+            "Serial links",
+            ["<name", "<peripheral", "<TX", "<RX", ">baud", "<through"],
+            [(s.name, s.peripheral, s.tx, s.rx, s.baud, s.through) for s in board.serial],
+        ),
+        table(
+            "Programmers, the preferred first",
+            ["<name", "<needs"],
+            [
+                (p.name, f"volume {p.volume}" if p.volume else f"link {p.link}" if p.link else "")
+                for p in board.programmers
+            ],
+        ),
+    ]
+    if board.power:
+        made.append(
+            table(
+                "Supply current",
+                ["<mode", ">mA", ">V", "<kind", "~source"],
+                [(p.mode, p.ma, p.v, p.kind, p.source) for p in board.power],
+            )
+        )
+    return made
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def board_json(board: Board) -> dict[str, Any]:
+    """The board as plain values; sets become sorted lists."""
+    value = asdict(board)
+    value["path"] = board.path.name
+    value["core"]["features"] = sorted(board.core.features)
+    return value
