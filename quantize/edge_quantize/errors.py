@@ -1,9 +1,9 @@
 """Errors of `edge_quantize`.
 
-    QuantizeError             base; the CLI prints it as one line and exits 1
-    +-- ModelFileError        the file cannot be read, or is not a sound .tflite
-    +-- UnsupportedModelError the file is sound, but uses what this tool does not support
-    +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
+QuantizeError             base; the CLI prints it as one line and exits 1
++-- ModelFileError        the file cannot be read, or is not a sound .tflite
++-- UnsupportedModelError the file is sound, but uses what this tool does not support
++-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ class QuantizeError(Exception):
 
 
 class ModelFileError(QuantizeError):
-    """The model file cannot be read or is malformed; the message names the place."""
+    """The model file cannot be read or is malformed; `problems` lists every reason found."""
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class UnsupportedModelError(QuantizeError):

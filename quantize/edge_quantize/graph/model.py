@@ -24,22 +24,59 @@ class DType(enum.Enum):
 
     FLOAT32 = "float32"
     FLOAT16 = "float16"
+    FLOAT64 = "float64"
     INT4 = "int4"  # packed two a byte in the file; unpacked to int8 in `Tensor.data`
     INT8 = "int8"
     UINT8 = "uint8"
     INT16 = "int16"
+    UINT16 = "uint16"
     INT32 = "int32"
+    UINT32 = "uint32"
     INT64 = "int64"
+    UINT64 = "uint64"
     BOOL = "bool"
+    COMPLEX64 = "complex64"
+    COMPLEX128 = "complex128"
+    # These have no numpy element of their own; a constant's data is its bytes as uint8.
+    STRING = "string"
+    RESOURCE = "resource"
+    VARIANT = "variant"
+    BFLOAT16 = "bfloat16"
+    INT2 = "int2"
+    UINT4 = "uint4"
+    FLOAT8_E4M3FN = "float8_e4m3fn"
+    FLOAT8_E5M2 = "float8_e5m2"
+
+    @property
+    def opaque(self) -> bool:
+        """Whether numpy has no such element, so that constants are held as raw bytes."""
+        return self in _OPAQUE
 
     @property
     def itemsize(self) -> int:
         """Bytes an element takes in RAM (int4 counts as one: it is unpacked)."""
-        return 1 if self is DType.INT4 else np.dtype(self.value).itemsize
+        return self.numpy.itemsize
 
     @property
     def numpy(self) -> np.dtype[np.generic]:
-        return np.dtype("int8" if self is DType.INT4 else self.value)
+        """The element of `Tensor.data`: int8 for int4, uint8 for the opaque types."""
+        if self is DType.INT4:
+            return np.dtype("int8")
+        return np.dtype("uint8" if self in _OPAQUE else self.value)
+
+
+_OPAQUE = frozenset(
+    {
+        DType.STRING,
+        DType.RESOURCE,
+        DType.VARIANT,
+        DType.BFLOAT16,
+        DType.INT2,
+        DType.UINT4,
+        DType.FLOAT8_E4M3FN,
+        DType.FLOAT8_E5M2,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +118,12 @@ class Tensor:
     dtype: DType
     quantization: Quantization | None = None
     data: npt.NDArray[np.generic] | None = None
+    # The shape the converter saw, -1 for a dimension it left open; empty when all are fixed.
+    shape_signature: tuple[int, ...] = ()
+    is_variable: bool = False  # keeps its value from one inference to the next
+    # How the content is stored when not densely with an affine quantization ("sparse",
+    # "blockwise quantization", ...); such content is not read.
+    encoding: str = ""
 
     @property
     def elements(self) -> int:
@@ -121,6 +164,8 @@ class Graph:
     sha256: str = ""  # of the file it was read from, hex; empty for a graph built in memory
     labels: tuple[str, ...] = ()
     metadata: dict[str, bytes] = field(default_factory=dict)
+    # Further subgraphs of the file (control flow, several signatures), by name; not read.
+    other_subgraphs: tuple[str, ...] = ()
 
     def tensor(self, index: int) -> Tensor:
         return self.tensors[index]
@@ -131,6 +176,10 @@ class Graph:
 
     def results(self, operator: Operator) -> tuple[Tensor, ...]:
         return tuple(self.tensors[i] for i in operator.outputs)
+
+    def layer_name(self, operator: Operator) -> str:
+        """What the operator is called in messages and reports: its first output's name."""
+        return self.tensors[operator.outputs[0]].name if operator.outputs else operator.op
 
     def constants(self) -> Iterator[Tensor]:
         return (tensor for tensor in self.tensors if tensor.is_constant)

@@ -1,1 +1,1 @@
-
+"""Ways in: model files as graphs."""
