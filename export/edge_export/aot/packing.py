@@ -1,0 +1,195 @@
+"""Offsets for storages whose lifetimes are known: greedy best fit, in several orders.
+
+Dynamic storage allocation is NP-hard; on networks the greedy orders below reach the liveness
+bound more often than not. Every order is tried and the smallest packing taken; when none
+reaches the bound, a short search over permutations (seeded, so the same input gives the same
+plan) follows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from .liveness import Liveness, Storage
+
+_SEARCH_ROUNDS = 300
+
+
+def align_up(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment
+
+
+@dataclass(frozen=True)
+class Space:
+    """A region offered to the packer: its name, bytes left, and how unwelcome it is."""
+
+    name: str
+    capacity: int
+    cost: int
+
+
+@dataclass(frozen=True)
+class Spot:
+    region: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be packed. `pinned` spots are kept; `limited` storages have a region given."""
+
+    liveness: Liveness
+    spaces: tuple[Space, ...]  # most wanted first
+    pinned: Mapping[str, Spot]
+    limited: Mapping[str, Space]
+
+
+def neighbours(liveness: Liveness) -> dict[str, dict[str, bool]]:
+    """Storage -> every storage alive at the same time; True where they may share an offset."""
+    found: dict[str, dict[str, bool]] = {s.name: {} for s in liveness.storages}
+    for i, a in enumerate(liveness.storages):
+        for b in liveness.storages[i + 1 :]:
+            if a.overlaps(b):
+                may_share = (a.name, b.name) in liveness.in_place or (
+                    b.name,
+                    a.name,
+                ) in liveness.in_place
+                found[a.name][b.name] = found[b.name][a.name] = may_share
+    return found
+
+
+class Packer:
+    """Places storages one by one in the order asked for."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.by_name = {s.name: s for s in problem.liveness.storages}
+        self.near = neighbours(problem.liveness)
+
+    def pack(
+        self, order: Iterable[str], spaces: Sequence[Space], share_first: bool
+    ) -> dict[str, Spot] | None:
+        """Spots of all storages, or None when one fits nowhere."""
+        spots = dict(self.problem.pinned)
+        for name in order:
+            if name in spots:
+                continue
+            limit = self.problem.limited.get(name)
+            for space in spaces if limit is None else (limit,):
+                offset = self._fit(self.by_name[name], space, spots, share_first)
+                if offset is not None:
+                    spots[name] = Spot(space.name, offset)
+                    break
+            else:
+                return None
+        return spots
+
+    def _fit(
+        self, storage: Storage, space: Space, spots: Mapping[str, Spot], share_first: bool
+    ) -> int | None:
+        """The offset that leaves the smallest gap; with `share_first`, a dying operand's own."""
+        taken: list[tuple[int, int, bool]] = []
+        for other, may_share in self.near[storage.name].items():
+            spot = spots.get(other)
+            if spot is not None and spot.region == space.name:
+                taken.append((spot.offset, spot.offset + self.by_name[other].size, may_share))
+        taken.sort()
+        if share_first:
+            for start, _, may_share in taken:
+                if may_share and self._free(storage, start, taken, space):
+                    return start
+        candidates = {0, *(align_up(end, storage.alignment) for _, end, _ in taken)}
+        candidates |= {start for start, _, may_share in taken if may_share}
+        best: tuple[int, int] | None = None
+        for start in candidates:
+            if not self._free(storage, start, taken, space):
+                continue
+            ceiling = min((t for t, _, _ in taken if t >= start + storage.size), default=None)
+            # A hole between two storages is used before the end grows.
+            gap = space.capacity if ceiling is None else ceiling - start - storage.size
+            if best is None or (gap, start) < best:
+                best = (gap, start)
+        return None if best is None else best[1]
+
+    @staticmethod
+    def _free(
+        storage: Storage, start: int, taken: Sequence[tuple[int, int, bool]], space: Space
+    ) -> bool:
+        end = start + storage.size
+        if start % storage.alignment or end > space.capacity:
+            return False
+        return all(
+            end <= low or high <= start or (may_share and low == start)
+            for low, high, may_share in taken
+        )
+
+    def cost(self, spots: Mapping[str, Spot]) -> tuple[int, int]:
+        """(arena bytes over all regions, bytes touched weighed by their region's cost)."""
+        unwelcome = {space.name: space.cost for space in self.problem.spaces}
+        unwelcome |= {space.name: space.cost for space in self.problem.limited.values()}
+        slow = sum(
+            self.by_name[name].size * self.by_name[name].touches * unwelcome.get(spot.region, 0)
+            for name, spot in spots.items()
+        )
+        return sum(extents(self.by_name, spots).values()), slow
+
+
+def extents(by_name: Mapping[str, Storage], spots: Mapping[str, Spot]) -> dict[str, int]:
+    """Region -> bytes from its start to the end of its last storage."""
+    ends: dict[str, int] = {}
+    for name, spot in spots.items():
+        end = spot.offset + by_name[name].size
+        ends[spot.region] = max(ends.get(spot.region, 0), end)
+    return ends
+
+
+_ORDERS: tuple[Callable[[Storage], tuple[int, ...]], ...] = (
+    lambda s: (-s.size, s.first_step),
+    lambda s: (s.first_step, -s.size),
+    lambda s: (s.first_step - s.last_step, -s.size),
+    lambda s: (-s.size * (s.last_step - s.first_step + 1), s.first_step),
+)
+
+
+def pack(problem: Problem) -> dict[str, Spot] | None:
+    """The smallest packing found, or None when nothing fits. Deterministic."""
+    packer = Packer(problem)
+    storages = problem.liveness.storages
+    # All regions together, then each alone: a plan split over two may add up to more.
+    choices = [problem.spaces, *((space,) for space in problem.spaces)]
+    best: tuple[tuple[int, int], dict[str, Spot]] | None = None
+    best_order: list[str] = []
+    best_choice: Sequence[Space] = problem.spaces
+    best_share = True
+    for choice in choices:
+        for key in _ORDERS:
+            order = [s.name for s in sorted(storages, key=lambda s: (*key(s), s.name))]
+            for share_first in (True, False):
+                spots = packer.pack(order, choice, share_first)
+                if spots is None:
+                    continue
+                cost = packer.cost(spots)
+                if best is None or cost < best[0]:
+                    best = (cost, spots)
+                    best_order, best_choice, best_share = order, choice, share_first
+    if not best_order:
+        best_order = [s.name for s in sorted(storages, key=lambda s: (-s.size, s.name))]
+    if (best is not None and best[0][0] <= problem.liveness.bound) or len(storages) < 3:
+        return None if best is None else best[1]
+    generator = random.Random(len(storages))
+    order = best_order
+    for _ in range(_SEARCH_ROUNDS):
+        trial = list(order)
+        i, j = generator.sample(range(len(trial)), 2)
+        trial.insert(j, trial.pop(i))
+        spots = packer.pack(trial, best_choice, best_share)
+        if spots is None:
+            continue
+        cost = packer.cost(spots)
+        if best is None or cost <= best[0]:
+            best, order = (cost, spots), trial
+            if cost[0] <= problem.liveness.bound:
+                break
+    return None if best is None else best[1]
