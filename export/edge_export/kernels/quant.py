@@ -1,0 +1,94 @@
+"""Fixed-point numbers of quantized kernels, computed as TensorFlow Lite Micro computes them.
+
+A real multiplier becomes a Q0.31 mantissa in [2^30, 2^31) and a power of two:
+`real = mantissa * 2^(shift - 31)`; positive shifts go left. Scales are float32 values, their
+quotients are taken in double precision.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from edge_quantize.graph import Tensor
+from edge_quantize.graph.options import Activation, Padding
+
+INT8_MIN, INT8_MAX = -128, 127
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """(mantissa, shift) of a non-negative multiplier; zero and what underflows give (0, 0)."""
+    if real == 0.0:
+        return 0, 0
+    fraction, shift = math.frexp(real)
+    mantissa = round_half_away(fraction * (1 << 31))
+    if mantissa == 1 << 31:
+        mantissa //= 2
+        shift += 1
+    if shift < -31:
+        return 0, 0
+    return mantissa, shift
+
+
+def round_half_away(value: float) -> int:
+    """C's `round`: to nearest, halves away from zero."""
+    return int(math.floor(value + 0.5)) if value >= 0 else -int(math.floor(-value + 0.5))
+
+
+def rounding_doubling_high_mul(a: int, b: int) -> int:
+    """round(a * b / 2^31), halves up: the twin of `eag_rounding_doubling_high_mul`."""
+    return (a * b + (1 << 30)) >> 31
+
+
+def rounding_shift_right(x: int, shift: int) -> int:
+    """round(x / 2^shift), halves away from zero: the twin of `eag_rounding_shift_right`."""
+    if shift == 0:
+        return x
+    mask = (1 << shift) - 1
+    return (x >> shift) + int((x & mask) > (mask >> 1) + int(x < 0))
+
+
+def requantize(x: int, multiplier: int, shift: int) -> int:
+    """The twin of `eag_requantize`."""
+    product = rounding_doubling_high_mul(x << max(shift, 0), multiplier)
+    return rounding_shift_right(product, max(-shift, 0))
+
+
+def quantize_value(real: float, scale: float, zero_point: int) -> int:
+    """The quantized value of a bound of an activation, not clamped; divides in float32 as the
+    reference does."""
+    return zero_point + round_half_away(float(np.float32(real) / np.float32(scale)))
+
+
+def activation_range(output: Tensor, activation: Activation) -> tuple[int, int]:
+    """(min, max) that a fused activation allows an int8 output. Raises ValueError for activations
+    that are not a range."""
+    assert output.quantization is not None
+    scale, zero_point = output.quantization.scale, output.quantization.zero_point
+    bounds: dict[Activation, tuple[float | None, float | None]] = {
+        Activation.NONE: (None, None),
+        Activation.RELU: (0.0, None),
+        Activation.RELU6: (0.0, 6.0),
+        Activation.RELU_N1_TO_1: (-1.0, 1.0),
+    }
+    if activation not in bounds:
+        raise ValueError(f"fused activation {activation.value} is not a range")
+    low, high = bounds[activation]
+    least = INT8_MIN if low is None else quantize_value(low, scale, zero_point)
+    most = INT8_MAX if high is None else quantize_value(high, scale, zero_point)
+    return max(INT8_MIN, least), min(INT8_MAX, most)
+
+
+def padding_before(padding: Padding, size: int, filter_size: int, stride: int, out: int) -> int:
+    """Elements of padding at the top or left, `filter_size` counted with its dilation."""
+    if padding is Padding.VALID:
+        return 0
+    return max(0, (out - 1) * stride + filter_size - size) // 2
+
+
+def output_size(padding: Padding, size: int, filter_size: int, stride: int) -> int:
+    """Output rows or columns; not positive when a VALID window does not fit."""
+    if padding is Padding.SAME:
+        return (size + stride - 1) // stride
+    return (size - filter_size + stride) // stride
