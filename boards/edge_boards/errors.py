@@ -1,12 +1,12 @@
 """Errors of `edge_boards`.
 
-    BoardsError              base; the CLI prints it as one line and exits 1
-    +-- UnknownBoardError    no such board; nearest names offered
-    +-- BoardFileError       a board file is wrong: file, line, key, what is allowed
-    +-- ToolchainError       no compiler, or it failed: its own words are carried
-    +-- ImageTooBigError     the image cannot fit a memory; largest contributors named
-    +-- ImageError           an ELF that must not be flashed (f64 code, wrong address, ...)
-    +-- VirtualBoardError    the virtual board cannot start, stopped, or met what it does not model
+BoardsError              base; the CLI prints it as one line and exits 1
++-- UnknownBoardError    no such board; nearest names offered
++-- BoardFileError       a board file is wrong: file, line, key, what is allowed
++-- ToolchainError       no compiler, or it failed: its own words are carried
++-- ImageTooBigError     the image cannot fit a memory; largest contributors named
++-- ImageError           an ELF that must not be flashed (f64 code, wrong address, ...)
++-- VirtualBoardError    the virtual board cannot start, stopped, or met what it does not model
 """
 
 from __future__ import annotations

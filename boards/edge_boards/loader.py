@@ -1,0 +1,175 @@
+"""Board files: found, read, checked. Every problem of a file is told, with file, line and key."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from edge_boards.board import (
+    Board,
+    Clock,
+    Core,
+    Execution,
+    Memory,
+    Power,
+    Programmer,
+    Serial,
+    Soc,
+    Stack,
+    Virtual,
+)
+from edge_boards.check import check_document, check_facts
+from edge_boards.data import data_path
+from edge_boards.errors import BoardFileError, BoardsError, UnknownBoardError
+from edge_boards.tomllines import Lines
+
+BOARDS_VARIABLE = "EDGE_AUTOGLM_BOARDS"
+_LARGEST_FILE = 1 << 20
+
+
+def board_folders(folders: Sequence[Path | str] = ()) -> tuple[Path, ...]:
+    """Folders with board files, the first to be asked first.
+
+    Those given, then those of the environment variable EDGE_AUTOGLM_BOARDS (separated as PATH
+    is), then the shipped catalogue. Raises `BoardsError` where a user's folder does not exist.
+    """
+    found: list[Path] = []
+    named = [(Path(f).expanduser(), "--boards") for f in folders]
+    for text in os.environ.get(BOARDS_VARIABLE, "").split(os.pathsep):
+        if text:
+            named.append((Path(text).expanduser(), BOARDS_VARIABLE))
+    for folder, origin in named:
+        if not folder.is_dir():
+            raise BoardsError(
+                f"{origin}: {folder} is not a folder; it should hold board .toml files"
+            )
+        found.append(folder)
+    found.append(data_path("catalog"))
+    return tuple(found)
+
+
+def load_board(name_or_path: str | Path, folders: Sequence[Path | str] = ()) -> Board:
+    """The board of that name or alias, or the one in that .toml file.
+
+    Raises `UnknownBoardError` with the nearest names, `BoardFileError` for a bad file.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or text.endswith(".toml"):
+        return read_board(Path(text))
+    wanted = text.lower()
+    where = board_folders(folders)
+    for folder in where:
+        path = folder / f"{wanted}.toml"
+        if re.fullmatch(r"[a-z0-9_-]+", wanted) and path.is_file():
+            return read_board(path)
+    known: list[str] = []
+    for path in _files(where):
+        names = _names(path)
+        if wanted in names:
+            return read_board(path)
+        known += [name for name in names if name not in known]
+    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(known)};"
+    raise UnknownBoardError(
+        f"no board {text!r}; {hint} `edge-autoglm boards` lists them all, "
+        f"--boards DIR or {BOARDS_VARIABLE} adds a folder of your own"
+    )
+
+
+def list_boards(folders: Sequence[Path | str] = ()) -> tuple[Board, ...]:
+    """Every board by name; a user's board hides a shipped one of the same name."""
+    boards: dict[str, Board] = {}
+    for path in _files(board_folders(folders)):
+        board = read_board(path)
+        boards.setdefault(board.name, board)
+    return tuple(boards[name] for name in sorted(boards))
+
+
+def _files(folders: Iterable[Path]) -> list[Path]:
+    return [path for folder in folders for path in sorted(folder.glob("*.toml"))]
+
+
+def _names(path: Path) -> list[str]:
+    """A file's names, for the search; a file too broken to have one is found by its stem."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return [path.stem.lower()]
+    aliases = data.get("aliases")
+    names = [path.stem, *(aliases if isinstance(aliases, list) else [])]
+    return [name.lower() for name in names if isinstance(name, str)]
+
+
+def read_board(path: Path) -> Board:
+    """Read and check one board file. Raises `BoardFileError` with every problem, one a line."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise BoardFileError(f"{path}: larger than 1 MiB; this is no board file")
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise BoardFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BoardFileError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        at = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        line = at.group(1) if at else str(text.count("\n") + 1)
+        words = re.sub(r"\s*\(at .*\)$", "", str(error))
+        raise BoardFileError(f"{path}:{line}: not valid TOML: {words}") from error
+    lines = Lines(text)
+    problems = check_document(data)
+    if not problems:
+        board = _board(data, path)
+        problems = check_facts(board)
+        if not problems:
+            return board
+    raise BoardFileError(
+        "\n".join(
+            f"{path}:{lines.of(p.key)}: key {p.dotted}: {p.words}"
+            for p in sorted(problems, key=lambda p: lines.of(p.key))
+        )
+    )
+
+
+def _board(data: dict[str, Any], path: Path) -> Board:
+    """The checked document as a `Board`; no value here can be missing or of a wrong type."""
+    core, execution, virtual = data["core"], data.get("execution", {}), data.get("virtual")
+    return Board(
+        name=data["name"],
+        title=data["title"],
+        vendor=data.get("vendor", ""),
+        aliases=tuple(data.get("aliases", ())),
+        platformio=data.get("platformio"),
+        soc=Soc(**data["soc"]),
+        core=Core(core["name"], frozenset(core["features"]), core.get("fpu"), core["mpu_regions"]),
+        clock=Clock(**data["clock"]),
+        execution=Execution(
+            execution.get("flash_alias", "axi"),
+            execution.get("icache", False),
+            execution.get("dcache", False),
+        ),
+        memories=tuple(
+            Memory(
+                name,
+                m["kind"],
+                m["address"],
+                m["size"],
+                m.get("reserved", 0),
+                tuple(m.get("sectors", ())),
+                tuple(m.get("aliases", {}).items()),
+            )
+            for name, m in data["memories"].items()
+        ),
+        stack=Stack(**data["stack"]),
+        serial=tuple(Serial(name, **link) for name, link in data["serial"].items()),
+        programmers=tuple(Programmer(**p) for p in data["programmers"]),
+        virtual=Virtual(**virtual) if virtual is not None else None,
+        power=tuple(Power(**p) for p in data.get("power", ())),
+        path=path,
+    )
