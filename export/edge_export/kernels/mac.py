@@ -1,0 +1,217 @@
+"""What CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED have in common: their operands' checks, the
+folded bias and the requantization factors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_quantize.graph import DType, Quantization, Tensor
+from edge_quantize.graph.options import Activation
+
+from ..aot.program import Constant, ConstantKind, ConstantRef, FieldValue
+from .quant import (
+    Accumulation,
+    accumulate,
+    activation_range,
+    is_int8_activation,
+    quantize_multiplier,
+)
+from .row import LayerView
+
+# Weights are multiplied by int8 inputs and summed in int32 without saturation.
+ACCUMULATOR_LIMIT = 1 << 31
+
+
+@dataclass(frozen=True, eq=False)
+class MacLayer:
+    """A multiply-accumulate layer, ready to be packed.
+
+    weights int8[channels, taps] (taps in the order of the .tflite), factors one `(multiplier,
+    shift)` a channel, or a single one where all channels share it.
+    """
+
+    index: int
+    x: Tensor
+    w: Tensor
+    out: Tensor
+    weights: npt.NDArray[np.int8]
+    sums: Accumulation
+    factors: tuple[tuple[int, int], ...]
+    act_min: int
+    act_max: int
+    has_bias: bool
+
+    @property
+    def in_zero(self) -> int:
+        return _quantization(self.x).zero_point
+
+    @property
+    def out_zero(self) -> int:
+        return _quantization(self.out).zero_point
+
+    @property
+    def channels(self) -> int:
+        return len(self.weights)
+
+    @property
+    def per_channel(self) -> bool:
+        return len(self.factors) > 1
+
+    def constant(
+        self,
+        suffix: str,
+        data: npt.NDArray[np.generic],
+        source_bytes: int = 0,
+        kind: ConstantKind = ConstantKind.TABLE,
+    ) -> Constant:
+        """A constant of this layer; `source_bytes` of it stand in the .tflite too."""
+        flat = np.ascontiguousarray(data).reshape(-1)
+        return Constant(f"mac_{self.index}_{suffix}", flat, kind, 4, source_bytes)
+
+    def weights_constant(self, packed: npt.NDArray[np.int8]) -> Constant:
+        return self.constant("weights", packed, int(self.w.nbytes), ConstantKind.WEIGHTS)
+
+    def bias_constant(self, bias: npt.NDArray[np.int64]) -> Constant:
+        """The folded bias; it takes the place of the file's own, where there is one."""
+        data = bias.astype(np.int32)
+        if self.has_bias:
+            return self.constant("bias", data, data.nbytes, ConstantKind.WEIGHTS)
+        return self.constant("bias", data)
+
+
+def refuses_mac(layer: LayerView, channel_axis: int) -> str | None:
+    """Why no integer kernel can take the layer's operands; None when one can.
+
+    `channel_axis` is the axis of the weights that output channels run along.
+    """
+    operands = layer.inputs
+    if len(operands) < 2 or len(layer.outputs) != 1:
+        return f"has {len(operands)} inputs and {len(layer.outputs)} outputs, not 2-3 and 1"
+    x, w = operands[0], operands[1]
+    bias = operands[2] if len(operands) > 2 else None
+    out = layer.outputs[0]
+    if x is None or w is None:
+        return "its input or its weights are left out"
+    for role, tensor in (("input", x), ("output", out)):
+        if not is_int8_activation(tensor.dtype, tensor.quantization):
+            return f"{role} {tensor.name!r} is {tensor.dtype.value}, not int8 with one scale"
+    if w.dtype is not DType.INT8 or w.data is None:
+        return f"weights {w.name!r} are not constant int8"
+    if bias is not None and (bias.dtype is not DType.INT32 or bias.data is None):
+        return f"bias {bias.name!r} is not constant int32"
+    channels = w.shape[channel_axis]
+    if bias is not None and bias.elements != channels:
+        return f"bias {bias.name!r} has {bias.elements} elements for {channels} channels"
+    reason = _refuses_scales(w, channels, channel_axis)
+    if reason is not None:
+        return reason
+    activation = getattr(layer.operator.options, "activation", Activation.NONE)
+    if activation_range(activation, _quantization(out)) is None:
+        return f"fused activation {activation.value} is not a clamp"
+    sums = _sums(layer, channel_axis)
+    if sums.bound >= ACCUMULATOR_LIMIT:
+        return f"its accumulator can reach {sums.bound}, beyond int32"
+    for multiplier, shift in _factors(layer):
+        if multiplier and shift > 30:
+            return "its output scale is over 2^30 times smaller than its input's times its weights'"
+        if shift > 0 and sums.bound << shift >= ACCUMULATOR_LIMIT:
+            return f"its accumulator can reach {sums.bound}, beyond int32 when shifted by {shift}"
+    return None
+
+
+def _refuses_scales(w: Tensor, channels: int, channel_axis: int) -> str | None:
+    quantization = w.quantization
+    if quantization is None or not quantization.scales:
+        return f"weights {w.name!r} have no scale"
+    if len(quantization.scales) not in (1, channels):
+        return f"weights {w.name!r} have {len(quantization.scales)} scales for {channels} channels"
+    if quantization.per_channel and quantization.axis != channel_axis:
+        return f"weights {w.name!r} are quantized along axis {quantization.axis}"
+    if any(not math.isfinite(scale) or scale < 0 for scale in quantization.scales):
+        return f"weights {w.name!r} have a scale that is negative or not finite"
+    if any(quantization.zero_points):
+        return f"weights {w.name!r} have a zero point that is not 0"
+    return None
+
+
+def mac_layer(layer: LayerView, channel_axis: int) -> MacLayer:
+    """The layer's constants; assumes `refuses_mac` returned None."""
+    x, w = layer.input(0), layer.input(1)
+    activation = getattr(layer.operator.options, "activation", Activation.NONE)
+    bounds = activation_range(activation, _quantization(layer.output))
+    if bounds is None:
+        raise ValueError("refuses_mac was not asked")
+    return MacLayer(
+        index=layer.operator.index,
+        x=x,
+        w=w,
+        out=layer.output,
+        weights=_matrix(w, channel_axis),
+        sums=_sums(layer, channel_axis),
+        factors=_factors(layer),
+        act_min=bounds[0],
+        act_max=bounds[1],
+        has_bias=_bias(layer) is not None,
+    )
+
+
+def portable_constants(mac: MacLayer, weights: npt.NDArray[np.int8]) -> tuple[Constant, ...]:
+    """Constants of the portable kernels: weights as in the file, TFLM's own factors."""
+    return (
+        mac.weights_constant(weights),
+        mac.bias_constant(mac.sums.bias),
+        mac.constant("multiplier", np.array([m for m, _ in mac.factors], np.int32)),
+        mac.constant("shift", np.array([s for _, s in mac.factors], np.int8)),
+    )
+
+
+def pointer_fields(constants: tuple[Constant, ...]) -> tuple[tuple[str, FieldValue], ...]:
+    """Pointer members named as the constants' suffixes."""
+    return tuple((c.name.split("_", 2)[2], ConstantRef(c.name)) for c in constants)
+
+
+def _quantization(tensor: Tensor) -> Quantization:
+    if tensor.quantization is None:
+        raise ValueError(f"tensor {tensor.name!r} is not quantized")
+    return tensor.quantization
+
+
+def _bias(layer: LayerView) -> npt.NDArray[np.int32] | None:
+    operands = layer.inputs
+    tensor = operands[2] if len(operands) > 2 else None
+    if tensor is None or tensor.data is None:
+        return None
+    return tensor.data.reshape(-1).astype(np.int32)
+
+
+def _matrix(w: Tensor, channel_axis: int) -> npt.NDArray[np.int8]:
+    """Weights as [channels, taps]."""
+    if w.data is None:
+        raise ValueError(f"weights {w.name!r} are not constant")
+    data = np.moveaxis(w.data.reshape(w.shape), channel_axis, 0).reshape(w.shape[channel_axis], -1)
+    return np.ascontiguousarray(data).astype(np.int8)
+
+
+def _sums(layer: LayerView, channel_axis: int) -> Accumulation:
+    in_zero = _quantization(layer.input(0)).zero_point
+    return accumulate(_matrix(layer.input(1), channel_axis), _bias(layer), in_zero)
+
+
+def _factors(layer: LayerView) -> tuple[tuple[int, int], ...]:
+    """`(multiplier, shift)` of each channel, or one where all are equal.
+
+    TFLM multiplies the scales in double precision, except for per-tensor FULLY_CONNECTED, where
+    the product of input and weight scale is rounded to float32 first.
+    """
+    x_scale = _quantization(layer.input(0)).scale
+    w_scales = _quantization(layer.input(1)).scales
+    out_scale = _quantization(layer.output).scale
+    if layer.operator.op == "FULLY_CONNECTED" and len(w_scales) == 1:
+        product = float(np.float32(x_scale) * np.float32(w_scales[0]))
+        return (quantize_multiplier(product / out_scale),)
+    factors = tuple(quantize_multiplier(x_scale * scale / out_scale) for scale in w_scales)
+    return factors if len(set(factors)) > 1 else factors[:1]

@@ -1,0 +1,33 @@
+/* CONV_2D, int8. */
+#ifndef EAG_CONV_2D_H
+#define EAG_CONV_2D_H
+
+#include <stdint.h>
+
+/* Sizes are in elements. Activations are [height, width, channels], batch 1.
+ *
+ * The input's zero point is folded into `bias`: bias[o] - in_zero * sum(weights[o]). Taps that fall
+ * outside the image read `in_zero`, which keeps that folding right at the borders.
+ */
+struct eag_conv_2d_params {
+  const int8_t *weights;     /* [out_c][kernel_h][kernel_w][in_c], -128 to 127 */
+  const int32_t *bias;       /* [out_c], folded */
+  const int32_t *multiplier; /* [out_c], or [1] where per_channel is 0 */
+  const int8_t *shift;       /* as multiplier; -31 to 30, positive to the left */
+  uint16_t in_h, in_w, in_c;
+  uint16_t out_h, out_w, out_c;
+  uint16_t kernel_h, kernel_w;
+  uint16_t stride_h, stride_w;
+  uint16_t dilation_h, dilation_w;
+  uint16_t pad_h, pad_w; /* rows above, columns left */
+  uint8_t per_channel;
+  int8_t in_zero, out_zero;
+  int8_t act_min, act_max;
+};
+
+/* Portable C99. |accumulator| < 2^31, which the compiler of the model proves from the weights.
+ * `out` must not overlap `in`. Scratch: none (NULL). Stack: under 128 B. */
+void eag_conv_2d(const struct eag_conv_2d_params *p, const int8_t *in, int8_t *out, void *scratch);
+uint32_t eag_conv_2d_scratch_bytes(const struct eag_conv_2d_params *p);
+
+#endif
