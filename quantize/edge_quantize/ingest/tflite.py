@@ -20,6 +20,7 @@ from ai_edge_litert import schema_py_generated as schema
 from edge_quantize.errors import ModelFileError
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 from edge_quantize.graph.structure import structure_problems
+
 from .flatbuffer import Walk
 from .source import MAX_FILE_BYTES, check_magic, read_model_file
 from .tflite_options import read_options, schema_names

@@ -26,6 +26,7 @@ from edge_quantize.graph.options import (
     SoftmaxOptions,
     UnknownOptions,
 )
+
 from .flatbuffer import Walk
 
 E = TypeVar("E", bound=enum.Enum)
