@@ -1,11 +1,7 @@
-/* Requantization, bit for bit as TensorFlow Lite Micro does it (double rounding, its default).
- *
- * A real factor is `multiplier * 2^(shift - 31)`, the multiplier in [2^30, 2^31) or 0. First the
- * product is rounded to the nearest (ties up) after 31 bits, then to the nearest (ties away from
- * zero) after `-shift` more.
- *
- * SaturatingRoundingDoublingHighMul(a, m), with its nudge that depends on the sign and a division
- * that truncates, is floor((a * m + 2^30) / 2^31) for every a and every m other than -2^31.
+/* Fixed-point arithmetic of quantized TensorFlow Lite, bit for bit: Q0.31 multipliers with a
+ * doubling high multiply that rounds half up, and a right shift that rounds half away from zero.
+ * Sources: the TensorFlow Lite quantization specification; gemmlowp's description of fixed-point
+ * output pipelines.
  */
 #ifndef EAG_REQUANT_H
 #define EAG_REQUANT_H
@@ -14,50 +10,59 @@
 
 #include "eag_dsp.h"
 
-/* floor((a * m + 2^30) / 2^31); m is not negative. Relies on >> of a negative being arithmetic, as
- * every supported compiler has it. */
-EAG_INLINE int32_t eag_srdhm(int32_t a, int32_t m) {
-  return (int32_t)(((int64_t)a * m + ((int64_t)1 << 30)) >> 31);
+static inline int32_t eag_clamp(int32_t x, int32_t min, int32_t max) {
+  x = x < min ? min : x;
+  return x > max ? max : x;
 }
 
-/* x / 2^exponent to the nearest, ties away from zero; exponent 0 to 31. */
-EAG_INLINE int32_t eag_rounding_divide(int32_t x, int32_t exponent) {
-  const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1u);
-  const int32_t threshold = (mask >> 1) + (x < 0);
-  return (x >> exponent) + ((x & mask) > threshold);
+/* round(a * b / 2^31). Not for a = b = -2^31: no multiplier here is negative and none reaches
+ * 2^31. */
+static inline int32_t eag_rounding_doubling_high_mul(int32_t a, int32_t b) {
+  return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
 }
 
-/* TFLM's MultiplyByQuantizedMultiplier; shift -31 to 30, positive to the left (where, as there, the
- * shifted x must fit in 32 bits). */
-EAG_INLINE int32_t eag_requantize(int32_t x, int32_t multiplier, int32_t shift) {
-  if (shift > 0) {
-    return eag_srdhm((int32_t)((uint32_t)x << shift), multiplier);
-  }
-  return eag_rounding_divide(eag_srdhm(x, multiplier), -shift);
+/* round(x / 2^shift), halves away from zero; shift 0..31. */
+static inline int32_t eag_rounding_shift_right(int32_t x, int32_t shift) {
+  int32_t mask = (int32_t)((1u << shift) - 1u);
+  int32_t threshold = (int32_t)((uint32_t)mask >> 1) + (x < 0);
+  return (x >> shift) + ((x & mask) > threshold);
 }
 
-EAG_INLINE int32_t eag_clamp(int32_t x, int32_t low, int32_t high) {
-  return x < low ? low : x > high ? high : x;
+/* x * 2^shift, saturated; shift 1..30. */
+static inline int32_t eag_saturating_shift_left(int32_t x, int32_t shift) {
+  int32_t limit = INT32_MAX >> shift;
+  if (x > limit) return INT32_MAX;
+  if (x < -limit - 1) return INT32_MIN;
+  return (int32_t)((uint32_t)x << shift);
 }
 
-/* The DSP kernels' form of the same. Three steps are saved:
+/* x * multiplier * 2^(shift - 31), rounded as the reference does; shift -31 (right) to 30 (left),
+ * |x| << shift below 2^31 for left shifts. */
+static inline int32_t eag_requantize(int32_t x, int32_t multiplier, int32_t shift) {
+  int32_t left = shift > 0 ? shift : 0;
+  int32_t right = shift > 0 ? 0 : -shift;
+  int32_t shifted = (int32_t)((uint32_t)x << left);
+  return eag_rounding_shift_right(eag_rounding_doubling_high_mul(shifted, multiplier), right);
+}
+
+/* The DSP kernels' form of eag_requantize. Three steps are saved:
  *
  * - The factor is kept doubled, as `doubled = 2 * multiplier - 2^32`, which is an int32 for every
- *   multiplier in [2^30, 2^31). Then (x * 2^32 + x * doubled + 2^31) >> 32 = eag_srdhm(x, multiplier):
- *   one SMMLAR, for every x.
- * - Ties away from zero are ties up after -1 is added to what is negative.
- * - The output's zero point joins the rounding constant: ((y + half) >> e) + z =
+ *   multiplier in [2^30, 2^31). (x * 2^32 + x * doubled + 2^31) >> 32 is then
+ *   eag_rounding_doubling_high_mul(x, multiplier): one SMMLAR, for every x.
+ * - Halves away from zero are halves up once 1 is taken from what is negative.
+ * - The output's zero point z joins the rounding constant: ((y + half) >> e) + z is
  *   (y + half + (z << e)) >> e.
  *
  * Ranges: exponent 1 to 22 (at 0 nothing is rounded, so nothing may be added), |x| < 2^30; the
  * caller saturates.
  */
-EAG_INLINE int32_t eag_rounding_with_zero(int32_t zero_point, int32_t exponent) {
+static inline int32_t eag_rounding_with_zero(int32_t zero_point, int32_t exponent) {
   return (int32_t)((uint32_t)(2 * zero_point + 1) << exponent) >> 1;
 }
 
-EAG_INLINE int32_t eag_requantize_doubled(int32_t x, int32_t doubled, int32_t rounding,
-                                          int32_t exponent) {
+static inline int32_t eag_requantize_doubled(int32_t x, int32_t doubled, int32_t rounding,
+                                             int32_t exponent) {
   return (eag_add_sign(eag_smmlar(x, doubled, x)) + rounding) >> exponent;
 }
 

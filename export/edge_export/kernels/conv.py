@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edge_export.aot.program import FieldValue, Struct
 from edge_quantize.graph.options import Conv2DOptions
 
-from ..aot.program import FieldValue, Struct
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
 from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
@@ -33,10 +33,12 @@ def refuses(layer: LayerView) -> str | None:
         return f"is grouped: {x.shape[3]} input channels, {w.shape[3]} in the weights"
     if min(options.stride_h, options.stride_w, options.dilation_h, options.dilation_w) < 1:
         return "a stride or dilation is under 1"
+    reach_h = (w.shape[1] - 1) * options.dilation_h + 1
+    reach_w = (w.shape[2] - 1) * options.dilation_w + 1
     expected = (
         1,
-        output_size(options.padding, x.shape[1], w.shape[1], options.stride_h, options.dilation_h),
-        output_size(options.padding, x.shape[2], w.shape[2], options.stride_w, options.dilation_w),
+        output_size(options.padding, x.shape[1], reach_h, options.stride_h),
+        output_size(options.padding, x.shape[2], reach_w, options.stride_w),
         w.shape[0],
     )
     if out.shape != expected:
@@ -52,12 +54,10 @@ def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValu
     _, in_h, in_w, in_c = mac.x.shape
     _, out_h, out_w, out_c = mac.out.shape
     _, kernel_h, kernel_w, _ = mac.w.shape
-    pad_h = padding_before(
-        options.padding, in_h, out_h, kernel_h, options.stride_h, options.dilation_h
-    )
-    pad_w = padding_before(
-        options.padding, in_w, out_w, kernel_w, options.stride_w, options.dilation_w
-    )
+    reach_h = (kernel_h - 1) * options.dilation_h + 1
+    reach_w = (kernel_w - 1) * options.dilation_w + 1
+    pad_h = padding_before(options.padding, in_h, reach_h, options.stride_h, out_h)
+    pad_w = padding_before(options.padding, in_w, reach_w, options.stride_w, out_w)
     return (
         ("in_h", in_h),
         ("in_w", in_w),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from edge_export.aot.program import Struct
 from edge_quantize.graph.options import FullyConnectedOptions
 
-from ..aot.program import Struct
 from .mac import mac_layer, pointer_fields, portable_constants, refuses_mac
 from .row import Binding, KernelRow, LayerView
 

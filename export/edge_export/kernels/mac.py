@@ -9,21 +9,47 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edge_export.aot.program import Constant, ConstantKind, ConstantRef, FieldValue
 from edge_quantize.graph import DType, Quantization, Tensor
 from edge_quantize.graph.options import Activation
 
-from ..aot.program import Constant, ConstantKind, ConstantRef, FieldValue
-from .quant import (
-    Accumulation,
-    accumulate,
-    activation_range,
-    is_int8_activation,
-    quantize_multiplier,
-)
+from .quant import INT8_MAX, INT8_MIN, activation_range, quantize_multiplier
 from .row import LayerView
 
 # Weights are multiplied by int8 inputs and summed in int32 without saturation.
 ACCUMULATOR_LIMIT = 1 << 31
+
+
+@dataclass(frozen=True, eq=False)
+class Accumulation:
+    """What the int32 accumulators of a multiply-accumulate layer can hold.
+
+    `bias` int64[channels] has the input's zero point folded in. `low` and `high` int64[channels]
+    bound the finished accumulator over every int8 input; `bound` bounds every partial sum too.
+    """
+
+    bias: npt.NDArray[np.int64]
+    low: npt.NDArray[np.int64]
+    high: npt.NDArray[np.int64]
+    bound: int
+
+
+def accumulate(
+    weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int32] | None, in_zero: int
+) -> Accumulation:
+    """Fold the input's zero point into the bias; `weights` are [channels, taps]."""
+    wide = weights.astype(np.int64)
+    folded = np.zeros(len(wide), np.int64) if bias is None else bias.astype(np.int64)
+    folded = folded - in_zero * wide.sum(axis=1)
+    positive = np.where(wide > 0, wide, 0).sum(axis=1)
+    negative = np.where(wide < 0, wide, 0).sum(axis=1)
+    partial = np.abs(folded) + 128 * (positive - negative)
+    return Accumulation(
+        bias=folded,
+        low=folded + INT8_MIN * positive + INT8_MAX * negative,
+        high=folded + INT8_MAX * positive + INT8_MIN * negative,
+        bound=int(partial.max(initial=0)),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +123,7 @@ def refuses_mac(layer: LayerView, channel_axis: int) -> str | None:
     if x is None or w is None:
         return "its input or its weights are left out"
     for role, tensor in (("input", x), ("output", out)):
-        if not is_int8_activation(tensor.dtype, tensor.quantization):
+        if not is_int8_activation(tensor):
             return f"{role} {tensor.name!r} is {tensor.dtype.value}, not int8 with one scale"
     if w.dtype is not DType.INT8 or w.data is None:
         return f"weights {w.name!r} are not constant int8"
@@ -110,8 +136,10 @@ def refuses_mac(layer: LayerView, channel_axis: int) -> str | None:
     if reason is not None:
         return reason
     activation = getattr(layer.operator.options, "activation", Activation.NONE)
-    if activation_range(activation, _quantization(out)) is None:
-        return f"fused activation {activation.value} is not a clamp"
+    try:
+        activation_range(out, activation)
+    except ValueError as error:
+        return str(error)
     sums = _sums(layer, channel_axis)
     if sums.bound >= ACCUMULATOR_LIMIT:
         return f"its accumulator can reach {sums.bound}, beyond int32"
@@ -142,9 +170,7 @@ def mac_layer(layer: LayerView, channel_axis: int) -> MacLayer:
     """The layer's constants; assumes `refuses_mac` returned None."""
     x, w = layer.input(0), layer.input(1)
     activation = getattr(layer.operator.options, "activation", Activation.NONE)
-    bounds = activation_range(activation, _quantization(layer.output))
-    if bounds is None:
-        raise ValueError("refuses_mac was not asked")
+    act_min, act_max = activation_range(layer.output, activation)
     return MacLayer(
         index=layer.operator.index,
         x=x,
@@ -153,8 +179,8 @@ def mac_layer(layer: LayerView, channel_axis: int) -> MacLayer:
         weights=_matrix(w, channel_axis),
         sums=_sums(layer, channel_axis),
         factors=_factors(layer),
-        act_min=bounds[0],
-        act_max=bounds[1],
+        act_min=act_min,
+        act_max=act_max,
         has_bias=_bias(layer) is not None,
     )
 
@@ -172,6 +198,19 @@ def portable_constants(mac: MacLayer, weights: npt.NDArray[np.int8]) -> tuple[Co
 def pointer_fields(constants: tuple[Constant, ...]) -> tuple[tuple[str, FieldValue], ...]:
     """Pointer members named as the constants' suffixes."""
     return tuple((c.name.split("_", 2)[2], ConstantRef(c.name)) for c in constants)
+
+
+def is_int8_activation(tensor: Tensor) -> bool:
+    """Whether a tensor is int8, quantized per tensor with a usable scale."""
+    quantization = tensor.quantization
+    return (
+        tensor.dtype is DType.INT8
+        and quantization is not None
+        and len(quantization.scales) == 1
+        and len(quantization.zero_points) == 1
+        and math.isfinite(quantization.scales[0])
+        and quantization.scales[0] > 0
+    )
 
 
 def _quantization(tensor: Tensor) -> Quantization:

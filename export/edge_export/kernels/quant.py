@@ -1,58 +1,71 @@
-"""Integer quantization arithmetic shared by all kernel rows, as TensorFlow Lite Micro has it."""
+"""Fixed-point numbers of quantized kernels, computed as TensorFlow Lite Micro computes them.
+
+A real multiplier becomes a Q0.31 mantissa in [2^30, 2^31) and a power of two:
+`real = mantissa * 2^(shift - 31)`; positive shifts go left. Scales are float32 values, their
+quotients are taken in double precision.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from edge_quantize.graph import DType, Quantization
+from edge_quantize.graph import Tensor
 from edge_quantize.graph.options import Activation, Padding
 
-INT8_MIN = -128
-INT8_MAX = 127
-
-
-def round_away(value: float) -> int:
-    """Round to the nearest integer, ties away from zero: C's `round`."""
-    return math.floor(abs(value) + 0.5) * (1 if value >= 0 else -1)
+INT8_MIN, INT8_MAX = -128, 127
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """A non-negative factor as `(multiplier, shift)`: `real ~= multiplier * 2**(shift - 31)`.
-
-    The multiplier is in [2**30, 2**31), or 0 for factors that no shift of 31 can express
-    (TFLM's QuantizeMultiplier).
-    """
+    """(mantissa, shift) of a non-negative multiplier; zero and what underflows give (0, 0)."""
     if real == 0.0:
         return 0, 0
-    significand, shift = math.frexp(real)
-    multiplier = round_away(significand * (1 << 31))
-    if multiplier == 1 << 31:
-        multiplier //= 2
+    fraction, shift = math.frexp(real)
+    mantissa = round_half_away(fraction * (1 << 31))
+    if mantissa == 1 << 31:
+        mantissa //= 2
         shift += 1
     if shift < -31:
         return 0, 0
-    return multiplier, shift
+    return mantissa, shift
+
+
+def round_half_away(value: float) -> int:
+    """C's `round`: to nearest, halves away from zero."""
+    return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
+
+
+def rounding_doubling_high_mul(a: int, b: int) -> int:
+    """round(a * b / 2^31), halves up: the twin of `eag_rounding_doubling_high_mul`."""
+    return (a * b + (1 << 30)) >> 31
+
+
+def rounding_shift_right(x: int, shift: int) -> int:
+    """round(x / 2^shift), halves away from zero: the twin of `eag_rounding_shift_right`."""
+    if shift == 0:
+        return x
+    mask = (1 << shift) - 1
+    return (x >> shift) + int((x & mask) > (mask >> 1) + int(x < 0))
 
 
 def requantize(x: int, multiplier: int, shift: int) -> int:
-    """TFLM's MultiplyByQuantizedMultiplier with double rounding, in unbounded integers."""
-    high = ((x << max(shift, 0)) * multiplier + (1 << 30)) >> 31
-    exponent = max(-shift, 0)
-    if exponent == 0:
-        return high
-    half = 1 << (exponent - 1)
-    return (high + half - (high < 0)) >> exponent
+    """The twin of `eag_requantize`."""
+    product = rounding_doubling_high_mul(x << max(shift, 0), multiplier)
+    return rounding_shift_right(product, max(-shift, 0))
 
 
-def activation_range(activation: Activation, quantization: Quantization) -> tuple[int, int] | None:
-    """The int8 bounds of a fused activation; None for one that is not a clamp.
+def quantize_value(real: float, scale: float, zero_point: int) -> int:
+    """The quantized value of a bound of an activation, not clamped; divides in float32 as the
+    reference does."""
+    return zero_point + round_half_away(float(np.float32(real) / np.float32(scale)))
 
-    The bounds are quantized with float32 arithmetic, as TFLM does.
-    """
+
+def activation_range(output: Tensor, activation: Activation) -> tuple[int, int]:
+    """(min, max) that a fused activation allows an int8 output. Raises ValueError for activations
+    that are not a range."""
+    assert output.quantization is not None
+    scale, zero_point = output.quantization.scale, output.quantization.zero_point
     bounds: dict[Activation, tuple[float | None, float | None]] = {
         Activation.NONE: (None, None),
         Activation.RELU: (0.0, None),
@@ -60,81 +73,22 @@ def activation_range(activation: Activation, quantization: Quantization) -> tupl
         Activation.RELU_N1_TO_1: (-1.0, 1.0),
     }
     if activation not in bounds:
-        return None
-    scale = np.float32(quantization.scale)
-
-    def quantized(bound: float | None, default: int) -> int:
-        if bound is None:
-            return default
-        return quantization.zero_point + round_away(float(np.float32(bound) / scale))
-
+        raise ValueError(f"fused activation {activation.value} is not a range")
     low, high = bounds[activation]
-    return (
-        max(INT8_MIN, quantized(low, INT8_MIN)),
-        min(INT8_MAX, quantized(high, INT8_MAX)),
-    )
+    least = INT8_MIN if low is None else quantize_value(low, scale, zero_point)
+    most = INT8_MAX if high is None else quantize_value(high, scale, zero_point)
+    return max(INT8_MIN, least), min(INT8_MAX, most)
 
 
-def padding_before(
-    padding: Padding, size: int, out: int, kernel: int, stride: int, dil: int
-) -> int:
-    """Rows above (or columns left of) the image that TFLM pads; the smaller half under SAME."""
+def padding_before(padding: Padding, size: int, filter_size: int, stride: int, out: int) -> int:
+    """Elements of padding at the top or left, `filter_size` counted with its dilation."""
     if padding is Padding.VALID:
         return 0
-    effective = (kernel - 1) * dil + 1
-    return max((out - 1) * stride + effective - size, 0) // 2
+    return max(0, (out - 1) * stride + filter_size - size) // 2
 
 
-def output_size(padding: Padding, size: int, kernel: int, stride: int, dil: int) -> int:
-    """Output rows (or columns) of a window that slides over `size` of them."""
-    effective = (kernel - 1) * dil + 1
+def output_size(padding: Padding, size: int, filter_size: int, stride: int) -> int:
+    """Output rows or columns; not positive when a VALID window does not fit."""
     if padding is Padding.SAME:
-        return -(-size // stride)
-    return (size - effective + stride) // stride
-
-
-@dataclass(frozen=True, eq=False)
-class Accumulation:
-    """What the int32 accumulators of a multiply-accumulate layer can hold.
-
-    `bias` int64[channels] has the input's zero point folded in. `low` and `high` int64[channels]
-    bound the finished accumulator over every int8 input; `bound` bounds every partial sum too.
-    """
-
-    bias: npt.NDArray[np.int64]
-    low: npt.NDArray[np.int64]
-    high: npt.NDArray[np.int64]
-    bound: int
-
-
-def accumulate(
-    weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int32] | None, in_zero: int
-) -> Accumulation:
-    """Fold the input's zero point into the bias; `weights` are [channels, taps]."""
-    wide = weights.astype(np.int64)
-    folded = np.zeros(len(wide), np.int64) if bias is None else bias.astype(np.int64)
-    folded = folded - in_zero * wide.sum(axis=1)
-    positive = np.where(wide > 0, wide, 0).sum(axis=1)
-    negative = np.where(wide < 0, wide, 0).sum(axis=1)
-    partial = np.abs(folded) + 128 * (positive - negative)
-    return Accumulation(
-        bias=folded,
-        low=folded + INT8_MIN * positive + INT8_MAX * negative,
-        high=folded + INT8_MAX * positive + INT8_MIN * negative,
-        bound=int(partial.max(initial=0)),
-    )
-
-
-def has_scale(quantization: Quantization | None) -> bool:
-    """Whether a tensor is quantized per tensor with a usable scale."""
-    return (
-        quantization is not None
-        and len(quantization.scales) == 1
-        and len(quantization.zero_points) == 1
-        and math.isfinite(quantization.scales[0])
-        and quantization.scales[0] > 0
-    )
-
-
-def is_int8_activation(dtype: DType, quantization: Quantization | None) -> bool:
-    return dtype is DType.INT8 and has_scale(quantization)
+        return (size + stride - 1) // stride
+    return (size - filter_size + stride) // stride

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_export.aot.program import Constant, Struct
 from edge_quantize.graph import Graph, Operator, Tensor
-
-from ..aot.program import Constant, Struct
 
 # Name of the rows that need no code: the layer's result is its operand's bytes under another
 # shape. The lowering emits no step for such a layer; its output buffer is an alias of operand 0's

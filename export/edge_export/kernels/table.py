@@ -6,7 +6,8 @@ new kernel is one C file and one row in the module of its operator.
 
 from __future__ import annotations
 
-from ..errors import LoweringError
+from edge_export.errors import LoweringError
+
 from . import conv, depthwise, fully_connected
 from .row import Binding, KernelRow, LayerView
 
