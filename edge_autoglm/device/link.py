@@ -1,0 +1,433 @@
+"""Requests and answers over a transport: sliding window, retries, events, patience.
+
+The link does not know what requests mean; `Session` does. It sends up to `window` requests before
+the first is answered, sends a lost one again under the same request number, and hands events to a
+queue. A request that was answered out of turn gives its predecessors away as lost at once, since a
+board answers in order; the time-out serves the last one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_autoglm.device.faults import fault_message
+from edge_autoglm.device.transport import Transport
+from edge_autoglm.device.wire import Decoder, Frame, encode
+from edge_autoglm.device.wiredefs import WIRE, Event, Request, error_name
+from edge_autoglm.errors import BoardFaultError, BoardSilentError, SessionError
+
+Payload = Mapping[str, Any]
+
+_MAX_EVENTS = 65_536
+_NOT_REPEATABLE = frozenset(
+    {Request.INVOKE, Request.PROFILE, Request.STEP, Request.FREE_RUN, Request.BURST}
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait, in seconds.
+
+    Attributes:
+        first: before the first retry, while no round trip has been measured.
+        shortest, longest: bounds of the measured time-out and of its doubling.
+        silence: without any frame before the board counts as silent.
+        attempts: of one request while the board is heard but does not answer it.
+    """
+
+    first: float = 0.5
+    shortest: float = 0.05
+    longest: float = 4.0
+    silence: float = 6.0
+    attempts: int = 20
+
+
+@dataclass
+class LinkCounters:
+    """What the link did; the decoder's own counters are `Link.decoder.counters`."""
+
+    sent: int = 0
+    retries: int = 0
+    answers: int = 0
+    stray_answers: int = 0
+    events: int = 0
+    events_dropped: int = 0
+
+
+@dataclass
+class _Open:
+    """A request that is not answered yet."""
+
+    number: int
+    type: Request
+    frame_payload: dict[str, Any]
+    index: int
+    order: int = 0
+    attempts: int = 0
+    sent_at: float = 0.0
+    deadline: float = 0.0
+    board_mark: float | None = None
+
+
+@dataclass
+class _Times:
+    """Round-trip estimate after RFC 6298, without the answers to retried requests (Karn)."""
+
+    patience: Patience
+    smooth: float | None = None
+    spread: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        if self.smooth is None:
+            self.smooth, self.spread = seconds, seconds / 2
+        else:
+            self.spread += (abs(seconds - self.smooth) - self.spread) / 4
+            self.smooth += (seconds - self.smooth) / 8
+
+    def timeout(self, attempts: int) -> float:
+        base = (
+            self.patience.first
+            if self.smooth is None
+            else max(self.patience.shortest, self.smooth + 4 * self.spread)
+        )
+        return float(min(self.patience.longest, base * 2 ** min(attempts - 1, 6)))
+
+
+@dataclass
+class Heard:
+    """What the last heartbeat said, and when it came."""
+
+    at: float = 0.0
+    uptime_cycles: int | None = None
+    request: int | None = None
+    step: int | None = None
+    state: int = 0
+    count: int = 0
+
+
+class Link:
+    """One conversation over one transport.
+
+    Args:
+        transport: already open.
+        patience: time-outs.
+        board: what messages call the board until HELLO tells.
+    """
+
+    def __init__(
+        self, transport: Transport, patience: Patience | None = None, board: str = ""
+    ) -> None:
+        self.transport = transport
+        self.patience = patience or Patience()
+        self.board = board or transport.name
+        self.decoder = Decoder()
+        self.counters = LinkCounters()
+        self.window = 1
+        self.events: deque[Frame] = deque()
+        self.heard = Heard()
+        self.step_name: Callable[[int, int], str | None] = lambda _model, _step: None
+        self._times = _Times(self.patience)
+        self._sequence = 0
+        # A number that the last session did not use: the board answers a repeated one from memory.
+        self._number = 0x100 + secrets.randbelow(0x4000)
+        self._order = 0
+        self._open: dict[int, _Open] = {}
+        self._answers: dict[int, tuple[_Open, Frame]] = {}
+        self._last_frame = time.monotonic()
+        self._silence_mark: float | None = None
+        self._restarted = False
+        self._expect_restart = False
+
+    def request(self, type_: Request, /, **keys: Any) -> dict[str, Any]:
+        """Sends one request and waits for its answer; the payload by key name.
+
+        Raises:
+            BoardSilentError: nothing came back.
+            SessionError: the board answered with an error, restarted, or other firmware speaks.
+            BoardFaultError: the firmware reported a fault meanwhile.
+            TransportError: the port went away.
+        """
+        return self.pipeline(type_, [keys])[0]
+
+    def pipeline(
+        self,
+        type_: Request,
+        requests: Iterable[Mapping[str, Any]],
+        progress: Callable[[int], None] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Sends many requests of one type, `window` of them unanswered; answers in order.
+
+        `progress` is called with the number of answers that have come. Raises as `request`.
+        """
+        waiting = deque(enumerate(requests))
+        answers: dict[int, dict[str, Any]] = {}
+        total = len(waiting)
+        self._open.clear()
+        self._restarted = False
+        self._touch()
+        try:
+            while len(answers) < total:
+                while waiting and len(self._open) < self.window:
+                    index, keys = waiting.popleft()
+                    self._begin(type_, index, dict(keys))
+                self._receive(self._wait())
+                for entry, frame in self._take_answers():
+                    answers[entry.index] = self._checked(entry, frame)
+                    if progress:
+                        progress(len(answers))
+                self._check_alive()
+                self._retry()
+        finally:
+            self._open.clear()
+        return [answers[index] for index in range(total)]
+
+    def receive_events(self, timeout: float) -> None:
+        """Reads for at most `timeout` seconds, or until something came; events are queued."""
+        self._receive(timeout)
+
+    def restarting(self) -> None:
+        """Says that the board was told to restart, so that its new beginning is no surprise."""
+        self._expect_restart = True
+        self.heard = Heard()
+
+    def settled(self) -> None:
+        """Says that the board is known again: from here a restart is a surprise."""
+        self._expect_restart = False
+        self._restarted = False
+
+    def forget_times(self) -> None:
+        """Measures round trips anew: the speed changed."""
+        self._times = _Times(self.patience)
+
+    def _begin(self, type_: Request, index: int, keys: dict[str, Any]) -> None:
+        self._number = (self._number + 1) % 2**32
+        entry = _Open(self._number, type_, {"request": self._number, **keys}, index)
+        self._open[entry.number] = entry
+        self._send(entry)
+
+    def _send(self, entry: _Open) -> None:
+        data = encode(Frame(entry.type, 0, self._sequence, entry.frame_payload))
+        self._sequence = (self._sequence + 1) % 0x10000
+        self._order += 1
+        entry.order = self._order
+        entry.attempts += 1
+        self.transport.write(data)
+        self.counters.sent += 1
+        if entry.attempts > 1:
+            self.counters.retries += 1
+        now = time.monotonic()
+        entry.sent_at = now
+        entry.board_mark = None
+        entry.deadline = now + self._times.timeout(entry.attempts) + self._line_time(len(data))
+
+    def _line_time(self, size: int) -> float:
+        """Seconds that `size` bytes, and as many for each open request, take on the line."""
+        return 10 * size * (len(self._open) + 1) / self.transport.baud
+
+    def _wait(self) -> float:
+        now = time.monotonic()
+        soonest = min((entry.deadline for entry in self._open.values()), default=now + 0.1)
+        return min(max(soonest - now, 0.001), 0.25)
+
+    def _touch(self) -> None:
+        self._last_frame = time.monotonic()
+        self._silence_mark = None
+
+    def _receive(self, timeout: float) -> None:
+        data = self.transport.read(timeout)
+        if not data:
+            return
+        for frame in self.decoder.feed(data):
+            self._touch()
+            if frame.is_response:
+                self._on_answer(frame)
+            elif frame.is_known:
+                self._on_event(frame)
+
+    def _on_answer(self, frame: Frame) -> None:
+        entry = self._open.pop(frame.payload.get("request", -1), None)
+        if entry is None:
+            self.counters.stray_answers += 1
+            return
+        self.counters.answers += 1
+        if entry.attempts == 1:
+            self._times.add(time.monotonic() - entry.sent_at)
+        self._answers[entry.number] = (entry, frame)
+        # Answers come in the order of sending: what was sent before and is still open was lost.
+        overtaken = [each for each in self._open.values() if each.order < entry.order]
+        for each in overtaken:
+            if entry.attempts == 1 or each.attempts == 1:
+                self._send(each)
+
+    def _take_answers(self) -> list[tuple[_Open, Frame]]:
+        taken = list(self._answers.values())
+        self._answers.clear()
+        return taken
+
+    def _checked(self, entry: _Open, frame: Frame) -> dict[str, Any]:
+        if frame.is_error:
+            code = int(frame.payload.get("code", 0))
+            detail = str(frame.payload.get("detail", ""))
+            raise SessionError(
+                f"{self.board}: {entry.type.name.lower()} was refused: {error_name(code)}"
+                + (f" ({detail})" if detail else "")
+            )
+        if frame.type != entry.type:
+            raise SessionError(
+                f"{self.board}: {entry.type.name.lower()} was answered with type "
+                f"0x{frame.type:02X}; the firmware does not follow protocol "
+                f"{WIRE.major}.{WIRE.minor}: flash it anew"
+            )
+        return dict(frame.payload)
+
+    def _on_event(self, frame: Frame) -> None:
+        self.counters.events += 1
+        if frame.type == Event.HEARTBEAT:
+            self._on_heartbeat(frame.payload)
+        if frame.type == Event.FAULT:
+            self.restarting()
+            step = None
+            if "step" in frame.payload:
+                model, number = int(frame.payload.get("model", 0)), int(frame.payload["step"])
+                step = self.step_name(model, number) or f"step {number} of model {model}"
+            raise BoardFaultError(fault_message(self.board, frame.payload, step))
+        if len(self.events) >= _MAX_EVENTS:
+            self.events.popleft()
+            self.counters.events_dropped += 1
+        if frame.type != Event.HEARTBEAT:
+            self.events.append(frame)
+
+    def _on_heartbeat(self, payload: Payload) -> None:
+        uptime = payload.get("uptime_cycles")
+        before = self.heard.uptime_cycles
+        if isinstance(uptime, int):
+            if before is not None and uptime < before and not self._expect_restart:
+                self._restarted = True
+            self.heard.uptime_cycles = uptime
+        self.heard.at = time.monotonic()
+        self.heard.request = payload.get("request")
+        self.heard.step = payload.get("step")
+        self.heard.state = int(payload.get("state", 0))
+        self.heard.count += 1
+        entry = self._open.get(self.heard.request) if self.heard.request is not None else None
+        if entry is not None:
+            # The board says that it works on it: sending it again would be noise.
+            wait = max(self._times.timeout(1), 2 * self.patience.first)
+            entry.deadline = max(entry.deadline, self.heard.at + wait)
+
+    def _check_alive(self) -> None:
+        if self._restarted:
+            lost = any(entry.type in _NOT_REPEATABLE for entry in self._open.values())
+            self._restarted = False
+            if lost:
+                raise SessionError(
+                    f"{self.board}: the board restarted in mid-request, so its result is lost; "
+                    "look at its supply and its reset line, and repeat the command"
+                )
+        if not self._open:
+            return
+        silent = time.monotonic() - self._last_frame
+        if silent < self.patience.silence:
+            return
+        if self._clock_advances():
+            return
+        raise self.silence_error()
+
+    def _clock_advances(self) -> bool:
+        """True while a virtual board's own clock has not yet used up the patience."""
+        seconds = self.transport.board_seconds()
+        if seconds is None:
+            return False
+        if self._silence_mark is None:
+            self._silence_mark = seconds
+            # The real time counts anew: the next look tells whether the clock stands still.
+            self._last_frame = time.monotonic()
+            return True
+        advanced = 0 < seconds - self._silence_mark < self.patience.silence
+        self._last_frame = time.monotonic()
+        return advanced
+
+    def silence_error(self) -> SessionError:
+        """What to say when no frame came: nothing at all, or bytes that are no frames."""
+        counters = self.decoder.counters
+        if counters.bytes and not counters.accepted:
+            return SessionError(
+                f"{self.board}: {counters.bytes} bytes came at {self.transport.baud} baud, but no "
+                "frame among them: other firmware runs there, or at another speed; flash the "
+                "profile app (`edge-autoglm flash`), or reset the board"
+            )
+        what = "fell silent" if counters.accepted else "does not answer"
+        return BoardSilentError(
+            f"{self.board}: the board {what} (nothing for {self.patience.silence:.0f} s at "
+            f"{self.transport.baud} baud); press its reset button, check the cable and that "
+            "the firmware is flashed (`edge-autoglm flash`), and that BOOT0 is low"
+        )
+
+    def _retry(self) -> None:
+        now = time.monotonic()
+        for entry in list(self._open.values()):
+            if entry.deadline > now:
+                continue
+            timeout = self._times.timeout(entry.attempts)
+            seconds = self.transport.board_seconds()
+            if seconds is not None:
+                # A slow virtual board: the time-out must have passed on its clock too.
+                mark = seconds if entry.board_mark is None else entry.board_mark
+                if seconds - mark < timeout:
+                    entry.board_mark, entry.deadline = mark, now + timeout
+                    continue
+            if entry.attempts >= self.patience.attempts:
+                raise SessionError(
+                    f"{self.board}: {entry.type.name.lower()} was sent {entry.attempts} times "
+                    f"without an answer, though the board is heard ({self._line_quality()}); "
+                    "check the cable, or a lower speed"
+                )
+            self._send(entry)
+
+    def _line_quality(self) -> str:
+        counters = self.decoder.counters
+        return f"{counters.accepted} good frames, {counters.malformed} bad, {counters.lost} lost"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer's payload with checked access: what is missing is the firmware's fault."""
+
+    board: str
+    request: str
+    payload: Payload = field(default_factory=dict)
+
+    def integer(self, key: str, default: int | None = None) -> int:
+        value = self.payload.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._bad(key, "an integer")
+        return value
+
+    def data(self, key: str = "data") -> bytes:
+        value = self.payload.get(key)
+        if not isinstance(value, bytes):
+            raise self._bad(key, "a byte string")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self.payload.get(key)
+        if not isinstance(value, str):
+            raise self._bad(key, "text")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.payload.get(key)
+        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
+            raise self._bad(key, "a list of integers")
+        return tuple(value)
+
+    def _bad(self, key: str, kind: str) -> SessionError:
+        return SessionError(
+            f"{self.board}: the answer to {self.request} has no {key} that is {kind}; "
+            f"the firmware does not follow protocol {WIRE.major}.{WIRE.minor}: flash it anew"
+        )

@@ -1,0 +1,139 @@
+"""From `--port auto|virtual|PATH` to an open transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serial.tools import list_ports
+
+from edge_autoglm.device.transport import SerialTransport, serial_ports
+from edge_autoglm.errors import TransportError
+from edge_boards.board import Board
+
+# USB ids by what a board file's `through` says. ST: TN1235/UM2448; the second half of an ST-LINK's
+# id tells its generation, and these have a virtual COM port.
+PROBES: dict[str, tuple[tuple[int, int], ...]] = {
+    "st-link": tuple(
+        (0x0483, product)
+        for product in (0x374A, 0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3755, 0x3757)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port that was found and is not open yet.
+
+    Attributes:
+        path: a device, or a virtual board's pty link.
+        name: what messages call it.
+        virtual: the name of the virtual board behind it, or None.
+        usb: USB vendor and product, where there are any.
+        baud: the link's speed at boot.
+    """
+
+    path: str
+    name: str
+    virtual: str | None
+    usb: tuple[int, int] | None
+    baud: int
+
+    @property
+    def is_virtual(self) -> bool:
+        return self.virtual is not None
+
+
+def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
+    """Finds the port of one of a board's serial links.
+
+    Args:
+        port: `auto` (the one USB port whose ids match what the link goes through), `virtual`
+            (the running virtual board; one is started if none runs), or a path.
+        link: a serial link of the board file.
+
+    Raises:
+        TransportError: none or several ports match.
+        BoardsError: the board has no such link, or its virtual board does not start.
+    """
+    serial_link = board.link(link)
+    if port == "virtual":
+        return _virtual_port(board, link, serial_link.baud)
+    if port != "auto":
+        return Port(port, port, None, usb_ids(port), serial_link.baud)
+    ids = PROBES.get(serial_link.through, ())
+    found = [each for each in list_ports.comports() if (each.vid, each.pid) in ids]
+    if len(found) == 1:
+        device = str(found[0].device)
+        return Port(device, device, None, (found[0].vid, found[0].pid), serial_link.baud)
+    if found:
+        names = ", ".join(sorted(str(each.device) for each in found))
+        raise TransportError(
+            f"{board.title}: several ports could be it ({names}); choose one with --port PATH"
+        )
+    there = ", ".join(serial_ports()) or "none"
+    if not ids:
+        raise TransportError(
+            f"{board.title}: the {link} link goes through {serial_link.through or 'an adapter'}, "
+            f"which cannot be recognised; name its port with --port PATH (ports here: {there}), "
+            "or use --port virtual"
+        )
+    raise TransportError(
+        f"{board.title}: no board is attached (no {serial_link.through} port; ports here: "
+        f"{there}); plug it in, name a port with --port PATH, or use --port virtual"
+    )
+
+
+def usb_ids(path: str) -> tuple[int, int] | None:
+    """USB vendor and product of a serial port, or None where it is not a USB one."""
+    for each in list_ports.comports(include_links=True):
+        if each.device == path and each.vid is not None:
+            return int(each.vid), int(each.pid)
+    return None
+
+
+def open_port(port: Port, *, baud: int | None = None) -> SerialTransport:
+    """Opens what `find_port` found.
+
+    Raises:
+        TransportError: absent, busy or without permission.
+    """
+    clock = _virtual_clock(port.virtual) if port.virtual is not None else None
+    return SerialTransport(port.path, baud or port.baud, name=port.name, clock=clock)
+
+
+def open_console(board: Board, port: str = "auto") -> SerialTransport:
+    """Finds and opens a board's console.
+
+    Raises:
+        TransportError: as `find_port` and `open_port`.
+    """
+    return open_port(find_port(board, port))
+
+
+def _virtual_port(board: Board, link: str, baud: int) -> Port:
+    # Starting a virtual board loads what only virtual boards need.
+    from edge_boards import virtual
+
+    info = virtual.attach(board) or virtual.start(board)
+    path = info.links.get(link)
+    if path is None:
+        raise TransportError(f"virtual {board.name}: it has no {link} link")
+    return Port(str(path), f"virtual {board.name}", board.name, None, baud)
+
+
+def _virtual_clock(name: str) -> Callable[[], float | None]:
+    """Reads the modelled time of a virtual board, in seconds; None when it does not answer."""
+    from edge_boards import virtual
+    from edge_boards.errors import VirtualBoardError
+
+    def seconds() -> float | None:
+        for info in virtual.list_running():
+            if info.board == name:
+                try:
+                    return float(virtual.control(info, {"op": "time"})["seconds"])
+                except (VirtualBoardError, KeyError):
+                    return None
+        return None
+
+    return seconds
