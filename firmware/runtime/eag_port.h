@@ -24,10 +24,18 @@ static inline uint32_t eag_port_cycles32(void);
 size_t eag_port_read(uint8_t *bytes, size_t capacity);        /* never waits */
 size_t eag_port_write(const uint8_t *bytes, size_t count);    /* bytes taken; never waits */
 void eag_port_write_flush(void);                              /* until the line is idle */
-bool eag_port_set_baud(uint32_t baud);                        /* false: not reachable within 2 % */
+bool eag_port_can_baud(uint32_t baud);                        /* reachable within 2 % */
+void eag_port_set_baud(uint32_t baud);                        /* one that it can */
 uint32_t eag_port_rx_lost(void);                              /* overruns and ring overflows */
 
-void eag_port_sleep(void);            /* until an interrupt */
+/* From a fault handler, before the last words: from now on eag_port_write() polls the line and
+ * takes everything; nothing is interrupted, nothing returns to what ran. */
+void eag_port_panic(void);
+
+/* What went wrong at init and was worked around, for the log; NULL: nothing. */
+const char *eag_port_trouble(void);
+
+void eag_port_sleep(void);            /* until an interrupt; not at all while bytes wait */
 void eag_port_timing_gpio(bool high); /* an edge for a power instrument */
 size_t eag_port_uid(uint8_t uid[16]); /* bytes written */
 /* Boots since power was lost: counted in memory that a reset leaves alone. */

@@ -1,0 +1,28 @@
+/* What an image says about itself, at a fixed place in flash (right after the vector table), so
+ * that tools can tell an image apart without running it.
+ */
+#ifndef EAG_IMAGE_H
+#define EAG_IMAGE_H
+
+#include <stdint.h>
+
+#define EAG_IMAGE_MAGIC 0x31474145u /* "EAG1" */
+#define EAG_IMAGE_VERSION 1
+
+/* Little-endian, no padding. Addresses are 0 on a host. */
+typedef struct {
+  uint32_t magic;
+  uint16_t version;
+  uint16_t size; /* bytes of this struct */
+  uint8_t build_id[8];
+  uint32_t image_bytes; /* from the start of flash */
+  uint32_t step_call;   /* eag_step_call: the profiler's way into every step */
+  uint32_t step_return; /* where a step comes back to */
+  uint32_t stack_limit;
+  uint32_t stack_top;
+  char board[16]; /* zero-terminated unless it has 16 characters */
+} eag_image_info;
+
+extern const eag_image_info eag_image;
+
+#endif

@@ -1,0 +1,53 @@
+/* Runs a model's steps, counts their cycles, and knows how much of stack and arena was touched. */
+#ifndef EAG_PROFILER_H
+#define EAG_PROFILER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eag_build_id.h"
+#include "eag_model.h"
+
+/* Room for the cycles of the last profile. A build defines it as the largest model's steps. */
+#ifndef EAG_MAX_STEPS
+#define EAG_MAX_STEPS 64
+#endif
+
+#define EAG_NO_STEP 0xFFFFu
+
+/* What runs now; the fault report names it. */
+typedef struct {
+  volatile uint16_t step; /* EAG_NO_STEP: none */
+  volatile uint8_t model;
+} eag_progress;
+extern eag_progress eag_running;
+
+/* Cycles of each step of the last profile. A step of 2^32 cycles or more (19.9 s at 216 MHz) reads
+ * UINT32_MAX. */
+extern uint32_t eag_step_cycles[EAG_MAX_STEPS];
+
+/* Calls one step. All steps of all models go through here, so that tools outside the chip can
+ * count a step's instructions: from the step's first one up to eag_step_return. */
+void eag_step_call(eag_step_fn step);
+#ifdef __arm__
+extern uint8_t eag_step_return[];
+#endif
+
+/* Runs one step and gives its cycles, the call included (about ten). */
+uint32_t eag_run_step(const eag_model *model, uint32_t step);
+
+/* Runs one inference; gives the sum of its steps' cycles. `keep`: also into eag_step_cycles.
+ * `between` is called before each step, outside the counted time. */
+uint64_t eag_run_model(const eag_model *model, bool keep, void (*between)(void));
+
+/* Paints a model's arena; later the bytes from a block's start to the last one touched. A last
+ * byte that happens to hold the paint's value is missed. */
+void eag_arena_paint(const eag_model *model);
+uint32_t eag_arena_used(const eag_block *block);
+
+/* The port paints the stack before main with this word. */
+#define EAG_STACK_PAINT 0xA5A5A5A5u
+uint32_t eag_stack_size(void);
+uint32_t eag_stack_used(void);
+
+#endif

@@ -1,0 +1,637 @@
+#include "eag_server.h"
+
+#include <string.h>
+
+#include "eag_cbor.h"
+#include "eag_image.h"
+#include "eag_port.h"
+#include "eag_profiler.h"
+#include "eag_wire.h"
+
+/* Requests of the largest size that the port's receive ring can hold while an inference runs. */
+#define WINDOW 7
+/* Bytes of data in one answer: what max_payload leaves beside the other keys. */
+#define PIECE 480
+#define RESULT_BYTES 64
+
+/* The request's keys with a number for a value, and the bits that say which were there. */
+enum {
+  REQUEST, MODEL, OFFSET, LENGTH, TENSOR, SEED, FIRST, STEP, BLOCK, ON, BAUD, COUNT, RATE, PERIOD,
+  FIELDS,
+  DATA = FIELDS
+};
+static const uint8_t field_keys[FIELDS] = {
+    EAG_KEY_REQUEST, EAG_KEY_MODEL, EAG_KEY_OFFSET, EAG_KEY_LENGTH, EAG_KEY_TENSOR,
+    EAG_KEY_SEED,    EAG_KEY_FIRST, EAG_KEY_STEP,   EAG_KEY_BLOCK,  EAG_KEY_ON,
+    EAG_KEY_BAUD,    EAG_KEY_COUNT, EAG_KEY_RATE,   EAG_KEY_PERIOD_CYCLES};
+
+static struct {
+  uint32_t value[FIELDS];
+  uint32_t has; /* 1 << field */
+  const uint8_t *data;
+  uint32_t data_size;
+} q;
+
+#define HAS(field) (q.has >> (field) & 1)
+
+/* What was done for the requests that must not be done twice, the latest ones. */
+typedef struct {
+  uint64_t cycles;
+  uint32_t request, seed;
+  uint32_t type;
+} outcome;
+
+static struct {
+  uint64_t next_heartbeat, next_burst, next_run, line_since;
+  uint64_t burst_period;
+  uint32_t heartbeats, unknown_types, unknown_keys, retries, runs;
+  uint32_t burst_left, burst_sequence, burst_length;
+  uint32_t run_sequence, run_seed, run_period;
+  uint32_t baud, baud_before, line_frames, line_bad;
+  uint32_t next_step;
+  uint16_t sequence;
+  uint8_t oldest;
+  uint8_t step_model, run_model;
+  bool running, run_seeded, baud_trial;
+  const uint8_t *burst_data;
+  outcome done[WINDOW];
+} s;
+
+static const eag_model *model; /* the request's */
+static uint8_t model_index;
+static const char *blame;
+static eag_receiver rx;
+static eag_cbor_writer w;
+static uint8_t tx[EAG_FRAME_BYTES];
+
+/* Writing. */
+
+static void put_bytes_out(const uint8_t *bytes, size_t count) {
+  while (count) {
+    size_t taken = eag_port_write(bytes, count);
+    bytes += taken;
+    count -= taken;
+    if (count) eag_port_sleep();
+  }
+}
+
+static void begin(void) {
+  w.at = tx + EAG_WIRE_HEADER;
+  w.end = w.at + EAG_WIRE_MAX_PAYLOAD;
+  w.full = false;
+  eag_cbor_open(&w, EAG_CBOR_MAP);
+}
+
+static void send(uint8_t type, uint8_t flags) {
+  eag_wire_send(tx, type, flags, s.sequence++, (size_t)(w.at - tx) - EAG_WIRE_HEADER,
+                put_bytes_out);
+}
+
+static void key(uint32_t number) {
+  eag_cbor_entry(&w);
+  eag_cbor_put(&w, EAG_CBOR_UINT, number);
+}
+
+static void put64(uint32_t number, uint64_t value) {
+  key(number);
+  eag_cbor_put(&w, EAG_CBOR_UINT, value);
+}
+
+static void put(uint32_t number, uint32_t value) { put64(number, value); }
+
+static void put_data(uint32_t number, const void *bytes, uint32_t count) {
+  key(number);
+  eag_cbor_put_bytes(&w, EAG_CBOR_BYTES, bytes, count);
+}
+
+static void put_text(uint32_t number, const char *text, uint32_t most) {
+  uint32_t count = 0;
+  while (count < most && text[count]) count++;
+  key(number);
+  eag_cbor_put_bytes(&w, EAG_CBOR_TEXT, text, count);
+}
+
+/* A sensor's value, left out where the SoC cannot tell. */
+static void put_sensor(uint32_t number, int32_t value) {
+  if (value == INT32_MIN) return;
+  key(number);
+  if (value < 0)
+    eag_cbor_put(&w, EAG_CBOR_NEGATIVE, (uint32_t)(-1 - value));
+  else
+    eag_cbor_put(&w, EAG_CBOR_UINT, (uint32_t)value);
+}
+
+static void put_sensors(void) {
+  put_sensor(EAG_KEY_SUPPLY_MV, eag_port_supply_mv());
+  put_sensor(EAG_KEY_DIE_DECICELSIUS, eag_port_die_decicelsius());
+}
+
+/* The sizes of `count` tensors or blocks; `size` is the first one's. */
+static void put_sizes(uint32_t number, const uint32_t *size, uint32_t count) {
+  _Static_assert(sizeof(eag_tensor) == sizeof(eag_block), "one stride serves both");
+  key(number);
+  eag_cbor_put(&w, EAG_CBOR_ARRAY, count);
+  for (; count; count--) {
+    eag_cbor_put(&w, EAG_CBOR_UINT, *size);
+    size = (const uint32_t *)((const uint8_t *)size + sizeof(eag_tensor));
+  }
+}
+
+static void put_result(const eag_model *m) {
+  uint8_t bytes[RESULT_BYTES];
+  uint32_t count = 0;
+  for (uint32_t i = 0; i < m->output_count; i++) {
+    const uint8_t *at = m->outputs[i].data;
+    for (uint32_t left = m->outputs[i].size; left && count < RESULT_BYTES; left--)
+      bytes[count++] = *at++;
+  }
+  put(EAG_KEY_STACK_USED, eag_stack_used());
+  put_data(EAG_KEY_RESULT, bytes, count);
+}
+
+static void put_state(void) { put(EAG_KEY_STATE, s.running); }
+
+static void put_uptime(uint64_t now) { put64(EAG_KEY_UPTIME_CYCLES, now); }
+
+/* Running. */
+
+static void heartbeat(void) {
+  uint64_t now = eag_port_cycles();
+  if (now < s.next_heartbeat) return;
+  s.next_heartbeat = now + eag_port_clock_hz() / 2;
+  begin();
+  put(EAG_KEY_SEQUENCE, s.heartbeats++);
+  put_state();
+  put_uptime(now);
+  put(EAG_KEY_RUNS, s.runs);
+  bool working = eag_running.step != EAG_NO_STEP;
+  if (working) {
+    put(EAG_KEY_STEP, eag_running.step);
+    if (!s.running) put(EAG_KEY_REQUEST, q.value[REQUEST]);
+  }
+  send(EAG_EVENT_HEARTBEAT, 0);
+  /* Sent before the step begins, so that no interrupt of the line's falls into what it counts. */
+  if (working) eag_port_write_flush();
+}
+
+/* Fills the inputs, one after the other, from a linear congruential generator (Numerical Recipes'
+ * constants); gives the state after. */
+static uint32_t fill(const eag_model *m, uint32_t state) {
+  for (uint32_t i = 0; i < m->input_count; i++) {
+    uint8_t *at = m->inputs[i].data;
+    for (uint32_t left = m->inputs[i].size; left; left--) {
+      state = state * 1664525u + 1013904223u;
+      *at++ = (uint8_t)(state >> 24);
+    }
+  }
+  return state;
+}
+
+static uint64_t infer(uint8_t index, bool keep) {
+  eag_running.model = index;
+  s.next_step = 0;
+  eag_port_write_flush();
+  eag_port_timing_gpio(true);
+  uint64_t cycles = eag_run_model(eag_models[index], keep, heartbeat);
+  eag_port_timing_gpio(false);
+  s.runs++;
+  return cycles;
+}
+
+static void free_run(uint64_t now) {
+  const eag_model *m = eag_models[s.run_model];
+  s.next_run += s.run_period;
+  /* Behind its period: from here on, rather than a burst to catch up. */
+  if (s.next_run < now) s.next_run = now;
+  if (s.run_seeded) s.run_seed = fill(m, s.run_seed);
+  uint64_t cycles = infer(s.run_model, false);
+  begin();
+  put(EAG_KEY_MODEL, s.run_model);
+  put(EAG_KEY_SEQUENCE, s.run_sequence++);
+  put64(EAG_KEY_CYCLES, cycles);
+  if (s.run_seeded) put(EAG_KEY_SEED, s.run_seed);
+  put_result(m);
+  put_uptime(now);
+  put_sensors();
+  send(EAG_EVENT_RECORD, 0);
+}
+
+static void telemetry(uint64_t now) {
+  s.burst_left--;
+  s.next_burst += s.burst_period;
+  begin();
+  put(EAG_KEY_SEQUENCE, s.burst_sequence++);
+  put_uptime(now);
+  if (s.burst_length) {
+    /* What the bytes are does not matter; flash is at hand, and looks like data. */
+    put_data(EAG_KEY_DATA, s.burst_data, s.burst_length);
+  }
+  send(EAG_EVENT_TELEMETRY, 0);
+}
+
+/* Requests. Each writes its answer's keys, or gives an error's code and may set `blame`. */
+
+static uint8_t out_of_range(const char *what) {
+  blame = what;
+  return EAG_ERROR_OUT_OF_RANGE;
+}
+
+static void put_model(const eag_model *m) {
+  uint8_t *outside = eag_cbor_open(&w, EAG_CBOR_MAP);
+  put_text(EAG_KEY_NAME, m->name, 32);
+  put_data(EAG_KEY_SHA256, m->sha256, 32);
+  put_sizes(EAG_KEY_INPUTS, &m->inputs->size, m->input_count);
+  put_sizes(EAG_KEY_OUTPUTS, &m->outputs->size, m->output_count);
+  put(EAG_KEY_STEP_COUNT, m->step_count);
+  put_sizes(EAG_KEY_ARENA, &m->arena->size, m->arena_count);
+  put(EAG_KEY_TOTAL, m->description_size);
+  eag_cbor_close(&w, outside);
+}
+
+static uint8_t hello(void) {
+  uint8_t uid[16];
+  memset(s.done, 0, sizeof s.done);
+  key(EAG_KEY_PROTOCOL);
+  eag_cbor_put(&w, EAG_CBOR_ARRAY, 2);
+  eag_cbor_put(&w, EAG_CBOR_UINT, EAG_WIRE_MAJOR);
+  eag_cbor_put(&w, EAG_CBOR_UINT, EAG_WIRE_MINOR);
+  put_data(EAG_KEY_UID, uid, eag_port_uid(uid));
+  put(EAG_KEY_BOOT_COUNT, eag_port_boot_count());
+  put_data(EAG_KEY_BUILD_ID, eag_image.build_id, sizeof eag_image.build_id);
+  put_text(EAG_KEY_BOARD, eag_image.board, sizeof eag_image.board);
+  uint32_t can = EAG_CAPABILITY_PROFILE | EAG_CAPABILITY_STEP | EAG_CAPABILITY_PEEK |
+                 EAG_CAPABILITY_FREE_RUN | EAG_CAPABILITY_BAUD;
+  if (eag_port_supply_mv() != INT32_MIN) can |= EAG_CAPABILITY_SUPPLY;
+  if (eag_port_die_decicelsius() != INT32_MIN) can |= EAG_CAPABILITY_TEMPERATURE;
+  put(EAG_KEY_CAPABILITIES, can);
+  put(EAG_KEY_MAX_PAYLOAD, EAG_WIRE_MAX_PAYLOAD);
+  put(EAG_KEY_WINDOW, WINDOW);
+  put(EAG_KEY_CLOCK_HZ, eag_port_clock_hz());
+  put(EAG_KEY_RESET_CAUSE, eag_port_reset_cause());
+  put_state();
+  put_uptime(eag_port_cycles());
+  put(EAG_KEY_COUNT, eag_model_count);
+  key(EAG_KEY_MODELS);
+  uint8_t *outside = eag_cbor_open(&w, EAG_CBOR_ARRAY);
+  for (uint32_t i = q.value[FIRST]; i < eag_model_count; i++) {
+    eag_cbor_writer before = w;
+    eag_cbor_entry(&w);
+    put_model(eag_models[i]);
+    if (w.full) {
+      /* No room for this one: the host asks for the rest. */
+      w = before;
+      --*w.container;
+      break;
+    }
+  }
+  eag_cbor_close(&w, outside);
+  return 0;
+}
+
+/* A piece of `size` bytes at `base`, as offset and length ask for. */
+static uint8_t piece(const void *base, uint32_t size) {
+  uint32_t offset = q.value[OFFSET];
+  if (offset > size) return out_of_range("offset");
+  uint32_t count = size - offset;
+  if (HAS(LENGTH) && count > q.value[LENGTH]) count = q.value[LENGTH];
+  if (count > PIECE) count = PIECE;
+  put(EAG_KEY_OFFSET, offset);
+  put(EAG_KEY_TOTAL, size);
+  put_data(EAG_KEY_DATA, (const uint8_t *)base + offset, count);
+  return 0;
+}
+
+static uint8_t describe(void) { return piece(model->description, model->description_size); }
+
+static uint8_t write(void) {
+  if (q.value[TENSOR] >= model->input_count) return out_of_range("tensor");
+  const eag_tensor *input = &model->inputs[q.value[TENSOR]];
+  uint32_t offset = q.value[OFFSET];
+  if (offset > input->size || q.data_size > input->size - offset) return out_of_range("offset");
+  memcpy((uint8_t *)input->data + offset, q.data, q.data_size);
+  return 0;
+}
+
+static uint8_t read(void) {
+  if (q.value[TENSOR] >= model->output_count) return out_of_range("tensor");
+  const eag_tensor *output = &model->outputs[q.value[TENSOR]];
+  return piece(output->data, output->size);
+}
+
+static uint8_t peek(void) {
+  if (q.value[BLOCK] >= model->arena_count) return out_of_range("block");
+  const eag_block *block = &model->arena[q.value[BLOCK]];
+  return piece(block->base, block->size);
+}
+
+static uint8_t steps(void) {
+  uint32_t total = model->step_count < EAG_MAX_STEPS ? model->step_count : EAG_MAX_STEPS;
+  uint32_t first = q.value[FIRST];
+  if (first > total) return out_of_range("first");
+  uint32_t count = total - first;
+  if (HAS(COUNT) && count > q.value[COUNT]) count = q.value[COUNT];
+  /* A value takes five bytes at most. */
+  if (count > PIECE / 5) count = PIECE / 5;
+  put(EAG_KEY_FIRST, first);
+  put(EAG_KEY_TOTAL, total);
+  key(EAG_KEY_VALUES);
+  eag_cbor_put(&w, EAG_CBOR_ARRAY, count);
+  while (count--) eag_cbor_put(&w, EAG_CBOR_UINT, eag_step_cycles[first++]);
+  return 0;
+}
+
+static uint8_t stats(void) {
+  put(EAG_KEY_STACK_USED, eag_stack_used());
+  put(EAG_KEY_STACK_SIZE, eag_stack_size());
+  if (model) {
+    key(EAG_KEY_ARENA_USED);
+    eag_cbor_put(&w, EAG_CBOR_ARRAY, model->arena_count);
+    for (uint32_t i = 0; i < model->arena_count; i++)
+      eag_cbor_put(&w, EAG_CBOR_UINT, eag_arena_used(&model->arena[i]));
+  }
+  put_uptime(eag_port_cycles());
+  put_sensors();
+  put(EAG_KEY_RX_FRAMES, rx.frames);
+  put(EAG_KEY_RX_BAD, rx.bad);
+  put(EAG_KEY_RX_LOST, eag_port_rx_lost());
+  put(EAG_KEY_RX_MISSING, rx.missing);
+  put(EAG_KEY_UNKNOWN_TYPES, s.unknown_types);
+  put(EAG_KEY_UNKNOWN_KEYS, s.unknown_keys);
+  put(EAG_KEY_RETRIES, s.retries);
+  put(EAG_KEY_RUNS, s.runs);
+  put_state();
+  return 0;
+}
+
+static uint8_t set_baud(void) {
+  if (!eag_port_can_baud(q.value[BAUD])) return out_of_range("baud");
+  put(EAG_KEY_BAUD, q.value[BAUD]);
+  return 0;
+}
+
+static uint8_t reset(void) { return 0; }
+
+static uint8_t echo(void) {
+  if (q.data_size > PIECE) return out_of_range("data");
+  put_data(EAG_KEY_DATA, q.data, q.data_size);
+  return 0;
+}
+
+/* Does what must not be done twice. */
+static uint8_t perform(uint8_t type, outcome *result) {
+  uint64_t now = eag_port_cycles();
+  if (type == EAG_REQUEST_FREE_RUN) {
+    s.running = q.value[ON];
+    s.run_model = model_index;
+    s.run_seeded = HAS(SEED);
+    s.run_seed = q.value[SEED];
+    s.run_period = q.value[PERIOD];
+    s.run_sequence = 0;
+    s.next_run = now;
+    return 0;
+  }
+  if (type == EAG_REQUEST_BURST) {
+    uint32_t rate = q.value[RATE];
+    if (!rate) return out_of_range("rate");
+    if (q.value[LENGTH] > PIECE || (q.value[LENGTH] && !model) ||
+        (model && q.value[LENGTH] > model->description_size))
+      return out_of_range("length");
+    s.burst_left = q.value[COUNT];
+    s.burst_length = q.value[LENGTH];
+    if (model) s.burst_data = model->description;
+    s.burst_sequence = 0;
+    s.burst_period = eag_port_clock_hz() / rate;
+    s.next_burst = now;
+    return 0;
+  }
+  if (s.running) return EAG_ERROR_BUSY;
+  if (type == EAG_REQUEST_STEP) {
+    uint32_t step = q.value[STEP];
+    if (step >= model->step_count) return out_of_range("step");
+    if (step && (step != s.next_step || model_index != s.step_model)) return EAG_ERROR_NOT_READY;
+    s.step_model = eag_running.model = model_index;
+    result->cycles = eag_run_step(model, step);
+    s.next_step = step + 1;
+    return 0;
+  }
+  if (HAS(SEED)) result->seed = fill(model, q.value[SEED]);
+  result->cycles = infer(model_index, type == EAG_REQUEST_PROFILE);
+  /* Heartbeats were written over the answer's beginning. */
+  begin();
+  put(EAG_KEY_REQUEST, q.value[REQUEST]);
+  return 0;
+}
+
+static uint8_t act(uint8_t type) {
+  const outcome *result = NULL;
+  for (uint32_t i = 0; i < WINDOW; i++)
+    if (s.done[i].type == type && s.done[i].request == q.value[REQUEST]) result = &s.done[i];
+  if (result) {
+    s.retries++;
+  } else {
+    outcome fresh = {.request = q.value[REQUEST], .type = type};
+    uint8_t code = perform(type, &fresh);
+    if (code) return code;
+    outcome *slot = &s.done[s.oldest];
+    s.oldest = (uint8_t)((s.oldest + 1) % WINDOW);
+    *slot = fresh;
+    result = slot;
+  }
+  if (type == EAG_REQUEST_BURST) return 0;
+  if (type == EAG_REQUEST_FREE_RUN) {
+    put_state();
+    return 0;
+  }
+  put64(EAG_KEY_CYCLES, result->cycles);
+  if (type == EAG_REQUEST_STEP) {
+    put(EAG_KEY_STEP, q.value[STEP]);
+    return 0;
+  }
+  if (HAS(SEED)) put(EAG_KEY_SEED, result->seed);
+  put_result(model);
+  if (type == EAG_REQUEST_PROFILE) put(EAG_KEY_STEP_COUNT, model->step_count);
+  return 0;
+}
+
+/* What a request needs, and who answers it; no handler: act. */
+#define NEEDS(field) (1u << (field))
+typedef struct {
+  uint8_t (*handle)(void);
+  uint32_t needs;
+} row;
+static const row rows[EAG_REQUESTS] = {
+    [EAG_REQUEST_HELLO] = {hello, 0},
+    [EAG_REQUEST_DESCRIBE] = {describe, NEEDS(MODEL) | NEEDS(OFFSET)},
+    [EAG_REQUEST_WRITE] = {write, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET) | NEEDS(DATA)},
+    [EAG_REQUEST_READ] = {read, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET)},
+    [EAG_REQUEST_INVOKE] = {NULL, NEEDS(MODEL)},
+    [EAG_REQUEST_PROFILE] = {NULL, NEEDS(MODEL)},
+    [EAG_REQUEST_STEPS] = {steps, NEEDS(MODEL) | NEEDS(FIRST)},
+    [EAG_REQUEST_STEP] = {NULL, NEEDS(MODEL) | NEEDS(STEP)},
+    [EAG_REQUEST_PEEK] = {peek, NEEDS(MODEL) | NEEDS(BLOCK) | NEEDS(OFFSET)},
+    [EAG_REQUEST_STATS] = {stats, 0},
+    [EAG_REQUEST_FREE_RUN] = {NULL, NEEDS(MODEL) | NEEDS(ON)},
+    [EAG_REQUEST_BAUD] = {set_baud, NEEDS(BAUD)},
+    [EAG_REQUEST_RESET] = {reset, 0},
+    [EAG_REQUEST_ECHO] = {echo, NEEDS(DATA)},
+    [EAG_REQUEST_BURST] = {NULL, NEEDS(COUNT) | NEEDS(RATE)},
+};
+
+/* Reads the request's map into `q`. False: not a map with unsigned keys, or a value of the wrong
+ * type; what was read by then stands. */
+static bool parse(const uint8_t *at, size_t size) {
+  eag_cbor_reader r = {at, at + size};
+  uint8_t major;
+  uint64_t pairs, number, value;
+  memset(&q, 0, sizeof q);
+  if (!eag_cbor_head(&r, &major, &pairs) || major != EAG_CBOR_MAP || pairs > size) return false;
+  for (uint32_t left = (uint32_t)pairs; left; left--) {
+    if (!eag_cbor_head(&r, &major, &number) || major != EAG_CBOR_UINT) return false;
+    eag_cbor_reader item = r;
+    uint32_t field = 0;
+    if (number == EAG_KEY_DATA) {
+      if (!eag_cbor_head(&r, &major, &value) || major != EAG_CBOR_BYTES) return false;
+      q.data = r.at;
+      q.data_size = (uint32_t)value;
+      q.has |= NEEDS(DATA);
+      r = item;
+      field = FIELDS;
+    }
+    while (field < FIELDS && field_keys[field] != number) field++;
+    if (field == FIELDS) {
+      /* Somebody else's, or of a newer minor version. */
+      if (number >= EAG_KEYS) s.unknown_keys++;
+      if (!eag_cbor_skip(&r)) return false;
+      continue;
+    }
+    if (!eag_cbor_head(&r, &major, &value)) return false;
+    if (major == EAG_CBOR_SIMPLE && (value == 20 || value == 21))
+      value -= 20;
+    else if (major != EAG_CBOR_UINT)
+      return false;
+    if (value >> 32) return false;
+    q.value[field] = (uint32_t)value;
+    q.has |= NEEDS(field);
+  }
+  return r.at == r.end;
+}
+
+static uint8_t answer(uint8_t type, bool parsed) {
+  if (type >= EAG_REQUESTS || !type) {
+    s.unknown_types++;
+    return EAG_ERROR_UNKNOWN_TYPE;
+  }
+  const row *r = &rows[type];
+  uint32_t needs = r->needs | NEEDS(REQUEST);
+  if (!parsed || (q.has & needs) != needs) return EAG_ERROR_BAD_REQUEST;
+  model_index = (uint8_t)q.value[MODEL];
+  if (q.value[MODEL] < eag_model_count)
+    model = eag_models[model_index];
+  else if (HAS(MODEL))
+    return EAG_ERROR_UNKNOWN_MODEL;
+  return r->handle ? r->handle() : act(type);
+}
+
+static void change_baud(uint32_t baud) {
+  s.baud_before = s.baud;
+  s.baud = baud;
+  s.line_since = eag_port_cycles();
+  eag_port_set_baud(baud);
+}
+
+static void dispatch(size_t payload) {
+  uint8_t type = rx.bytes[0];
+  /* Answers and events are the other direction's. */
+  if ((rx.bytes[1] & EAG_FLAG_RESPONSE) || type >= 0x80) {
+    s.unknown_types++;
+    return;
+  }
+  bool parsed = parse(rx.bytes + EAG_WIRE_HEADER, payload);
+  uint8_t flags = EAG_FLAG_RESPONSE;
+  blame = "";
+  model = NULL;
+  begin();
+  if (HAS(REQUEST)) put(EAG_KEY_REQUEST, q.value[REQUEST]);
+  uint8_t code = answer(type, parsed);
+  if (code) {
+    flags |= EAG_FLAG_ERROR;
+    begin();
+    if (HAS(REQUEST)) put(EAG_KEY_REQUEST, q.value[REQUEST]);
+    put(EAG_KEY_CODE, code);
+    put_text(EAG_KEY_DETAIL, blame, 16);
+  }
+  send(type, flags);
+  if (code) return;
+  if (type == EAG_REQUEST_BAUD || type == EAG_REQUEST_RESET) {
+    eag_port_write_flush();
+    if (type == EAG_REQUEST_RESET) eag_port_reset();
+    change_baud(q.value[BAUD]);
+    s.baud_trial = true;
+  }
+}
+
+/* Two seconds that bring nothing good are enough to give a line speed up: at once after a change,
+ * later only when bad frames say that somebody speaks another one. */
+static void watch_line(uint64_t now) {
+  if (rx.frames != s.line_frames) {
+    s.line_frames = rx.frames;
+    s.line_bad = rx.bad;
+    s.baud_trial = false;
+  }
+  if (!s.baud_trial && rx.bad == s.line_bad) s.line_since = now;
+  if (now - s.line_since < 2ull * eag_port_clock_hz()) return;
+  if (s.baud_trial || (s.baud != EAG_WIRE_BAUD && rx.bad - s.line_bad >= 8)) {
+    change_baud(s.baud_trial ? s.baud_before : EAG_WIRE_BAUD);
+    s.baud_trial = false;
+    s.line_bad = rx.bad;
+  }
+}
+
+void eag_server_init(void) {
+  s.baud = EAG_WIRE_BAUD;
+  for (unsigned i = 0; i < eag_model_count; i++) eag_arena_paint(eag_models[i]);
+  const char *trouble = eag_port_trouble();
+  begin();
+  put_text(EAG_KEY_DETAIL, trouble ? trouble : "boot", 48);
+  send(EAG_EVENT_LOG, 0);
+}
+
+bool eag_server_poll(void) {
+  uint8_t chunk[32];
+  size_t count = eag_port_read(chunk, sizeof chunk);
+  for (size_t i = 0; i < count; i++) {
+    size_t payload;
+    if (eag_wire_feed(&rx, chunk[i], &payload)) dispatch(payload);
+  }
+  uint64_t now = eag_port_cycles();
+  watch_line(now);
+  heartbeat();
+  /* What is due before an interrupt can be relied on to wake us is worth spinning for. */
+  uint64_t soon = now + eag_port_clock_hz() / 8;
+  bool busy = count != 0;
+  if (s.burst_left) {
+    if (now >= s.next_burst) telemetry(now);
+    busy |= soon > s.next_burst;
+  }
+  if (s.running) {
+    if (now >= s.next_run) free_run(now);
+    busy |= soon > s.next_run;
+  }
+  return busy;
+}
+
+void eag_server_fault(const uint32_t *frame, uint32_t cfsr, uint32_t hfsr, uint32_t mmfar,
+                      uint32_t bfar) {
+  begin();
+  put(EAG_KEY_PC, frame ? frame[6] : 0);
+  put(EAG_KEY_LR, frame ? frame[5] : 0);
+  put(EAG_KEY_CFSR, cfsr);
+  put(EAG_KEY_HFSR, hfsr);
+  if (cfsr & 1u << 7) put(EAG_KEY_MMFAR, mmfar);
+  if (cfsr & 1u << 15) put(EAG_KEY_BFAR, bfar);
+  if (eag_running.step != EAG_NO_STEP) {
+    put(EAG_KEY_MODEL, eag_running.model);
+    put(EAG_KEY_STEP, eag_running.step);
+  }
+  send(EAG_EVENT_FAULT, 0);
+}
