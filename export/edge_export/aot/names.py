@@ -1,0 +1,81 @@
+"""Names: a C prefix from a file name, and a short unique name for every layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from edge_quantize.graph import Graph, Operator
+
+_KEYWORDS = re.compile(
+    r"auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|"
+    r"inline|int|long|main|register|restrict|return|short|signed|sizeof|static|struct|switch|"
+    r"typedef|union|unsigned|void|volatile|while"
+)
+
+# What Keras calls the layer that becomes an operator; the converter leaves these in tensor names.
+_STEMS = {
+    "CONV_2D": "conv2d|conv1d|conv",
+    "DEPTHWISE_CONV_2D": "depthwise_conv2d|separable_conv2d|depthwise",
+    "FULLY_CONNECTED": "dense|logits|predictions|fc|linear",
+    "ADD": "add",
+    "MUL": "multiply|mul",
+    "SOFTMAX": "softmax",
+}
+# Path components that say what was computed and not where.
+_GENERIC = re.compile(
+    r"(?:identity|relu6?|biasadd|matmul|conv2d|depthwise|addv?2?|mul|avgpool|maxpool|mean|pad|"
+    r"reshape|softmax|concat|fusedbatchnormv?\d*|readvariableop|resource|statefulpartitionedcall|"
+    r"int8|float32|unknown|output|\d*)(?:_int8)?\d*(?::\d+)?",
+    re.IGNORECASE,
+)
+
+
+def identifier(file_name: str) -> str:
+    """A C identifier for a model file: "kws-int8.v2.tflite" -> "kws_int8_v2"."""
+    stem = PurePath(file_name).name
+    for suffix in (".tflite", ".lite"):
+        stem = stem.removesuffix(suffix)
+    name = re.sub(r"[^0-9A-Za-z]+", "_", stem).strip("_")
+    if not name or name[0].isdigit() or _KEYWORDS.fullmatch(name) or name.startswith("eag"):
+        name = f"model_{name}".rstrip("_")
+    return name
+
+
+def layer_name(graph: Graph, operator: Operator) -> str:
+    """The last distinctive component of the output tensor's path; the operator's own name where
+    the path says nothing. Not yet unique."""
+    path = graph.tensor(operator.outputs[0]).name if operator.outputs else ""
+    parts = [part.split("/") for part in path.split(";")]
+    stem = _STEMS.get(operator.op)
+    if stem is not None:
+        wanted = re.compile(rf"(?:{stem})(?:_\d+)?")
+        for part in parts:
+            # The last component is the TensorFlow op ("depthwise", "add"), not the layer.
+            for component in part[:-1] or part:
+                if wanted.fullmatch(component):
+                    return component
+    for component in reversed(parts[0]):
+        clean = re.sub(r"[^0-9A-Za-z]+", "_", component).strip("_")
+        if clean and not _GENERIC.fullmatch(component) and component != parts[0][0]:
+            return clean
+    if len(parts[0]) == 1:
+        clean = re.sub(r"[^0-9A-Za-z]+", "_", parts[0][0]).strip("_")
+        if clean and not _GENERIC.fullmatch(parts[0][0]):
+            return clean
+    return operator.op.lower()
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The same names, made different by a number where two are equal."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        candidate, number = name, 2
+        while candidate in taken:
+            candidate = f"{name}_{number}"
+            number += 1
+        taken.add(candidate)
+        result.append(candidate)
+    return tuple(result)

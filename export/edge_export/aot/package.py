@@ -1,0 +1,305 @@
+"""The generated folder: graph + board -> C that builds anywhere, and the folder read back.
+
+    DIR/include/NAME.h  src/NAME.c  src/NAME_weights.[ch]  kernels/  runtime/eag_model.h
+    DIR/CMakeLists.txt  library.json  plan.json  export.json
+
+`export.json` says what the folder holds, with a SHA-256 of every file that is compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_boards.board import Board
+from edge_boards.data import data_path
+from edge_export.errors import ExportError, LoweringError, PlanError
+from edge_quantize.graph import Graph
+
+from . import emit
+from .describe import compress, describe
+from .folder import write_folder
+from .lower import lower
+from .memory import MemoryPlan
+from .names import identifier, layer_name, unique
+from .plan_file import PlanFile, plan_document, plan_text, read_plan
+from .planner import plan_memory
+from .program import Program
+from .regions import regions
+
+EXPORT_SCHEMA = 1
+EXPORT_FILE = "export.json"
+_LIBRARY_VERSION = "1.0.0"
+_RUNTIME_HEADER = "runtime/eag_model.h"
+
+
+@dataclass(frozen=True)
+class ExportedConstant:
+    """A constant of an exported model. `source_bytes` of it stand in the .tflite as well."""
+
+    name: str
+    region: str
+    nbytes: int
+    source_bytes: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """A generated folder. Paths of `sources` and `include_dirs` are relative to it."""
+
+    directory: Path
+    name: str
+    model_sha256: str
+    board: str
+    features: tuple[str, ...]
+    abi: int
+    sources: tuple[str, ...]
+    include_dirs: tuple[str, ...]
+    kernels: tuple[str, ...]
+    weight_bytes: int
+    arena: tuple[tuple[str, int], ...]
+    liveness_bound: int
+    constants: tuple[ExportedConstant, ...]
+    description: Mapping[str, Any]
+
+    @property
+    def arena_bytes(self) -> int:
+        return sum(size for _, size in self.arena)
+
+    @property
+    def source_paths(self) -> tuple[Path, ...]:
+        return tuple(self.directory / source for source in self.sources)
+
+    @property
+    def include_paths(self) -> tuple[Path, ...]:
+        return tuple(self.directory / folder for folder in self.include_dirs)
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """Everything between the graph and the files: what `compile_model` returns."""
+
+    graph: Graph
+    program: Program
+    plan: MemoryPlan
+    files: Mapping[str, str]  # path in the folder -> content
+
+
+def export_model(
+    graph: Graph,
+    board: Board,
+    out_dir: Path,
+    *,
+    name: str | None = None,
+    plan: Path | None = None,
+    features: frozenset[str] | None = None,
+) -> ExportResult:
+    """Writes `graph` as C for `board` into `out_dir`, whole or not at all.
+
+    `name` prefixes the C symbols (default: from the graph's name); `plan` is a plan file to
+    follow; `features` replaces the core's own (frozenset() gives portable kernels). Raises
+    LoweringError, PlanError, or ExportError when the folder cannot be written or is not ours.
+    """
+    compiled = compile_model(graph, board, name=name, plan=plan, features=features)
+    write_folder(out_dir, compiled.files, EXPORT_FILE)
+    return _result(out_dir, json.loads(compiled.files[EXPORT_FILE]))
+
+
+def compile_model(
+    graph: Graph,
+    board: Board,
+    *,
+    name: str | None = None,
+    plan: Path | None = None,
+    features: frozenset[str] | None = None,
+) -> Compiled:
+    """The same without touching the disk's output: program, plan and file contents."""
+    core = board.core.features if features is None else features
+    prefix = _prefix(graph, name)
+    if not graph.outputs or not graph.operators:
+        raise LoweringError(f"{graph.name}: nothing to compute: no operators or no outputs")
+    asked = None if plan is None else read_plan(plan)
+    layers = unique([layer_name(graph, operator) for operator in graph.operators])
+    program = lower(graph, prefix, core, None if asked is None else asked.overrides(layers))
+    placed = _plan(program, board, asked)
+    files = _files(graph, program, placed, board, core)
+    return Compiled(graph, program, placed, files)
+
+
+def _prefix(graph: Graph, name: str | None) -> str:
+    if name is None:
+        return identifier(graph.name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or identifier(name) != name:
+        raise ExportError(f"{name!r} cannot prefix C symbols; try {identifier(name)!r}")
+    return name
+
+
+def _plan(program: Program, board: Board, asked: PlanFile | None) -> MemoryPlan:
+    memories = regions(board)
+    if asked is None:
+        return plan_memory(program, memories, board.name)
+    asked.check(program, board.name)
+    try:
+        return plan_memory(program, memories, board.name, asked.pins)
+    except PlanError as error:
+        raise PlanError(f"{asked.path}: {error}") from error
+
+
+def _files(
+    graph: Graph, program: Program, plan: MemoryPlan, board: Board, core: frozenset[str]
+) -> dict[str, str]:
+    name = program.name
+    copies = {
+        path: data_path("firmware", *path.split("/")).read_text(encoding="utf-8")
+        for path in (*program.kernel_sources, _RUNTIME_HEADER)
+    }
+    inputs, outputs = emit.ports(graph, program.inputs, program.outputs)
+    description = describe(graph, program, plan, inputs, outputs)
+    blocks = emit.constant_blocks(program, plan)
+    headers = _declaring_headers(program, copies)
+    files = {
+        f"include/{name}.h": emit.model_header(program, plan, inputs, outputs),
+        f"src/{name}.c": emit.model_source(
+            program,
+            plan,
+            inputs,
+            outputs,
+            headers,
+            emit.constant_references(blocks),
+            compress(description),
+        ),
+        f"src/{name}_weights.h": emit.weights_header(program, blocks),
+        f"src/{name}_weights.c": emit.weights_source(program, blocks),
+        **copies,
+    }
+    compiled = sorted(files)
+    sources = [path for path in compiled if path.endswith(".c")]
+    private = sorted({str(Path(p).parent) for p in compiled if p.endswith(".h")})
+    private = [folder for folder in private if folder not in ("include", "runtime")]
+    files["CMakeLists.txt"] = emit.cmake_lists(name, sources, private)
+    include_dirs = ["include", "runtime", *private]
+    files["library.json"] = emit.library_json(name, _LIBRARY_VERSION, sources, include_dirs)
+    files["plan.json"] = plan_text(plan_document(program, plan, regions(board)))
+    places = {p.name: p for p in plan.placements}
+    document = {
+        "schema": EXPORT_SCHEMA,
+        "name": name,
+        "model_sha256": program.model_sha256,
+        "board": board.name,
+        "features": sorted(core),
+        "abi": emit.MODEL_ABI,
+        "sources": sources,
+        "include_dirs": include_dirs,
+        "kernels": sorted({step.kernel for step in program.steps}),
+        "weight_bytes": sum(c.source_bytes for c in program.constants),
+        "arena": dict(plan.arena),
+        "liveness_bound": plan.liveness_bound,
+        "constants": [
+            {
+                "name": c.name,
+                "region": places[c.name].region,
+                "nbytes": c.nbytes,
+                "source_bytes": c.source_bytes,
+                "kind": c.kind.value,
+            }
+            for c in program.constants
+        ],
+        "description": description,
+        "files": {
+            path: hashlib.sha256(files[path].encode("utf-8")).hexdigest() for path in compiled
+        },
+    }
+    files[EXPORT_FILE] = json.dumps(document, indent=1) + "\n"
+    return files
+
+
+def _declaring_headers(program: Program, copies: Mapping[str, str]) -> list[str]:
+    """The headers that declare the program's kernels, as the generated source includes them."""
+    headers = []
+    for kernel in sorted({step.kernel for step in program.steps}):
+        declares = re.compile(rf"\bvoid\s+{re.escape(kernel)}\s*\(")
+        found = [p for p, text in copies.items() if p.endswith(".h") and declares.search(text)]
+        if not found:
+            raise ExportError(f"kernel {kernel} is declared by no header that its row lists")
+        headers.append(Path(min(found)).name)
+    return sorted(set(headers))
+
+
+# Reading a folder back
+
+
+def load_export(directory: Path) -> ExportResult:
+    """Reads a generated folder. Raises ExportError when it is not one, lacks files, or was
+    changed since it was written."""
+    path = directory / EXPORT_FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ExportError(f"{directory}: not an exported model (no {EXPORT_FILE})") from None
+    except OSError as error:
+        raise ExportError(f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ExportError(f"{path}: not JSON ({error}); export the model again") from error
+    if not isinstance(document, dict) or document.get("schema") != EXPORT_SCHEMA:
+        found = document.get("schema") if isinstance(document, dict) else None
+        raise ExportError(
+            f"{path}: schema {found!r}, this version reads {EXPORT_SCHEMA}; export the model again"
+        )
+    try:
+        result = _result(directory, document)
+        files = dict(document["files"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{path}: damaged ({error!r}); export the model again") from error
+    _check_files(directory, files, result.sources)
+    return result
+
+
+def _check_files(directory: Path, files: Mapping[str, str], sources: Sequence[str]) -> None:
+    for source in sources:
+        if source not in files:
+            raise ExportError(f"{directory / EXPORT_FILE}: {source} has no hash; export again")
+    for name, digest in files.items():
+        try:
+            content = (directory / name).read_bytes()
+        except OSError as error:
+            raise ExportError(
+                f"{directory / name}: {error.strerror or error}; export the model again"
+            ) from error
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ExportError(
+                f"{directory / name}: changed since it was exported; export the model again"
+            )
+
+
+def _result(directory: Path, document: Mapping[str, Any]) -> ExportResult:
+    return ExportResult(
+        directory=directory,
+        name=str(document["name"]),
+        model_sha256=str(document["model_sha256"]),
+        board=str(document["board"]),
+        features=tuple(document["features"]),
+        abi=int(document["abi"]),
+        sources=tuple(document["sources"]),
+        include_dirs=tuple(document["include_dirs"]),
+        kernels=tuple(document["kernels"]),
+        weight_bytes=int(document["weight_bytes"]),
+        arena=tuple((str(region), int(size)) for region, size in document["arena"].items()),
+        liveness_bound=int(document["liveness_bound"]),
+        constants=tuple(
+            ExportedConstant(
+                name=str(c["name"]),
+                region=str(c["region"]),
+                nbytes=int(c["nbytes"]),
+                source_bytes=int(c["source_bytes"]),
+                kind=str(c["kind"]),
+            )
+            for c in document["constants"]
+        ),
+        description=dict(document["description"]),
+    )

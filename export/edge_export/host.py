@@ -1,0 +1,214 @@
+"""The generated C on this machine: built as a shared library, run step by step through ctypes.
+
+The library reads the same `eag_model` table that the board's runtime reads, so what runs here is
+the generated folder as it is, nothing added.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .aot.package import ExportResult
+from .errors import HostBuildError
+
+_WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
+_BUILD_SECONDS = 300
+Array = npt.NDArray[np.generic]
+
+
+class _Tensor(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_uint32))
+
+
+class _Model(ctypes.Structure):
+    """`eag_model` of firmware/runtime/eag_model.h."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("sha256", ctypes.c_void_p),
+        ("description", ctypes.c_void_p),
+        ("description_size", ctypes.c_uint32),
+        ("steps", ctypes.POINTER(ctypes.CFUNCTYPE(None))),
+        ("inputs", ctypes.POINTER(_Tensor)),
+        ("outputs", ctypes.POINTER(_Tensor)),
+        ("arena", ctypes.POINTER(_Tensor)),
+        ("step_count", ctypes.c_uint16),
+        ("input_count", ctypes.c_uint8),
+        ("output_count", ctypes.c_uint8),
+        ("arena_count", ctypes.c_uint8),
+    )
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """A layer's first output right after the step that wrote it, as raw bytes."""
+
+    layer: int
+    name: str
+    op: str
+    content: bytes
+
+
+def compile_command(
+    compiler: Sequence[str], export: ExportResult, flags: Sequence[str], output: Path
+) -> list[str]:
+    """The command that builds all sources of a folder into `output`."""
+    return [
+        *compiler,
+        "-std=c11",
+        *_WARNINGS,
+        *flags,
+        *(f"-I{path}" for path in export.include_paths),
+        *(str(path) for path in export.source_paths),
+        "-o",
+        str(output),
+    ]
+
+
+def run_compiler(command: Sequence[str]) -> None:
+    """Runs a compiler. Raises HostBuildError with its words when it fails or is not there."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise HostBuildError(f"no compiler {command[0]!r} here; see `doctor`") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostBuildError(f"{command[0]} took over {_BUILD_SECONDS} s; is it stuck?") from error
+    if done.returncode:
+        words = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
+        raise HostBuildError(f"{command[0]} failed: " + "; ".join(words[:3]).strip())
+
+
+class HostModel:
+    """A generated folder built for this machine and loaded. A context manager; not thread-safe,
+    because a generated model has one arena."""
+
+    def __init__(
+        self,
+        export: ExportResult,
+        compiler: Sequence[str] | None = None,
+        flags: Sequence[str] = ("-O2",),
+    ) -> None:
+        """Builds and loads. `compiler` is a command such as ("gcc",); default: the first found.
+        Raises HostBuildError."""
+        self.export = export
+        self._folder = Path(tempfile.mkdtemp(prefix="edge-host-"))
+        try:
+            library = self._folder / f"{export.name}.so"
+            command = compile_command(
+                compiler or host_compiler(), export, ("-shared", "-fPIC", *flags), library
+            )
+            run_compiler(command)
+            loaded = ctypes.CDLL(str(library))
+        except OSError as error:
+            self.close()
+            raise HostBuildError(f"{export.name}: the library does not load: {error}") from error
+        except HostBuildError:
+            self.close()
+            raise
+        self._library = loaded
+        self._model = _Model.in_dll(loaded, f"{export.name}_model")
+        getattr(loaded, f"{export.name}_init")()
+
+    def close(self) -> None:
+        """Removes what was built; the loaded library stays until the process ends."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> HostModel:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def step_count(self) -> int:
+        return int(self._model.step_count)
+
+    def load(self, inputs: Sequence[Array]) -> None:
+        """Writes every input. Raises ValueError for a wrong count, dtype or size."""
+        described = self.export.description["inputs"]
+        if len(inputs) != len(described):
+            raise ValueError(f"{len(described)} inputs are needed, not {len(inputs)}")
+        for position, (array, tensor) in enumerate(zip(inputs, described, strict=True)):
+            place = self._model.inputs[position]
+            if array.dtype.name != tensor["dtype"] or array.nbytes != place.size:
+                raise ValueError(
+                    f"input {position} must be {tensor['dtype']} {tensor['shape']}, "
+                    f"not {array.dtype.name} {list(array.shape)}"
+                )
+            ctypes.memmove(place.data, np.ascontiguousarray(array).tobytes(), place.size)
+
+    def step(self, index: int) -> None:
+        """Runs one step."""
+        self._model.steps[index]()
+
+    def outputs(self) -> tuple[Array, ...]:
+        """The outputs as they stand in the arena."""
+        arrays = []
+        for position, tensor in enumerate(self.export.description["outputs"]):
+            place = self._model.outputs[position]
+            raw = ctypes.string_at(place.data, place.size)
+            arrays.append(np.frombuffer(raw, tensor["dtype"]).reshape(tensor["shape"]))
+        return tuple(arrays)
+
+    def run(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """One inference through NAME_invoke."""
+        self.load(inputs)
+        getattr(self._library, f"{self.export.name}_invoke")()
+        return self.outputs()
+
+    def run_steps(self, inputs: Sequence[Array]) -> tuple[LayerOutput, ...]:
+        """One inference step by step, with every layer's output right after its last step."""
+        self.load(inputs)
+        results: list[list[int]] = self.export.description["results"]
+        layers: list[list[Any]] = self.export.description["layers"]
+        found: dict[int, bytes] = {}
+        for step in range(-1, self.step_count):
+            if step >= 0:
+                self.step(step)
+            for layer, (written, block, offset, size) in enumerate(results):
+                if written == step:
+                    base = self._model.arena[block].data
+                    found[layer] = ctypes.string_at(base + offset, size)
+        return tuple(
+            LayerOutput(layer, layers[layer][0], layers[layer][1], found[layer])
+            for layer in sorted(found)
+        )
+
+    def arena(self) -> tuple[bytes, ...]:
+        """A copy of every arena block."""
+        return tuple(
+            ctypes.string_at(self._model.arena[i].data, self._model.arena[i].size)
+            for i in range(self._model.arena_count)
+        )
+
+    def fill_arena(self, byte: int) -> None:
+        """Fills every arena block, to see that nothing is read before it is written."""
+        for i in range(self._model.arena_count):
+            ctypes.memset(self._model.arena[i].data, byte, self._model.arena[i].size)
+
+
+def host_compiler() -> tuple[str, ...]:
+    """The first C compiler of PATH, as a command. Raises HostBuildError where there is none."""
+    for name in ("cc", "gcc", "clang"):
+        path = shutil.which(name)
+        if path is not None:
+            return (path,)
+    raise HostBuildError("no C compiler on PATH; install gcc, or `pip install ziglang`")
