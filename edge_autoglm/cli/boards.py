@@ -14,9 +14,7 @@ app = typer.Typer(
 
 
 @app.callback()
-def boards(
-    context: typer.Context, boards: BoardsOption = None, json: JsonOption = None
-) -> None:
+def boards(context: typer.Context, boards: BoardsOption = None, json: JsonOption = None) -> None:
     """List every board, shipped and your own."""
     context.obj = boards
     if context.invoked_subcommand is not None:

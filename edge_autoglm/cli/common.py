@@ -38,7 +38,8 @@ PortOption = Annotated[
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
 ToolchainOption = Annotated[
-    str | None, typer.Option("--toolchain", metavar="T", help="gcc or zig; by default what is found.")
+    str | None,
+    typer.Option("--toolchain", metavar="T", help="gcc or zig; by default what is found."),
 ]
 RunsOption = Annotated[
     int | None,
@@ -61,7 +62,9 @@ def _print_version(wanted: bool) -> None:
 def version_option(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """The options of the program itself."""
@@ -103,6 +106,11 @@ def write_json(path: Path | None, value: Any) -> None:
     write_whole(path, text.encode())
 
 
+def _ignore(done: float, total: float | None = None) -> None:
+    """Progress that nobody watches."""
+    del done, total
+
+
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Any]:
     """A progress bar on stderr; yields `advance(done, total)`.
@@ -115,7 +123,7 @@ def progress(description: str, total: float | None = None) -> Iterator[Any]:
     console = notes()
     if not console.is_terminal:
         console.print(f"{description} ...")
-        yield lambda done, total=None: None
+        yield _ignore
         return
     bar: Progress = Bar(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),

@@ -66,7 +66,7 @@ def report(error: BaseException) -> int:
     raise error
 
 
-def _terminated(signum: int, frame: object) -> None:
+def _terminated(*_: object) -> None:
     # A `kill` must leave as little behind as Ctrl-C does.
     raise KeyboardInterrupt
 

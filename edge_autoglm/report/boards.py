@@ -35,21 +35,23 @@ def boards_table(boards: tuple[Board, ...]) -> Table:
 
 def board_tables(board: Board) -> list[Table]:
     """All that a board's file says."""
+    oscillator = f"{board.clock.oscillator} {board.clock.oscillator_hz / 1e6:g} MHz"
+    clock = f"{board.clock.hz / 1e6:g} MHz from {oscillator}"
+    caches = f"I-cache {_on(board.execution.icache)}, D-cache {_on(board.execution.dcache)}"
+    fetch = f"through {board.execution.flash_alias}, {caches}"
     facts = [
         ("vendor", board.vendor),
         ("also called", ", ".join(board.aliases) or None),
         ("SoC", f"{board.soc.name}, port {board.soc.port}"),
         ("core", ", ".join([board.core.name, *sorted(board.core.features)])),
         ("FPU", board.core.fpu),
-        ("clock", f"{board.clock.hz / 1e6:g} MHz from {board.clock.oscillator} "
-                  f"{board.clock.oscillator_hz / 1e6:g} MHz"),
-        ("code in flash", f"through {board.execution.flash_alias}, I-cache "
-                          f"{_on(board.execution.icache)}, D-cache {_on(board.execution.dcache)}"),
+        ("clock", clock),
+        ("code in flash", fetch),
         ("stack", f"{size(board.stack.size)} in {board.stack.memory}"),
         ("PlatformIO", board.platformio),
         ("virtual", board.virtual.model if board.virtual else None),
         ("file", board.path.name),
-    ]  # fmt: skip
+    ]
     made = [
         table(board.title, ["<fact", "<value"], facts),
         table(
