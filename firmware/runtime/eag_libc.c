@@ -19,9 +19,9 @@ void *memmove(void *to, const void *from, size_t count);
 void *memset(void *to, int value, size_t count);
 int memcmp(const void *left, const void *right, size_t count);
 
-void *memcpy(void *restrict to, const void *restrict from, size_t count) {
-  uint8_t *d = to;
-  const uint8_t *s = from;
+/* From the low end up; the blocks may overlap where `to` lies below `from`, since every word is
+ * loaded before a store can reach it. */
+static void copy_up(uint8_t *d, const uint8_t *s, size_t count) {
   if (count >= 8) {
     for (; (uintptr_t)d & 3; count--) *d++ = *s++;
     if (((uintptr_t)s & 3) == 0) {
@@ -37,14 +37,21 @@ void *memcpy(void *restrict to, const void *restrict from, size_t count) {
     for (; count >= 4; count -= 4, d += 4, s += 4) *(word *)d = ((const any_word *)s)->value;
   }
   while (count--) *d++ = *s++;
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t count) {
+  copy_up(to, from, count);
   return to;
 }
 
 void *memmove(void *to, const void *from, size_t count) {
   uint8_t *d = to;
   const uint8_t *s = from;
-  /* Forward is right unless the destination starts inside the source. */
-  if ((uintptr_t)d - (uintptr_t)s >= count) return memcpy(to, from, count);
+  if ((uintptr_t)d - (uintptr_t)s >= count) {
+    copy_up(d, s, count);
+    return to;
+  }
+  /* The destination starts inside the source. */
   for (d += count, s += count; count; count--) *--d = *--s;
   return to;
 }
@@ -74,18 +81,17 @@ int memcmp(const void *left, const void *right, size_t count) {
 }
 
 #ifdef __arm__
-/* The names that the run-time ABI for Arm gives to the same (clang calls these). */
-void __aeabi_memcpy(void *to, const void *from, size_t count);
-void __aeabi_memmove(void *to, const void *from, size_t count);
-void __aeabi_memset(void *to, size_t count, int value);
-void __aeabi_memclr(void *to, size_t count);
+/* The names that the run-time ABI for Arm gives to the same; clang calls these. The 4 and 8 say
+ * what the caller knows of the alignment.
+ */
+#define EAG_AEABI(name, parameters, call)                                    \
+  void __aeabi_##name parameters;                                           \
+  void __aeabi_##name parameters { call; }                                  \
+  void __aeabi_##name##4 parameters __attribute__((alias("__aeabi_" #name))); \
+  void __aeabi_##name##8 parameters __attribute__((alias("__aeabi_" #name)));
 
-void __aeabi_memcpy(void *to, const void *from, size_t count) { memcpy(to, from, count); }
-void __aeabi_memmove(void *to, const void *from, size_t count) { memmove(to, from, count); }
-void __aeabi_memset(void *to, size_t count, int value) { memset(to, value, count); }
-void __aeabi_memclr(void *to, size_t count) { memset(to, 0, count); }
-
-#define SAME_AS(name, target) \
-  void name(void);            \
-  __attribute__((alias(#target))) void name(void)
+EAG_AEABI(memcpy, (void *to, const void *from, size_t count), memcpy(to, from, count))
+EAG_AEABI(memmove, (void *to, const void *from, size_t count), memmove(to, from, count))
+EAG_AEABI(memset, (void *to, size_t count, int value), memset(to, value, count))
+EAG_AEABI(memclr, (void *to, size_t count), memset(to, 0, count))
 #endif

@@ -1,0 +1,57 @@
+"""The C that the build step itself writes: board facts, build id, the list of models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from edge_boards.board import Board
+from edge_boards.errors import ToolchainError
+
+_C_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def board_header(board: Board) -> str:
+    """`eag_board.h`: what the port and the runtime take from the board file."""
+    console = board.link("console")
+    facts = (
+        ("EAG_BOARD_NAME", f'"{board.name[:16]}"'),
+        ("EAG_CLOCK_HZ", f"{board.clock.hz}u"),
+        ("EAG_OSCILLATOR_HZ", f"{board.clock.oscillator_hz}u"),
+        ("EAG_OSCILLATOR_BYPASS", int(board.clock.oscillator == "hse-bypass")),
+        ("EAG_ICACHE", int(board.execution.icache)),
+        ("EAG_DCACHE", int(board.execution.dcache)),
+        ("EAG_FLASH_ADDRESS", f"{board.code_address:#010x}u"),
+        ("EAG_MPU_REGIONS", board.core.mpu_regions),
+        ("EAG_CONSOLE_BAUD", f"{console.baud}u"),
+    )
+    lines = [f"/* Made from the board file {board.name}. */", "#ifndef EAG_BOARD_H"]
+    lines.append("#define EAG_BOARD_H")
+    lines += [f"#define {name} {value}" for name, value in facts]
+    return "\n".join([*lines, "#endif", ""])
+
+
+def build_id_header(build_id: bytes) -> str:
+    """`eag_build_id.h`: the build id, and the board's facts with it."""
+    digits = ", ".join(f"0x{byte:02x}" for byte in build_id)
+    return (
+        "/* Made by the build. */\n#ifndef EAG_BUILD_ID_H\n#define EAG_BUILD_ID_H\n"
+        f'#include "eag_board.h"\n#define EAG_BUILD_ID {{{digits}}}\n#endif\n'
+    )
+
+
+def models_source(names: Sequence[str]) -> str:
+    """`eag_models.c`: `eag_models[]` and `eag_model_count`."""
+    for name in names:
+        if not _C_NAME.fullmatch(name):
+            raise ToolchainError(f"model name {name!r} is no C name; export it under another")
+    lines = ['#include "eag_model.h"', ""]
+    lines += [
+        "extern const eag_model *const eag_models[];",
+        "extern const unsigned eag_model_count;",
+    ]
+    lines += [f"extern const eag_model {name}_model;" for name in names]
+    entries = ", ".join(f"&{name}_model" for name in names) or "0"
+    lines.append(f"const eag_model *const eag_models[] = {{{entries}}};")
+    lines.append(f"const unsigned eag_model_count = {len(names)};")
+    return "\n".join(lines) + "\n"
