@@ -1,0 +1,247 @@
+"""The host's own runs of a model, to compare generated code with.
+
+`tflite_micro` is the reference for bit-exactness: the int8 kernels here reproduce its arithmetic.
+LiteRT's plain kernels differ from it by an LSB or two on some layers, so a comparison with LiteRT
+may only ever say "within N LSB".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from .check import require_supported
+from .errors import ReferenceRuntimeError
+from .graph.model import Graph
+from .graph.writer import write_tflite
+from .ingest.tflite import read_tflite
+
+Arrays = tuple[npt.NDArray[np.generic], ...]
+
+_INSTALL_TFLM = (
+    "tflite_micro is not installed: pip install 'edge-autoglm[reference]' "
+    "(there are wheels for Linux x86-64 only)"
+)
+_INSTALL_LITERT = "ai-edge-litert is not installed: pip install ai-edge-litert"
+# Interpreter structures a tensor and an operator take; measured well below on the MLPerf Tiny
+# models, and an arena that is too large costs nothing.
+_ARENA_A_TENSOR = 512
+_ARENA_AN_OPERATOR = 4096
+_ARENA_BASE = 256 * 1024
+_MOST_ARENA = 1 << 30
+
+
+class Reference(Protocol):
+    """A runtime on the host with one model loaded."""
+
+    @property
+    def name(self) -> str:
+        """The runtime, as reports name it."""
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether equality with it may be called bit-exactness."""
+
+    def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> Arrays:
+        """One inference: arrays of the inputs' shapes and dtypes in, copies of the outputs out.
+
+        Raises ReferenceRuntimeError when an input does not fit or the runtime fails.
+        """
+
+    def tensors(self) -> Mapping[int, npt.NDArray[np.generic]]:
+        """Every operator's results in the last run, by tensor index.
+
+        Raises ReferenceRuntimeError when made without `preserve`, or before any run.
+        """
+
+
+def verdict(reference: Reference, max_abs_diff: int) -> str:
+    """What a comparison with `reference` may say; the difference is in LSB of the outputs."""
+    if max_abs_diff == 0 and reference.bit_exact:
+        return f"bit-exact to {reference.name}"
+    return f"within {max_abs_diff} LSB of {reference.name}"
+
+
+def best_reference(model: Graph | bytes, preserve: bool = False) -> Reference:
+    """`tflite_micro` where its wheel is installed, else LiteRT."""
+    if tflm_available():
+        return TflmReference(model, preserve)
+    return LiteRtReference(model, preserve)
+
+
+def tflm_available() -> bool:
+    try:
+        _tflm_runtime()
+    except ReferenceRuntimeError:
+        return False
+    return True
+
+
+def _tflm_runtime() -> Any:
+    try:
+        # Takes a quarter of a second and exists on one platform only.
+        from tflite_micro.python.tflite_micro import runtime
+    except ImportError as error:
+        raise ReferenceRuntimeError(_INSTALL_TFLM) from error
+    return runtime
+
+
+def _litert() -> Any:
+    try:
+        # Takes a quarter of a second; only comparisons need it.
+        from ai_edge_litert import interpreter
+    except ImportError as error:
+        raise ReferenceRuntimeError(_INSTALL_LITERT) from error
+    return interpreter
+
+
+def _loaded(model: Graph | bytes) -> tuple[Graph, bytes]:
+    if isinstance(model, Graph):
+        return model, write_tflite(model)
+    return read_tflite(model), bytes(model)
+
+
+class _Loaded:
+    """What both runtimes share: the graph, and checks of what goes in."""
+
+    def __init__(self, graph: Graph, preserve: bool) -> None:
+        self.graph = graph
+        self._preserve = preserve
+        self._ran = False
+
+    def _checked(self, inputs: Sequence[npt.NDArray[np.generic]]) -> Arrays:
+        wanted = [self.graph.tensors[index] for index in self.graph.inputs]
+        if len(inputs) != len(wanted):
+            raise ReferenceRuntimeError(
+                f"{self.graph.name}: {len(inputs)} inputs given, the model has {len(wanted)}"
+            )
+        for tensor, array in zip(wanted, inputs, strict=True):
+            if array.shape != tensor.shape or array.dtype != tensor.dtype.numpy:
+                raise ReferenceRuntimeError(
+                    f"input '{tensor.name}': {array.dtype}{list(array.shape)} given, the model "
+                    f"takes {tensor.dtype.value}{list(tensor.shape)}"
+                )
+        return tuple(np.ascontiguousarray(array) for array in inputs)
+
+    def _results(self) -> list[int]:
+        """Tensors that operators write; raises when they were not kept."""
+        if not self._preserve:
+            raise ReferenceRuntimeError("intermediate tensors were not asked for (preserve=True)")
+        if not self._ran:
+            raise ReferenceRuntimeError("no inference has run yet")
+        return [index for operator in self.graph.operators for index in operator.outputs]
+
+
+class TflmReference(_Loaded):
+    """The `tflite_micro` interpreter.
+
+    It aborts the process on some unsupported models, so a model is checked first: raises
+    UnsupportedModelError with every problem. Raises ReferenceRuntimeError when the wheel is
+    missing or the interpreter refuses the model.
+    """
+
+    name = "tflite_micro"
+    bit_exact = True
+
+    def __init__(self, model: Graph | bytes, preserve: bool = False) -> None:
+        runtime = _tflm_runtime()
+        graph, content = _loaded(model)
+        require_supported(graph)
+        super().__init__(graph, preserve)
+        config = runtime.InterpreterConfig
+        try:
+            self._interpreter = runtime.Interpreter.from_bytes(
+                content,
+                arena_size=_arena_bytes(graph),
+                intrepreter_config=(  # spelt so in its interface
+                    config.kPreserveAllTensors if preserve else config.kAllocationRecording
+                ),
+            )
+        except RuntimeError as error:
+            raise ReferenceRuntimeError(
+                f"{graph.name}: tflite_micro refuses it: {error}"
+            ) from error
+
+    def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> Arrays:
+        arrays = self._checked(inputs)
+        try:
+            for position, array in enumerate(arrays):
+                self._interpreter.set_input(array, position)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ReferenceRuntimeError(f"{self.graph.name}: tflite_micro: {error}") from error
+        self._ran = True
+        return tuple(
+            np.array(self._interpreter.get_output(position)).reshape(
+                self.graph.tensors[index].shape
+            )
+            for position, index in enumerate(self.graph.outputs)
+        )
+
+    def tensors(self) -> Mapping[int, npt.NDArray[np.generic]]:
+        return {
+            index: np.array(self._interpreter.GetTensor(index, 0)["tensor_data"]).reshape(
+                self.graph.tensors[index].shape
+            )
+            for index in self._results()
+        }
+
+
+def _arena_bytes(graph: Graph) -> int:
+    """Room for every activation at once, plus the interpreter's structures and scratch."""
+    activations = sum(t.nbytes + 64 for t in graph.tensors if not t.is_constant)
+    # Per-channel multipliers and shifts are kept for each weighted operator.
+    channels = sum(len(t.quantization.scales) for t in graph.tensors if t.quantization)
+    size = (
+        _ARENA_BASE
+        + 2 * activations
+        + 16 * channels
+        + _ARENA_A_TENSOR * len(graph.tensors)
+        + _ARENA_AN_OPERATOR * len(graph.operators)
+    )
+    if size > _MOST_ARENA:
+        raise ReferenceRuntimeError(
+            f"{graph.name}: its activations take {activations} bytes, too many for tflite_micro"
+        )
+    return size
+
+
+class LiteRtReference(_Loaded):
+    """LiteRT's interpreter with its reference kernels. Takes float models too.
+
+    Raises ReferenceRuntimeError when the wheel is missing or LiteRT refuses the model.
+    """
+
+    name = "LiteRT"
+    bit_exact = False
+
+    def __init__(self, model: Graph | bytes, preserve: bool = False) -> None:
+        litert = _litert()
+        graph, content = _loaded(model)
+        super().__init__(graph, preserve)
+        try:
+            self._interpreter = litert.Interpreter(
+                model_content=content,
+                experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+                experimental_preserve_all_tensors=preserve,
+            )
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ReferenceRuntimeError(f"{graph.name}: LiteRT refuses it: {error}") from error
+
+    def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> Arrays:
+        arrays = self._checked(inputs)
+        try:
+            for index, array in zip(self.graph.inputs, arrays, strict=True):
+                self._interpreter.set_tensor(index, array)
+            self._interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ReferenceRuntimeError(f"{self.graph.name}: LiteRT: {error}") from error
+        self._ran = True
+        return tuple(np.array(self._interpreter.get_tensor(i)) for i in self.graph.outputs)
+
+    def tensors(self) -> Mapping[int, npt.NDArray[np.generic]]:
+        return {index: np.array(self._interpreter.get_tensor(index)) for index in self._results()}
