@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_boards.errors import ToolchainError
+from edge_boards.toolchain import HostCompiler, find_host_compiler
+
 from .aot.package import ExportResult
 from .errors import HostBuildError
 
-_WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
-_BUILD_SECONDS = 300
 Array = npt.NDArray[np.generic]
 
 
@@ -60,37 +60,6 @@ class LayerOutput:
     content: bytes
 
 
-def compile_command(
-    compiler: Sequence[str], export: ExportResult, flags: Sequence[str], output: Path
-) -> list[str]:
-    """The command that builds all sources of a folder into `output`."""
-    return [
-        *compiler,
-        "-std=c11",
-        *_WARNINGS,
-        *flags,
-        *(f"-I{path}" for path in export.include_paths),
-        *(str(path) for path in export.source_paths),
-        "-o",
-        str(output),
-    ]
-
-
-def run_compiler(command: Sequence[str]) -> None:
-    """Runs a compiler. Raises HostBuildError with its words when it fails or is not there."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_BUILD_SECONDS, check=False
-        )
-    except FileNotFoundError as error:
-        raise HostBuildError(f"no compiler {command[0]!r} here; see `doctor`") from error
-    except subprocess.TimeoutExpired as error:
-        raise HostBuildError(f"{command[0]} took over {_BUILD_SECONDS} s; is it stuck?") from error
-    if done.returncode:
-        words = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
-        raise HostBuildError(f"{command[0]} failed: " + "; ".join(words[:3]).strip())
-
-
 class HostModel:
     """A generated folder built for this machine and loaded. A context manager; not thread-safe,
     because a generated model has one arena."""
@@ -98,26 +67,23 @@ class HostModel:
     def __init__(
         self,
         export: ExportResult,
-        compiler: Sequence[str] | None = None,
+        compiler: HostCompiler | None = None,
         flags: Sequence[str] = ("-O2",),
     ) -> None:
-        """Builds and loads. `compiler` is a command such as ("gcc",); default: the first found.
-        Raises HostBuildError."""
+        """Builds and loads. `compiler` defaults to the first found. Raises HostBuildError."""
         self.export = export
         self._folder = Path(tempfile.mkdtemp(prefix="edge-host-"))
         try:
-            library = self._folder / f"{export.name}.so"
-            command = compile_command(
-                compiler or host_compiler(), export, ("-shared", "-fPIC", *flags), library
+            library = (compiler or find_host_compiler()).shared_library(
+                export.source_paths,
+                self._folder / f"{export.name}.so",
+                export.include_paths,
+                ("-pedantic", *flags),
             )
-            run_compiler(command)
             loaded = ctypes.CDLL(str(library))
-        except OSError as error:
+        except (OSError, ToolchainError) as error:
             self.close()
-            raise HostBuildError(f"{export.name}: the library does not load: {error}") from error
-        except HostBuildError:
-            self.close()
-            raise
+            raise HostBuildError(f"{export.directory}: no host library: {error}") from error
         self._library = loaded
         self._model = _Model.in_dll(loaded, f"{export.name}_model")
         getattr(loaded, f"{export.name}_init")()
@@ -203,12 +169,3 @@ class HostModel:
         """Fills every arena block, to see that nothing is read before it is written."""
         for i in range(self._model.arena_count):
             ctypes.memset(self._model.arena[i].data, byte, self._model.arena[i].size)
-
-
-def host_compiler() -> tuple[str, ...]:
-    """The first C compiler of PATH, as a command. Raises HostBuildError where there is none."""
-    for name in ("cc", "gcc", "clang"):
-        path = shutil.which(name)
-        if path is not None:
-            return (path,)
-    raise HostBuildError("no C compiler on PATH; install gcc, or `pip install ziglang`")

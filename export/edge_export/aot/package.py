@@ -18,6 +18,7 @@ from typing import Any
 
 from edge_boards.board import Board
 from edge_boards.data import data_path
+from edge_boards.toolchain import ModelSources
 from edge_export.errors import ExportError, LoweringError, PlanError
 from edge_quantize.graph import Graph
 
@@ -71,6 +72,20 @@ class ExportResult:
     @property
     def arena_bytes(self) -> int:
         return sum(size for _, size in self.arena)
+
+    def model_sources(self) -> ModelSources:
+        """The folder as the board's build takes it. The runtime's header comes from the build, so
+        that a folder of another ABI is refused by its own #error."""
+        return ModelSources(
+            name=self.name,
+            sources=self.source_paths,
+            include_dirs=tuple(
+                self.directory / folder for folder in self.include_dirs if folder != "runtime"
+            ),
+            weight_bytes=self.weight_bytes,
+            arena=self.arena,
+            constants=tuple((c.name, c.region, c.nbytes) for c in self.constants),
+        )
 
     @property
     def source_paths(self) -> tuple[Path, ...]:

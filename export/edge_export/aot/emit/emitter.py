@@ -37,8 +37,8 @@ class Emitter:
             self.line(text)
 
     def comment(self, *texts: str) -> None:
-        """A block comment. A tensor's name may hold anything: it can neither close the comment early
-        nor open another."""
+        """A block comment. Tensors' names may hold anything: they can neither close it early nor
+        open another."""
         safe = [
             text.replace("*/", "* /").replace("/*", "/ *").encode("ascii", "replace").decode()
             for text in texts
