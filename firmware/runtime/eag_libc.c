@@ -3,21 +3,19 @@
  *
  * Single words are loaded from any address (ARMv7-M allows it for LDR and STR, and the compiler
  * knows cores that do not); the wide loop, which may become LDM/STM or LDRD/STRD, runs on aligned
- * pointers only.
+ * pointers only. On a host this file is empty.
  */
-#include <stddef.h>
+#include "eag_libc.h"
+
 #include <stdint.h>
+
+#if !__STDC_HOSTED__
 
 typedef struct {
   uint32_t value;
 } __attribute__((packed, may_alias)) any_word;
 
 typedef uint32_t __attribute__((may_alias)) word;
-
-void *memcpy(void *restrict to, const void *restrict from, size_t count);
-void *memmove(void *to, const void *from, size_t count);
-void *memset(void *to, int value, size_t count);
-int memcmp(const void *left, const void *right, size_t count);
 
 /* From the low end up; the blocks may overlap where `to` lies below `from`, since every word is
  * loaded before a store can reach it. */
@@ -94,4 +92,6 @@ EAG_AEABI(memcpy, (void *to, const void *from, size_t count), memcpy(to, from, c
 EAG_AEABI(memmove, (void *to, const void *from, size_t count), memmove(to, from, count))
 EAG_AEABI(memset, (void *to, size_t count, int value), memset(to, value, count))
 EAG_AEABI(memclr, (void *to, size_t count), memset(to, 0, count))
+#endif
+
 #endif

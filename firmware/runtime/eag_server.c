@@ -1,6 +1,6 @@
 #include "eag_server.h"
 
-#include <string.h>
+#include "eag_libc.h"
 
 #include "eag_cbor.h"
 #include "eag_image.h"

@@ -60,6 +60,7 @@ class Compiler:
     command: tuple[str, ...]
     flags: tuple[str, ...]  # always given: target and language
     environment: tuple[tuple[str, str], ...]
+    search: tuple[str, ...] = ()  # flags with paths of the compiler's own; no part of its identity
 
     @property
     def identity(self) -> str:
@@ -170,6 +171,7 @@ def _arguments(job: CompileJob, compiler: Compiler, output: Path) -> list[str]:
     folders = [folder, *(d.resolve() for d in job.include_dirs)]
     return [
         *compiler.flags,
+        *compiler.search,
         *job.flags,
         *(f"-I{d}" for d in folders[1:]),
         *(f"-ffile-prefix-map={d}/=" for d in dict.fromkeys(folders)),

@@ -42,6 +42,17 @@ def _version(program: str) -> str:
     return version
 
 
+@cache
+def _freestanding_headers(program: str) -> tuple[str, ...]:
+    """GCC's own headers and no others: a C library beside it must not decide what compiles."""
+    flags = ["-nostdinc"]
+    for name in ("include", "include-fixed"):
+        folder = run_tool([program, f"-print-file-name={name}"]).stdout.strip()
+        if Path(folder).is_dir():
+            flags += ["-isystem", folder]
+    return tuple(flags)
+
+
 def target_flags(core: Core) -> tuple[str, ...]:
     """The -m flags of a core."""
     cpu = core.name
@@ -65,6 +76,7 @@ def find_gcc(core: Core) -> Toolchain | None:
         command=(program,),
         flags=(*target_flags(core), *COMMON_FLAGS),
         environment=(),
+        search=_freestanding_headers(program),
         link_command=(program, *target_flags(core), "-nostdlib", "-nostartfiles"),
         link_prefix="-Wl,",
     )
