@@ -114,6 +114,26 @@ EAG_INLINE int32_t eag_add_sign(int32_t a) {
   return d;
 }
 
+/* The larger and the smaller of each pair of int8 lanes. Two instructions in one statement: the GE
+ * flags must not be lost between them. */
+EAG_INLINE uint32_t eag_max_s8x4(uint32_t a, uint32_t b) {
+  uint32_t d;
+  __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(d) : "r"(a), "r"(b) : "cc");
+  return d;
+}
+EAG_INLINE uint32_t eag_min_s8x4(uint32_t a, uint32_t b) {
+  uint32_t d;
+  __asm__("ssub8 %0, %1, %2\n\tsel %0, %2, %1" : "=&r"(d) : "r"(a), "r"(b) : "cc");
+  return d;
+}
+/* A quad of the low bytes, which BFI puts together without masking them first. */
+EAG_INLINE uint32_t eag_pack_s8(uint32_t b0, uint32_t b1, uint32_t b2, uint32_t b3) {
+  __asm__("bfi %0, %1, #8, #8" : "+r"(b0) : "r"(b1));
+  __asm__("bfi %0, %1, #16, #8" : "+r"(b0) : "r"(b2));
+  __asm__("bfi %0, %1, #24, #8" : "+r"(b0) : "r"(b3));
+  return b0;
+}
+
 #else
 
 EAG_INLINE int32_t eag_lane_low(uint32_t pair) { return (int16_t)(uint16_t)pair; }
@@ -155,6 +175,20 @@ EAG_INLINE int32_t eag_smmlar(int32_t a, int32_t b, int32_t acc) {
 }
 EAG_INLINE int32_t eag_ssat8(int32_t a) { return a < -128 ? -128 : a > 127 ? 127 : a; }
 EAG_INLINE int32_t eag_add_sign(int32_t a) { return a - (a < 0); }
+EAG_INLINE uint32_t eag_pack_s8(uint32_t b0, uint32_t b1, uint32_t b2, uint32_t b3) {
+  return (b0 & 0xffu) | (b1 & 0xffu) << 8 | (b2 & 0xffu) << 16 | b3 << 24;
+}
+EAG_INLINE uint32_t eag_max_s8x4(uint32_t a, uint32_t b) {
+  uint32_t d = 0;
+  for (int lane = 0; lane < 32; lane += 8) {
+    int8_t x = (int8_t)(uint8_t)(a >> lane), y = (int8_t)(uint8_t)(b >> lane);
+    d |= (uint32_t)(uint8_t)(x > y ? x : y) << lane;
+  }
+  return d;
+}
+EAG_INLINE uint32_t eag_min_s8x4(uint32_t a, uint32_t b) {
+  return ~eag_max_s8x4(~a, ~b);
+}
 
 #endif
 

@@ -8,13 +8,29 @@ from __future__ import annotations
 
 from edge_export.errors import LoweringError
 
-from . import conv, depthwise, fully_connected
+from . import (
+    conv,
+    depthwise,
+    elementwise,
+    fully_connected,
+    pool,
+    quantize,
+    reduce,
+    shape,
+    softmax,
+)
 from .row import Binding, KernelRow, LayerView
 
 KERNELS: tuple[KernelRow, ...] = (
     *conv.ROWS,
     *depthwise.ROWS,
     *fully_connected.ROWS,
+    *elementwise.ROWS,
+    *pool.ROWS,
+    *reduce.ROWS,
+    *softmax.ROWS,
+    *shape.ROWS,
+    *quantize.ROWS,
 )
 
 
