@@ -97,11 +97,12 @@ def can_sanitize(folder: Path) -> bool:
 
 
 def write_build_id(folder: Path) -> None:
-    """The header that a build for a board gets from the toolchain step."""
+    """The headers that a build for a board gets from the toolchain step."""
+    (folder / "eag_board.h").write_text(
+        '#define EAG_BOARD_NAME "host"\n#define EAG_CLOCK_HZ 1000000000u\n', encoding="utf-8"
+    )
     (folder / "eag_build_id.h").write_text(
-        "#define EAG_BUILD_ID {1, 2, 3, 4, 5, 6, 7, 8}\n"
-        '#define EAG_BOARD_NAME "host"\n'
-        "#define EAG_CLOCK_HZ 1000000000u\n",
+        '#include "eag_board.h"\n#define EAG_BUILD_ID {1, 2, 3, 4, 5, 6, 7, 8}\n',
         encoding="utf-8",
     )
 

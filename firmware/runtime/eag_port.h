@@ -50,6 +50,11 @@ int32_t eag_port_die_decicelsius(void);
 /* The stack's bounds, from the linker script; the guard lies just under `stack_limit`. */
 extern uint32_t eag_stack_limit[], eag_stack_top[];
 
+/* What the runtime gives to the port: its fault handler's last call but the flush and the reset.
+ * `frame` is the exception frame (r0-r3, r12, lr, pc, psr), or NULL where the stack held none. */
+void eag_on_fault(const uint32_t *frame, uint32_t cfsr, uint32_t hfsr, uint32_t mmfar,
+                  uint32_t bfar);
+
 #include "eag_port_inline.h" /* the port's own: eag_port_cycles32 */
 
 #endif

@@ -5,12 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "eag_build_id.h"
 #include "eag_model.h"
 
-/* Room for the cycles of the last profile. A build defines it as the largest model's steps. */
+/* Steps whose cycles are kept, 4 bytes each; what a longer model has beyond goes into the sum
+ * alone. */
 #ifndef EAG_MAX_STEPS
-#define EAG_MAX_STEPS 64
+#define EAG_MAX_STEPS 128
 #endif
 
 #define EAG_NO_STEP 0xFFFFu

@@ -620,8 +620,8 @@ bool eag_server_poll(void) {
   return busy;
 }
 
-void eag_server_fault(const uint32_t *frame, uint32_t cfsr, uint32_t hfsr, uint32_t mmfar,
-                      uint32_t bfar) {
+void eag_on_fault(const uint32_t *frame, uint32_t cfsr, uint32_t hfsr, uint32_t mmfar,
+                  uint32_t bfar) {
   begin();
   put(EAG_KEY_PC, frame ? frame[6] : 0);
   put(EAG_KEY_LR, frame ? frame[5] : 0);

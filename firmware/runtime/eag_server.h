@@ -20,9 +20,4 @@ void eag_server_init(void);
  * when an interrupt is worth waiting for. */
 bool eag_server_poll(void);
 
-/* Sends the FAULT event from a fault handler; the port polls its line by then. `frame` is the
- * exception frame (r0-r3, r12, lr, pc, psr), or NULL where the stack held none. */
-void eag_server_fault(const uint32_t *frame, uint32_t cfsr, uint32_t hfsr, uint32_t mmfar,
-                      uint32_t bfar);
-
 #endif

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "eag_build_id.h"
+#include "eag_board.h"
 #include "eag_port.h"
 #include "eag_wire_defs.h"
 
