@@ -15,6 +15,7 @@ from .problem import Problem, operator_problem
 __all__ = ["SUPPORTED_OPS", "Problem", "check_supported", "require_supported"]
 
 _MOST_IN_MESSAGE = 3
+_MOST_LISTED = 1000
 
 
 def check_supported(graph: Graph) -> tuple[Problem, ...]:
@@ -47,12 +48,15 @@ def check_supported(graph: Graph) -> tuple[Problem, ...]:
 
 def require_supported(graph: Graph) -> None:
     """Raise UnsupportedModelError, with every problem, unless the graph can be compiled."""
-    problems = tuple(str(problem) for problem in check_supported(graph))
-    if not problems:
+    found = check_supported(graph)
+    if not found:
         return
+    problems = tuple(str(problem) for problem in found[:_MOST_LISTED])
+    if len(found) > len(problems):
+        problems += (f"and {len(found) - len(problems)} more",)
     message = f"{graph.name}: " + "; ".join(problems[:_MOST_IN_MESSAGE])
-    if len(problems) > _MOST_IN_MESSAGE:
-        message += f"; and {len(problems) - _MOST_IN_MESSAGE} more"
+    if len(found) > _MOST_IN_MESSAGE:
+        message += f"; and {len(found) - _MOST_IN_MESSAGE} more"
     raise UnsupportedModelError(message, problems)
 
 

@@ -280,9 +280,9 @@ class GraphBuilder:
             labels=tuple(labels),
             metadata={"labels.txt": "\n".join(labels).encode()} if labels else {},
         )
-        problems = structure_problems(graph)
+        problems = tuple(structure_problems(graph))
         if problems:
-            raise UnsupportedModelError(f"{self._name}: {problems[0]}", tuple(problems))
+            raise UnsupportedModelError(f"{self._name}: {problems[0]}", problems)
         return graph
 
     def _quantization(self, index: int) -> Quantization:

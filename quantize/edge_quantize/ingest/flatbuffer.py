@@ -21,19 +21,22 @@ from edge_quantize.errors import ModelFileError
 T = TypeVar("T")
 
 # A table in a vector takes 4 bytes of offset and 4 of its own, at the least.
-_BYTES_A_TABLE = 8
-# Ceilings however large the file is, to bound the time: some seconds of walking.
-_MOST_TABLES = 200_000
-_MOST_SCALARS = 16_000_000
+_LEAST_TABLE_BYTES = 8
+_LEAST_SCALAR_BYTES = 4  # what is copied one by one are int32, int64 and float32
+# Ceilings however large the file is, to bound time and memory: seconds, and tens of megabytes.
+_MOST_TABLES = 100_000
+_MOST_SCALARS = 2_000_000
+_MOST_NAME = 4096
 
 
 class Walk:
     """One reading of one file of `size` bytes."""
 
     def __init__(self, size: int) -> None:
-        self._tables = min(size // _BYTES_A_TABLE + 16, _MOST_TABLES)
-        self._scalars = min(size + 16, _MOST_SCALARS)
-        self._bytes = size + 16
+        self._tables = _MOST_TABLES
+        self._table_bytes = size
+        self._scalars = min(size // _LEAST_SCALAR_BYTES, _MOST_SCALARS)
+        self._bytes = size
 
     def get(self, where: str, accessor: Callable[..., T], *arguments: object) -> T:
         """Call one accessor; raises ModelFileError when it leaves the file."""
@@ -43,11 +46,14 @@ class Walk:
             # What the accessors raise on an offset outside the file or outside 32 bits.
             raise ModelFileError(f"{where}: an offset points outside the file") from error
 
-    def count(self, where: str, length: Callable[[], int]) -> int:
-        """A vector's length, paid for as tables."""
+    def count(
+        self, where: str, length: Callable[[], int], table_bytes: int = _LEAST_TABLE_BYTES
+    ) -> int:
+        """Length of a vector of tables that take at least `table_bytes` each, paid for."""
         count = self.get(where, length)
         self._tables -= count
-        if self._tables < 0:
+        self._table_bytes -= count * table_bytes
+        if self._tables < 0 or self._table_bytes < 0:
             raise ModelFileError(f"{where}: {count} entries are more than the file can hold")
         return count
 
@@ -67,11 +73,16 @@ class Walk:
     def integers(self, where: str, accessor: Callable[[], Any]) -> tuple[int, ...]:
         return tuple(self.scalars(where, accessor))
 
-    def text(self, where: str, accessor: Callable[[], bytes | None]) -> str:
-        """A string; bytes that are not UTF-8 are shown escaped rather than refused."""
+    def text(self, where: str, accessor: Callable[[], bytes | None], most: int = _MOST_NAME) -> str:
+        """A string on one line: what is not UTF-8 or not printable is escaped, not refused."""
         raw = self.get(where, accessor) or b""
+        if len(raw) > most:
+            raise ModelFileError(f"{where}: its name has {len(raw)} bytes")
         self.charge(where, len(raw))
-        return raw.decode("utf-8", "backslashreplace")
+        text = raw.decode("utf-8", "backslashreplace")
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
     def charge(self, where: str, count: int) -> None:
         """Pay for copying `count` bytes."""

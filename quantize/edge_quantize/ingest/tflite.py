@@ -38,6 +38,10 @@ _DETAILS = schema_names(schema.QuantizationDetails)
 _MOST_DIMENSIONS = 8
 _MOST_ELEMENTS = 2**31 - 1
 _MOST_PROBLEMS = 100
+# The least an honest file spends on one: offset, table, and the vectors it must have.
+_TENSOR_BYTES = 32
+_OPERATOR_BYTES = 24
+_MOST_DESCRIPTION = 65536
 
 
 def read_tflite(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Graph:
@@ -71,6 +75,7 @@ class _Reader:
         self.data = data
         self.walk = Walk(len(data))
         self.problems: list[str] = []
+        self.unlisted = 0
         self.contents: dict[tuple[int, DType, int], npt.NDArray[np.generic]] = {}
 
     def graph(self, name: str) -> Graph:
@@ -104,27 +109,32 @@ class _Reader:
             operators=tuple(operators),
             inputs=inputs,
             outputs=outputs,
-            description=walk.text("description", model.Description),
+            description=walk.text("description", model.Description, _MOST_DESCRIPTION),
             sha256=hashlib.sha256(self.data).hexdigest(),
             labels=_labels(metadata),
             metadata=metadata,
             other_subgraphs=others,
         )
-        self.problems += structure_problems(graph)
+        for problem in structure_problems(graph):
+            self.add_problem(problem)
         self.stop_on_problems()
         return graph
+
+    def add_problem(self, problem: object) -> None:
+        """Keep a fault for the list, within a bound: a hostile file can have a million."""
+        if len(self.problems) < _MOST_PROBLEMS:
+            self.problems.append(str(problem))
+        else:
+            self.unlisted += 1
 
     def stop_on_problems(self) -> None:
         if not self.problems:
             return
-        count = len(self.problems)
-        shown = self.problems[:_MOST_PROBLEMS]
-        if count > len(shown):
-            shown.append(f"and {count - len(shown)} more")
-        message = "malformed model: " + shown[0]
-        if count > 1:
-            message += f" (and {count - 1} more)"
-        raise ModelFileError(message, tuple(shown))
+        problems = self.problems + ([f"and {self.unlisted} more"] if self.unlisted else [])
+        message = "malformed model: " + problems[0]
+        if len(problems) > 1:
+            message += f" (and {len(self.problems) - 1 + self.unlisted} more)"
+        raise ModelFileError(message, tuple(problems))
 
     def subgraph_name(self, model: Any, index: int) -> str:
         subgraph = self.walk.get(f"subgraph {index}", model.Subgraphs, index)
@@ -143,7 +153,7 @@ class _Reader:
             )
             op = _BUILTINS.get(number)
             if op is None:
-                self.problems.append(f"{where}: operator {number} is not in the schema")
+                self.add_problem(f"{where}: operator {number} is not in the schema")
                 op = f"UNKNOWN:{number}"
             if op == "CUSTOM":
                 op = f"CUSTOM:{walk.text(where, code.CustomCode)}"
@@ -153,11 +163,11 @@ class _Reader:
     def tensors(self, subgraph: Any) -> list[Tensor]:
         walk = self.walk
         tensors = []
-        for i in range(walk.count("tensors", subgraph.TensorsLength)):
+        for i in range(walk.count("tensors", subgraph.TensorsLength, _TENSOR_BYTES)):
             try:
                 tensors.append(self.tensor(i, walk.get(f"tensor {i}", subgraph.Tensors, i)))
             except ModelFileError as error:
-                self.problems.append(str(error))
+                self.add_problem(error)
         return tensors
 
     def tensor(self, index: int, table: Any) -> Tensor:
@@ -169,10 +179,11 @@ class _Reader:
         signature = self.shape(where, "shape signature", table.ShapeSignatureAsNumpy)
         if any(n < 0 for n in shape):
             raise ModelFileError(f"{where}: shape {list(shape)} has a negative dimension")
-        if math.prod(shape) > _MOST_ELEMENTS:
+        # An empty dimension must not hide the size of the others.
+        elements = math.prod(max(n, 1) for n in shape)
+        if elements > _MOST_ELEMENTS:
             raise ModelFileError(
-                f"{where}: shape {list(shape)} has {math.prod(shape)} elements, "
-                f"more than {_MOST_ELEMENTS}"
+                f"{where}: shape {list(shape)} has {elements} elements, more than {_MOST_ELEMENTS}"
             )
         number = walk.get(where, table.Type)
         dtype = _DTYPES.get(number)
@@ -292,11 +303,11 @@ class _Reader:
     def operators(self, subgraph: Any) -> list[Operator]:
         walk = self.walk
         operators = []
-        for i in range(walk.count("operators", subgraph.OperatorsLength)):
+        for i in range(walk.count("operators", subgraph.OperatorsLength, _OPERATOR_BYTES)):
             try:
                 operators.append(self.operator(i, walk.get(f"operator {i}", subgraph.Operators, i)))
             except ModelFileError as error:
-                self.problems.append(str(error))
+                self.add_problem(error)
         return operators
 
     def operator(self, index: int, table: Any) -> Operator:
@@ -327,7 +338,7 @@ class _Reader:
             name = walk.text(where, entry.Name)
             number = walk.get(where, entry.Buffer)
             if number >= len(self.buffers):
-                self.problems.append(f"{where} '{name}': buffer {number} does not exist")
+                self.add_problem(f"{where} '{name}': buffer {number} does not exist")
                 continue
             content = self.buffer(f"{where} '{name}'", number)
             walk.charge(where, content.size)
