@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_export.aot.program import FieldValue, Struct
 from edge_quantize.graph.options import Conv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
+from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
 
 CHANNEL_AXIS = 0
+
+SCRATCH_GOAL = 2048  # bytes of widened windows
+MAX_TILE = 16  # windows; more save little
 
 
 def refuses(layer: LayerView) -> str | None:
@@ -99,7 +106,87 @@ def bind(layer: LayerView) -> Binding:
     return Binding(params, constants, operands=(0,), macs=macs(mac))
 
 
+def row_bytes(mac: MacLayer) -> int:
+    """An output channel's taps, padded to whole words."""
+    return -(-int(mac.weights.shape[1]) // 4) * 4
+
+
+def pack_pairs(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Weights [channels, taps] as the DSP kernel reads them: of two channels four taps each in
+    turn; taps are padded to a multiple of 4 and channels to a multiple of 2 with zeros."""
+    channels, taps = weights.shape
+    padded = np.pad(weights, ((0, channels % 2), (0, -taps % 4)))
+    return padded.reshape(-1, 2, padded.shape[1] // 4, 4).transpose(0, 2, 1, 3)
+
+
+def tile_pixels(row: int, pixels: int) -> int:
+    """Windows widened at a time: as many as fit SCRATCH_GOAL, an even number, at least 2.
+
+    Every tile reads all weights again, so few tiles are good where weights lie in flash.
+    """
+    fit = SCRATCH_GOAL // (2 * row)
+    return max(2, min(MAX_TILE, fit, pixels + pixels % 2) // 2 * 2)
+
+
+def scratch_bytes(row: int, tile: int, in_c: int) -> int:
+    """Twin of `eag_conv_2d_dsp_scratch_bytes`."""
+    return 2 * tile * row + (row if in_c % 4 else 0)
+
+
+def refuses_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel cannot take a CONV_2D."""
+    reason = refuses(layer) or refuses_factors(layer, CHANNEL_AXIS)
+    if reason is None and row_bytes(mac_layer(layer, CHANNEL_AXIS)) > 65535:
+        return "its windows have over 65535 elements"
+    return reason
+
+
+def bind_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer(layer, CHANNEL_AXIS)
+    factors = DspConstants(mac)
+    constants = dsp_constants(mac, factors, pack_pairs(mac.weights), pad=mac.channels % 2)
+    row = row_bytes(mac)
+    tile = tile_pixels(row, mac.out.shape[1] * mac.out.shape[2])
+    params = Struct(
+        "struct eag_conv_2d_dsp_params",
+        (
+            *pointer_fields(constants),
+            *window_fields(layer, mac),
+            ("row_bytes", row),
+            ("tile_pixels", tile),
+            ("per_channel", int(factors.per_channel)),
+            ("in_zero", mac.in_zero),
+            ("out_zero", mac.out_zero),
+            ("act_min", mac.act_min),
+            ("act_max", mac.act_max),
+        ),
+    )
+    return Binding(
+        params,
+        constants,
+        operands=(0,),
+        scratch_bytes=scratch_bytes(row, tile, mac.x.shape[3]),
+        macs=macs(mac),
+    )
+
+
 ROWS: tuple[KernelRow, ...] = (
+    KernelRow(
+        name="eag_conv_2d_dsp",
+        op="CONV_2D",
+        sources=(
+            "kernels/eag_clamp_range.h",
+            "kernels/eag_conv_2d_dsp.c",
+            "kernels/eag_conv_2d_dsp.h",
+            "kernels/eag_dsp.h",
+            "kernels/eag_requant.h",
+        ),
+        refuses=refuses_dsp,
+        bind=bind_dsp,
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="SMLAD, 2 channels x 2 pixels, windows widened to int16",
+    ),
     KernelRow(
         name="eag_conv_2d",
         op="CONV_2D",

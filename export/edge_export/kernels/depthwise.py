@@ -8,6 +8,7 @@ from edge_export.aot.program import FieldValue, Struct
 from edge_quantize.graph.options import DepthwiseConv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
+from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
 
@@ -101,7 +102,85 @@ def bind(layer: LayerView) -> Binding:
     return Binding(params, constants, operands=(0,), macs=macs(mac))
 
 
+def scratch_bytes_3x3(out_w: int, stride_w: int) -> int:
+    """Twin of `eag_depthwise_conv_3x3_dsp_scratch_bytes`."""
+    return 96 + 32 * ((out_w - 1) * stride_w + 3)
+
+
+def refuses_3x3_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel cannot take a DEPTHWISE_CONV_2D."""
+    reason = refuses(layer)
+    if reason is not None:
+        return reason
+    options = layer.operator.options
+    x, w = layer.input(0), layer.input(1)
+    if w.shape[1:3] != (3, 3):
+        return f"windows are {w.shape[1]} x {w.shape[2]}, not 3 x 3"
+    if w.shape[3] != x.shape[3]:
+        return f"depth multiplier is {w.shape[3] // x.shape[3]}, not 1"
+    if x.shape[3] % 4:
+        return f"{x.shape[3]} channels are no multiple of 4"
+    if not isinstance(options, DepthwiseConv2DOptions) or options.stride_h > 2:
+        return "stride_h is over 2"
+    if (options.dilation_h, options.dilation_w) != (1, 1):
+        return "windows are dilated"
+    return refuses_factors(layer, CHANNEL_AXIS)
+
+
+def bind_3x3_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer(layer, CHANNEL_AXIS)
+    factors = DspConstants(mac)
+    constants = dsp_constants(mac, factors, np.ascontiguousarray(mac.weights.T))
+    window = dict(window_fields(layer, mac))
+    _, out_h, out_w, channels = mac.out.shape
+    stride = (window["stride_h"], window["stride_w"])
+    params = Struct(
+        "struct eag_depthwise_conv_3x3_dsp_params",
+        (
+            *pointer_fields(constants),
+            ("in_h", window["in_h"]),
+            ("in_w", window["in_w"]),
+            ("out_h", out_h),
+            ("out_w", out_w),
+            ("channels", channels),
+            ("stride_h", window["stride_h"]),
+            ("stride_w", window["stride_w"]),
+            ("pad_h", window["pad_h"]),
+            ("pad_w", window["pad_w"]),
+            ("per_channel", int(factors.per_channel)),
+            ("in_zero", mac.in_zero),
+            ("out_zero", mac.out_zero),
+            ("act_min", mac.act_min),
+            ("act_max", mac.act_max),
+        ),
+    )
+    return Binding(
+        params,
+        constants,
+        operands=(0,),
+        scratch_bytes=scratch_bytes_3x3(out_w, int(str(window["stride_w"]))),
+        in_place=(0,) if stride == (1, 1) and mac.x.shape == mac.out.shape else (),
+        macs=macs(mac),
+    )
+
+
 ROWS: tuple[KernelRow, ...] = (
+    KernelRow(
+        name="eag_depthwise_conv_3x3_dsp",
+        op="DEPTHWISE_CONV_2D",
+        sources=(
+            "kernels/eag_clamp_range.h",
+            "kernels/eag_depthwise_conv_3x3_dsp.c",
+            "kernels/eag_depthwise_conv_3x3_dsp.h",
+            "kernels/eag_dsp.h",
+            "kernels/eag_requant.h",
+        ),
+        refuses=refuses_3x3_dsp,
+        bind=bind_3x3_dsp,
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="SMLAD over pairs of rows, 4 channels at a time",
+    ),
     KernelRow(
         name="eag_depthwise_conv_2d",
         op="DEPTHWISE_CONV_2D",

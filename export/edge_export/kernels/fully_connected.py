@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_export.aot.program import Struct
 from edge_quantize.graph.options import FullyConnectedOptions
 
 from .mac import mac_layer, pointer_fields, portable_constants, refuses_mac
+from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .row import Binding, KernelRow, LayerView
 
 CHANNEL_AXIS = 0
@@ -55,7 +59,65 @@ def bind(layer: LayerView) -> Binding:
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
 
 
+def pack_fours(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Weights [rows, depth] as the DSP kernel reads them: of four rows four elements each in turn;
+    the last `rows % 4` rows one after another. depth is a multiple of 4."""
+    rows, depth = weights.shape
+    whole = rows // 4 * 4
+    fours = weights[:whole].reshape(-1, 4, depth // 4, 4).transpose(0, 2, 1, 3)
+    return np.concatenate([fours.reshape(-1), weights[whole:].reshape(-1)])
+
+
+def refuses_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel cannot take a FULLY_CONNECTED."""
+    reason = refuses(layer)
+    if reason is not None:
+        return reason
+    depth = layer.input(1).shape[1]
+    if depth % 4:
+        return f"depth {depth} is no multiple of 4"
+    return refuses_factors(layer, CHANNEL_AXIS)
+
+
+def bind_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer(layer, CHANNEL_AXIS)
+    out_c, depth = mac.w.shape
+    rows = mac.x.elements // depth
+    factors = DspConstants(mac)
+    constants = dsp_constants(mac, factors, pack_fours(mac.weights))
+    params = Struct(
+        "struct eag_fully_connected_dsp_params",
+        (
+            *pointer_fields(constants),
+            ("rows", rows),
+            ("depth", depth),
+            ("out_c", out_c),
+            ("per_channel", int(factors.per_channel)),
+            ("out_zero", mac.out_zero),
+            ("act_min", mac.act_min),
+            ("act_max", mac.act_max),
+        ),
+    )
+    return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
+
+
 ROWS: tuple[KernelRow, ...] = (
+    KernelRow(
+        name="eag_fully_connected_dsp",
+        op="FULLY_CONNECTED",
+        sources=(
+            "kernels/eag_clamp_range.h",
+            "kernels/eag_dsp.h",
+            "kernels/eag_fully_connected_dsp.c",
+            "kernels/eag_fully_connected_dsp.h",
+            "kernels/eag_requant.h",
+        ),
+        refuses=refuses_dsp,
+        bind=bind_dsp,
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="SMLAD, 4 rows at a time",
+    ),
     KernelRow(
         name="eag_fully_connected",
         op="FULLY_CONNECTED",

@@ -25,13 +25,17 @@ class Accumulation:
     """What the int32 accumulators of a multiply-accumulate layer can hold.
 
     `bias` int64[channels] has the input's zero point folded in. `low` and `high` int64[channels]
-    bound the finished accumulator over every int8 input; `bound` bounds every partial sum too.
+    bound the finished accumulator over every int8 input; `bounds` bound every partial sum too.
     """
 
     bias: npt.NDArray[np.int64]
     low: npt.NDArray[np.int64]
     high: npt.NDArray[np.int64]
-    bound: int
+    bounds: npt.NDArray[np.int64]
+
+    @property
+    def bound(self) -> int:
+        return int(self.bounds.max(initial=0))
 
 
 def accumulate(
@@ -43,12 +47,11 @@ def accumulate(
     folded = folded - in_zero * wide.sum(axis=1)
     positive = np.where(wide > 0, wide, 0).sum(axis=1)
     negative = np.where(wide < 0, wide, 0).sum(axis=1)
-    partial = np.abs(folded) + 128 * (positive - negative)
     return Accumulation(
         bias=folded,
         low=folded + INT8_MIN * positive + INT8_MAX * negative,
         high=folded + INT8_MAX * positive + INT8_MIN * negative,
-        bound=int(partial.max(initial=0)),
+        bounds=np.abs(folded) + 128 * (positive - negative),
     )
 
 
@@ -105,7 +108,7 @@ class MacLayer:
         """The folded bias; it takes the place of the file's own, where there is one."""
         data = bias.astype(np.int32)
         if self.has_bias:
-            return self.constant("bias", data, data.nbytes, ConstantKind.WEIGHTS)
+            return self.constant("bias", data, 4 * self.channels, ConstantKind.WEIGHTS)
         return self.constant("bias", data)
 
 

@@ -1,0 +1,151 @@
+#include "eag_conv_2d_dsp.h"
+
+#include "eag_clamp_range.h"
+#include "eag_dsp.h"
+#include "eag_requant.h"
+
+uint32_t eag_conv_2d_dsp_scratch_bytes(const struct eag_conv_2d_dsp_params *p) {
+  return 2u * p->tile_pixels * p->row_bytes + (p->in_c % 4 ? p->row_bytes : 0u);
+}
+
+/* Widened elements of two pixels lie interleaved: of every four elements first (0, 2) of one pixel
+ * and of the other, then (1, 3), in the order that SXTB16 makes of the weights. These write one
+ * pixel's share and return where it goes on. */
+static uint32_t *widen(uint32_t *to, const int8_t *from, uint32_t count) {
+  const eag_word *quad = (const eag_word *)(const void *)from;
+  for (const eag_word *end = quad + count / 4; quad != end; to += 4) {
+    const uint32_t four = *quad++;
+    to[0] = eag_sxtb16(four);
+    to[2] = eag_sxtb16_ror8(four);
+  }
+  return to;
+}
+
+static uint32_t *repeat(uint32_t *to, int32_t value, uint32_t count) {
+  const uint32_t pair = (uint32_t)(uint16_t)value * 0x10001u;
+  for (uint32_t *end = to + count; to != end; to += 4) {
+    to[0] = pair;
+    to[2] = pair;
+  }
+  return to;
+}
+
+/* The window whose corner is (y, x), widened. */
+static EAG_NOINLINE void gather(const struct eag_conv_2d_dsp_params *p, const int8_t *in,
+                                int32_t y, int32_t x, uint32_t *to, int8_t *bytes) {
+  const int32_t in_c = p->in_c;
+  const int in_quads = in_c % 4 == 0;
+  int8_t *byte = bytes;
+  for (int32_t ky = p->kernel_h; ky > 0; ky--, y += p->dilation_h) {
+    int32_t column = x;
+    int32_t kx = p->kernel_w;
+    while (kx > 0) {
+      const int inside = (uint32_t)y < p->in_h && (uint32_t)column < p->in_w;
+      int32_t taps = 1;
+      if (inside && p->dilation_w == 1) {
+        taps = p->in_w - column < kx ? p->in_w - column : kx;
+      }
+      const int8_t *from = in + (y * p->in_w + column) * in_c;
+      int32_t count = taps * in_c;
+      if (in_quads) {
+        to = inside ? widen(to, from, (uint32_t)count) : repeat(to, p->in_zero, (uint32_t)count);
+      } else if (inside) {
+        for (; count >= 4; count -= 4, byte += 4, from += 4) {
+          eag_store32(byte, eag_load32(from));
+        }
+        for (; count > 0; count--) *byte++ = *from++;
+      } else {
+        for (; count > 0; count--) *byte++ = p->in_zero;
+      }
+      column += taps * p->dilation_w;
+      kx -= taps;
+    }
+  }
+  if (!in_quads) {
+    /* The last elements are whatever the row held: their weights are 0. */
+    widen(to, bytes, p->row_bytes);
+  }
+}
+
+/* All channels of `pixels` widened windows. */
+static EAG_NOINLINE void multiply(const struct eag_conv_2d_dsp_params *p, const uint32_t *windows,
+                                  uint32_t pixels, int8_t *out) {
+  const uint32_t out_c = p->out_c;
+  const eag_word *w = (const eag_word *)(const void *)p->weights;
+  const uint32_t row_words = p->row_bytes / 2;
+  uint32_t q = 0;
+  for (uint32_t o = 0; o < out_c; o += 2) {
+    const int32_t d0 = p->doubled[q];
+    const int32_t e0 = p->exponent[q];
+    q += p->per_channel;
+    const int32_t d1 = p->doubled[q];
+    const int32_t e1 = p->exponent[q];
+    q += p->per_channel;
+    const int32_t r0 = eag_rounding_with_zero(p->out_zero, e0);
+    const int32_t r1 = eag_rounding_with_zero(p->out_zero, e1);
+    const int32_t b0 = p->bias[o];
+    const int32_t b1 = p->bias[o + 1];
+    const uint32_t *x = windows;
+    const eag_word *end = w + row_words;
+    int8_t *to = out + o;
+    for (uint32_t left = pixels;;) {
+      int32_t s00 = b0, s01 = b0, s10 = b1, s11 = b1; /* channel, pixel */
+      const eag_word *k = w;
+      do {
+        uint32_t w0 = k[0];
+        uint32_t w1 = k[1];
+        k += 2;
+        const uint32_t even0 = eag_sxtb16(w0);
+        const uint32_t even1 = eag_sxtb16(w1);
+        uint32_t pair = x[0];
+        s00 = eag_smlad(even0, pair, s00);
+        s10 = eag_smlad(even1, pair, s10);
+        pair = x[1];
+        s01 = eag_smlad(even0, pair, s01);
+        s11 = eag_smlad(even1, pair, s11);
+        w0 = eag_sxtb16_ror8(w0);
+        w1 = eag_sxtb16_ror8(w1);
+        pair = x[2];
+        s00 = eag_smlad(w0, pair, s00);
+        s10 = eag_smlad(w1, pair, s10);
+        pair = x[3];
+        s01 = eag_smlad(w0, pair, s01);
+        s11 = eag_smlad(w1, pair, s11);
+        x += 4;
+      } while (k != end);
+      const int both = o + 1 < out_c;
+      to[0] = (int8_t)eag_ssat8(eag_requantize_doubled(s00, d0, r0, e0));
+      if (both) to[1] = (int8_t)eag_ssat8(eag_requantize_doubled(s10, d1, r1, e1));
+      if (left == 1) break;
+      to += out_c;
+      to[0] = (int8_t)eag_ssat8(eag_requantize_doubled(s01, d0, r0, e0));
+      if (both) to[1] = (int8_t)eag_ssat8(eag_requantize_doubled(s11, d1, r1, e1));
+      to += out_c;
+      left -= 2;
+      if (left == 0) break;
+    }
+    w = end;
+  }
+}
+
+void eag_conv_2d_dsp(const struct eag_conv_2d_dsp_params *p, const int8_t *in, int8_t *out,
+                     void *scratch) {
+  uint32_t *windows = scratch;
+  int8_t *bytes = (int8_t *)scratch + 2u * p->tile_pixels * p->row_bytes;
+  const uint32_t pair_words = p->row_bytes; /* two windows of row_bytes int16 */
+  uint32_t filled = 0;
+  int8_t *to = out;
+  for (uint32_t y = 0; y < p->out_h; y++) {
+    for (uint32_t x = 0; x < p->out_w; x++) {
+      gather(p, in, (int32_t)(y * p->stride_h) - p->pad_h, (int32_t)(x * p->stride_w) - p->pad_w,
+             windows + filled / 2 * pair_words + filled % 2, bytes);
+      filled++;
+      if (filled == p->tile_pixels || (y + 1 == p->out_h && x + 1 == p->out_w)) {
+        multiply(p, windows, filled, to);
+        to += filled * p->out_c;
+        filled = 0;
+      }
+    }
+  }
+  eag_clamp_range(out, (uint32_t)p->out_h * p->out_w * p->out_c, p->act_min, p->act_max);
+}
