@@ -9,10 +9,15 @@ struct linear {
 };
 
 EAG_INLINE int32_t linear(struct linear f, int32_t x, int32_t y) {
-  return (x * f.a + y * f.b + f.c) >> f.shift;
+  int32_t sum = f.c + x * f.a;
+#ifdef EAG_DSP_ARM
+  /* Keeps the compiler from adding c last, which would cost an instruction beside two MLA. */
+  __asm__("" : "+r"(sum));
+#endif
+  return (sum + y * f.b) >> f.shift;
 }
 
-/* Four elements without a fused activation, saturated. */
+/* Four elements, saturated to int8. */
 EAG_INLINE uint32_t quad(struct linear f, uint32_t x, uint32_t y) {
   uint32_t r0 = (uint32_t)eag_ssat8(linear(f, BYTE(x, 0), BYTE(y, 0)));
   uint32_t r1 = (uint32_t)eag_ssat8(linear(f, BYTE(x, 1), BYTE(y, 1)));
@@ -24,14 +29,18 @@ EAG_INLINE uint32_t quad(struct linear f, uint32_t x, uint32_t y) {
 void eag_add_linear_s8(const struct eag_add_linear_s8_params *p, const void *in0, const void *in1,
                        void *out, void *scratch) {
   const struct linear f = {p->a, p->b, p->c, p->shift};
+  const uint32_t least = 0x01010101u * (uint8_t)p->min;
+  const uint32_t most = 0x01010101u * (uint8_t)p->max;
   const int8_t *x = in0, *y = in1;
   int8_t *result = out;
-  int32_t n = p->size;
+  int8_t *const end = result + p->size;
   (void)scratch;
-  if (p->min == -128 && p->max == 127) {
-    for (; n >= 4; n -= 4, x += 4, y += 4, result += 4) {
-      eag_store32(result, quad(f, eag_load32(x), eag_load32(y)));
-    }
+  while (end - result >= 4) {
+    uint32_t sum = quad(f, eag_load32(x), eag_load32(y));
+    eag_store32(result, eag_min_s8x4(eag_max_s8x4(sum, least), most));
+    x += 4, y += 4, result += 4;
   }
-  for (; n > 0; --n) *result++ = (int8_t)eag_clamp(linear(f, *x++, *y++), p->min, p->max);
+  while (result != end) {
+    *result++ = (int8_t)eag_clamp(linear(f, *x++, *y++), p->min, p->max);
+  }
 }

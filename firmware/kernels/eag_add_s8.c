@@ -1,24 +1,40 @@
 #include "eag_binary.h"
 #include "eag_requant.h"
 
+/* Rounded right shift in a loop: what depends on the exponent alone is worked out ahead. */
+struct shift {
+  int32_t exponent, half, signs; /* signs: -1 where halves of negative values move away from 0 */
+};
+
+EAG_INLINE struct shift shift_of(int32_t exponent) {
+  struct shift s = {exponent, (int32_t)((1u << exponent) >> 1), exponent > 0 ? -1 : 0};
+  return s;
+}
+
+/* round(x * multiplier / 2^(31 + exponent)) from twice x, rounded as eag_requantize does. */
+EAG_INLINE int32_t rescale(int32_t twice, int32_t multiplier, struct shift s) {
+  int32_t y = eag_smmulr(twice, multiplier);
+  return (y + s.half + ((y >> 31) & s.signs)) >> s.exponent;
+}
+
 static void add(const struct eag_add_s8_params *p, const int8_t *in0, const int8_t *in1,
                 int8_t *out) {
-  const struct eag_broadcast *s = &p->shape;
-  for (int32_t i = 0; i < s->dims[0]; ++i) {
-    for (int32_t j = 0; j < s->dims[1]; ++j) {
-      for (int32_t k = 0; k < s->dims[2]; ++k) {
-        const int8_t *x = in0 + i * s->stride0[0] + j * s->stride0[1] + k * s->stride0[2];
-        const int8_t *y = in1 + i * s->stride1[0] + j * s->stride1[1] + k * s->stride1[2];
-        for (int32_t n = s->dims[3]; n > 0; --n) {
-          int32_t a = eag_rounding_doubling_high_mul((*x + p->offset0) * (1 << 20), p->multiplier0);
-          int32_t b = eag_rounding_doubling_high_mul((*y + p->offset1) * (1 << 20), p->multiplier1);
-          int32_t sum = eag_rounding_shift_right(a, p->right_shift0) +
-                        eag_rounding_shift_right(b, p->right_shift1);
-          sum = eag_rounding_doubling_high_mul(sum, p->multiplier);
-          sum = eag_rounding_shift_right(sum, p->right_shift) + p->zero_point;
+  const struct eag_broadcast *b = &p->shape;
+  const struct shift s0 = shift_of(p->right_shift0), s1 = shift_of(p->right_shift1);
+  const struct shift s = shift_of(p->right_shift);
+  for (int32_t i = 0; i < b->dims[0]; ++i) {
+    for (int32_t j = 0; j < b->dims[1]; ++j) {
+      for (int32_t k = 0; k < b->dims[2]; ++k) {
+        const int8_t *x = in0 + i * b->stride0[0] + j * b->stride0[1] + k * b->stride0[2];
+        const int8_t *y = in1 + i * b->stride1[0] + j * b->stride1[1] + k * b->stride1[2];
+        const int8_t *end = out + b->dims[3];
+        while (out != end) {
+          int32_t sum = rescale((*x + p->offset0) * (1 << 21), p->multiplier0, s0) +
+                        rescale((*y + p->offset1) * (1 << 21), p->multiplier1, s1);
+          sum = rescale(2 * sum, p->multiplier, s) + p->zero_point;
           *out++ = (int8_t)eag_clamp(sum, p->min, p->max);
-          x += s->stride0[3];
-          y += s->stride1[3];
+          x += b->stride0[3];
+          y += b->stride1[3];
         }
       }
     }

@@ -50,7 +50,7 @@ void eag_add_linear_s8(const struct eag_add_linear_s8_params *p, const void *in0
                        void *out, void *scratch);
 
 /* MUL: out = clamp(rescale((in0 + offset0) * (in1 + offset1)) + zero_point). The rescaling
- * multiplier is Q0.31 in [2^30, 2^31) with a shift of -31 (right) to 14 (left). */
+ * multiplier is Q0.31 in [2^30, 2^31) with a shift of -31 (right) to 13 (left). */
 struct eag_mul_s8_params {
   struct eag_broadcast shape;
   int32_t offset0, offset1;

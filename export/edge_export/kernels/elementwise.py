@@ -203,7 +203,7 @@ def _refuses_mul(layer: LayerView) -> str | None:
     if reason:
         return reason
     _, shift = _mul_numbers(layer)
-    if shift > 14:
+    if shift > 13:
         return f"input scales over the output's give 2^{shift}; products would overflow 32 bits"
     return None
 
