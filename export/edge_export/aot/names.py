@@ -56,13 +56,14 @@ def layer_name(graph: Graph, operator: Operator) -> str:
             for component in part[:-1] or part:
                 if wanted.fullmatch(component):
                     return component
-    for component in reversed(parts[0]):
+    first = parts[0]
+    # The outermost scope is the model's own name, the innermost the TensorFlow op.
+    inner = first[1:] if len(first) > 1 else first
+    if len(inner) > 1 and re.fullmatch(r"[A-Z][A-Za-z0-9]*", inner[-1]):
+        inner = inner[:-1]
+    for component in reversed(inner):
         clean = re.sub(r"[^0-9A-Za-z]+", "_", component).strip("_")
-        if clean and not _GENERIC.fullmatch(component) and component != parts[0][0]:
-            return clean
-    if len(parts[0]) == 1:
-        clean = re.sub(r"[^0-9A-Za-z]+", "_", parts[0][0]).strip("_")
-        if clean and not _GENERIC.fullmatch(parts[0][0]):
+        if clean and not _GENERIC.fullmatch(component):
             return clean
     return operator.op.lower()
 

@@ -36,6 +36,7 @@ from .regions import regions
 EXPORT_SCHEMA = 1
 EXPORT_FILE = "export.json"
 _LIBRARY_VERSION = "1.0.0"
+_MOST_TENSORS = 255  # input_count and output_count of eag_model are bytes
 _RUNTIME_HEADER = "runtime/eag_model.h"
 
 
@@ -137,8 +138,11 @@ def compile_model(
     """The same without touching the disk's output: program, plan and file contents."""
     core = board.core.features if features is None else features
     prefix = _prefix(graph, name)
-    if not graph.outputs or not graph.operators:
-        raise LoweringError(f"{graph.name}: nothing to compute: no operators or no outputs")
+    for what, found in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        if not found or len(found) > _MOST_TENSORS:
+            raise LoweringError(
+                f"{graph.name}: {len(found)} {what}; a model needs 1 to {_MOST_TENSORS}"
+            )
     asked = None if plan is None else read_plan(plan)
     layers = unique([layer_name(graph, operator) for operator in graph.operators])
     program = lower(graph, prefix, core, None if asked is None else asked.overrides(layers))

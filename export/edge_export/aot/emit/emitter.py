@@ -77,8 +77,7 @@ def c_float(value: float) -> str:
     single = np.float32(value)
     if not np.isfinite(single):
         raise ExportError(f"{value!r} cannot be written as a C float")
-    text = np.format_float_scientific(single, trim="0") if single else "0.0"
-    return f"{text}f"
+    return f"{np.format_float_scientific(single, trim='0')}f"
 
 
 def array_lines(data: npt.NDArray[np.generic]) -> list[str]:

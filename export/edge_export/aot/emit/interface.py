@@ -38,7 +38,10 @@ class Port:
         """How elements relate to real values, in one line."""
         if self.scale is None or self.zero_point is None:
             return "plain values"
-        return f"real = {self.scale!r} * (q - {self.zero_point})"
+        if self.zero_point == 0:
+            return f"real = {self.scale!r} * q"
+        sign = "-" if self.zero_point > 0 else "+"
+        return f"real = {self.scale!r} * (q {sign} {abs(self.zero_point)})"
 
 
 def _port(role: str, position: int, tensor: Tensor, buffer: str) -> Port:

@@ -53,7 +53,7 @@ def model_source(
         _step(out, name, step, address, constants)
     out.line()
     _tables(out, program, plan, inputs, outputs, address, description)
-    _functions(out, name, len(inputs), len(outputs), len(program.steps))
+    _functions(out, name)
     return out.text()
 
 
@@ -103,6 +103,8 @@ def _tables(
     with out.block(f"static const eag_step_fn {name}_steps[] =", "};"):
         for step in program.steps:
             out.line(f"{name}_step_{step.index},")
+        if not program.steps:
+            out.line("NULL, /* every layer is a view of its operand */")
     for role, ports in (("inputs", inputs), ("outputs", outputs)):
         with out.block(f"static const eag_tensor {name}_{role}[] =", "};"):
             for port in ports:
@@ -134,20 +136,20 @@ def _tables(
     out.line()
 
 
-def _functions(out: Emitter, name: str, inputs: int, outputs: int, steps: int) -> None:
-    with out.block(f"static void {name}_clear(const eag_tensor *tensor)"):
-        out.line("uint8_t *byte = tensor->data;")
-        out.line("for (uint32_t i = 0; i < tensor->size; ++i) byte[i] = 0;")
+def _functions(out: Emitter, name: str) -> None:
+    model = f"{name}_model"
+    with out.block(f"static void {name}_clear(const eag_tensor *tensors, unsigned count)"):
+        with out.block("for (unsigned i = 0; i < count; ++i)"):
+            out.line("uint8_t *byte = tensors[i].data;")
+            out.line("for (uint32_t j = 0; j < tensors[i].size; ++j) byte[j] = 0;")
     out.line()
     with out.block(f"void {name}_init(void)"):
-        out.line(f"for (unsigned i = 0; i < {inputs}; ++i) {name}_clear(&{name}_inputs[i]);")
-        out.line(f"for (unsigned i = 0; i < {outputs}; ++i) {name}_clear(&{name}_outputs[i]);")
-    out.line()
-    with out.block(f"void *{name}_input(unsigned index)"):
-        out.line(f"return index < {inputs} ? {name}_inputs[index].data : NULL;")
-    out.line()
-    with out.block(f"const void *{name}_output(unsigned index)"):
-        out.line(f"return index < {outputs} ? {name}_outputs[index].data : NULL;")
+        for role in ("input", "output"):
+            out.line(f"{name}_clear({name}_{role}s, {model}.{role}_count);")
+    for role, qualifier in (("input", ""), ("output", "const ")):
+        out.line()
+        with out.block(f"{qualifier}void *{name}_{role}(unsigned index)"):
+            out.line(f"return index < {model}.{role}_count ? {name}_{role}s[index].data : NULL;")
     out.line()
     with out.block(f"void {name}_invoke(void)"):
-        out.line(f"for (unsigned i = 0; i < {steps}; ++i) {name}_steps[i]();")
+        out.line(f"for (unsigned i = 0; i < {model}.step_count; ++i) {name}_steps[i]();")
