@@ -7,14 +7,22 @@
 
 from __future__ import annotations
 
+import os
+import select
 import shutil
+import struct
 import subprocess
-from collections.abc import Sequence
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from edge_autoglm.device import cobs
+from edge_autoglm.device.wire import Decoder, Frame, encode
 from edge_boards.data import data_path
 
 FLAGS = (
@@ -149,3 +157,100 @@ def build_host_firmware(
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return program
+
+
+def raw(kind: int, flags: int, sequence: int, payload: bytes) -> bytes:
+    """A frame's header and payload."""
+    return struct.pack("<BBH", kind, flags, sequence) + payload
+
+
+def on_line(body: bytes) -> bytes:
+    """A frame between its delimiters, from header and payload."""
+    return b"\0" + cobs.encode(body + struct.pack("<I", zlib.crc32(body))) + b"\0"
+
+
+class Firmware:
+    """A running host firmware, talked to frame by frame.
+
+    Attributes:
+        decoder: what the program sent, with its counters.
+        events: frames that nobody waited for, in order.
+    """
+
+    def __init__(self, program: Path, **environment: str) -> None:
+        self._process = subprocess.Popen(
+            [str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={**os.environ, **environment},
+        )
+        self.decoder = Decoder()
+        self.events: list[Frame] = []
+        self._sequence = 0
+        self._request = 1000
+
+    def __enter__(self) -> Firmware:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> int:
+        """Ends the line; the program ends with it. Gives its exit status."""
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.stdin.close()
+        try:
+            return self._process.wait(10)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            if self._process.stdout:
+                self._process.stdout.close()
+
+    def send_raw(self, data: bytes) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(data)
+
+    def frame(self, kind: int, payload: Mapping[str, Any], request: int | None = None) -> Frame:
+        """The next frame of this side, with a request number of its own unless one is given."""
+        self._sequence += 1
+        if request is None:
+            self._request += 1
+            request = self._request
+        return Frame(kind, 0, self._sequence, {"request": request, **payload})
+
+    def ask(self, kind: int, request: int | None = None, **payload: Any) -> Frame:
+        """Sends a request and waits for its answer."""
+        frame = self.frame(kind, payload, request)
+        self.send_raw(encode(frame))
+        return self.wait_for(
+            lambda f: f.type == kind and f.payload.get("request") == frame.payload["request"]
+        )
+
+    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 10.0) -> Frame:
+        """The first frame that is wanted; the others go to `events`."""
+        for index, frame in enumerate(self.events):
+            if wanted(frame):
+                return self.events.pop(index)
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            found: Frame | None = None
+            for frame in self.decoder.feed(self.read(left)):
+                if found is None and wanted(frame):
+                    found = frame
+                else:
+                    self.events.append(frame)
+            if found is not None:
+                return found
+        raise AssertionError(f"no such frame within {seconds} s; came: {self.events[-5:]}")
+
+    def read(self, seconds: float) -> bytes:
+        """What the program wrote, as soon as there is some; empty after `seconds`."""
+        assert self._process.stdout
+        ready, _, _ = select.select([self._process.stdout], [], [], seconds)
+        if not ready:
+            return b""
+        data = os.read(self._process.stdout.fileno(), 1 << 16)
+        assert data, f"the firmware ended with status {self._process.wait(10)}"
+        return data
