@@ -9,9 +9,11 @@ from __future__ import annotations
 import ctypes
 import re
 import shutil
+import struct
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,40 +33,73 @@ GCC_M7 = ("-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard")
 ZIG_M7 = ("-target", "thumb-freestanding-eabihf", "-mcpu=cortex_m7+fp_armv8d16sp")
 
 
+@dataclass(frozen=True)
+class Member:
+    """A member of a parameter struct; those of a nested struct are named "outer.inner"."""
+
+    name: str
+    base: str  # a scalar type, or "*"
+    count: int | None = None  # of an array
+
+    @property
+    def code(self) -> str:
+        """The format of `struct.pack`; not for pointers."""
+        if self.base == "float":
+            return "f"
+        letter = {8: "b", 16: "h", 32: "i"}[int(re.sub(r"\D", "", self.base))]
+        return letter if self.base.startswith("i") else letter.upper()
+
+
 @cache
-def struct_members(ctype: str) -> tuple[tuple[str, str], ...]:
-    """(name, type) of each member of a parameter struct; the type is a scalar's or "*"."""
+def _headers() -> str:
+    text = "\n".join(header.read_text() for header in sorted(KERNELS.glob("*.h")))
+    return re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+
+
+@cache
+def struct_members(ctype: str) -> tuple[Member, ...]:
+    """The members of a parameter struct, flattened, in order."""
     tag = ctype.removeprefix("struct ")
-    headers = [header.read_text() for header in sorted(KERNELS.glob("*.h"))]
-    bodies = [
-        m[1] for h in headers for m in re.finditer(rf"^struct {tag} {{(.*?)^}};", h, re.S | re.M)
-    ]
-    (body,) = bodies
-    members: list[tuple[str, str]] = []
-    for declaration in re.sub(r"/\*.*?\*/", "", body, flags=re.S).split(";"):
-        base, _, names = declaration.strip().removeprefix("const ").partition(" ")
-        for name in filter(None, (n.strip() for n in names.split(","))):
-            members.append((name.lstrip("* "), "*" if name.startswith("*") else base))
+    (body,) = (m[1] for m in re.finditer(rf"^struct {tag} {{(.*?)^}};", _headers(), re.S | re.M))
+    members: list[Member] = []
+    for declaration in filter(None, (d.strip() for d in body.split(";"))):
+        base, _, names = declaration.removeprefix("const ").partition(" ")
+        if base == "struct":
+            base, _, outer = names.partition(" ")
+            nested = struct_members(base)
+            members += [replace(inner, name=f"{outer}.{inner.name}") for inner in nested]
+            continue
+        for name, _, count in (n.strip().partition("[") for n in names.split(",")):
+            size = _count(count.removesuffix("]")) if count else None
+            members.append(Member(name.lstrip("* "), "*" if name.startswith("*") else base, size))
     return tuple(members)
 
 
-def lay_out(struct: Struct, addresses: dict[str, int], pointer_bytes: int) -> bytes:
+def _count(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    (value,) = re.findall(rf"#define {text} (\d+)", _headers())
+    return int(value)
+
+
+def lay_out(params: Struct, addresses: dict[str, int], pointer_bytes: int) -> bytes:
     """The struct's bytes: little-endian, naturally aligned."""
-    values = dict(struct.fields)
-    members = struct_members(struct.ctype)
-    assert set(values) == {name for name, _ in members}, "row and header name other members"
+    values = dict(params.fields)
+    members = struct_members(params.ctype)
+    assert set(values) == {member.name for member in members}, "row and header name other members"
     out = bytearray()
-    for name, base in members:
-        value = values[name]
+    for member in members:
+        value = values[member.name]
+        code, numbers = "", (value if isinstance(value, tuple) else (value,))
         if isinstance(value, ConstantRef):
-            assert base == "*"
-            size, signed = pointer_bytes, False
-            value = addresses[value.constant] if value.constant is not None else 0
+            assert member.base == "*"
+            code = "Q" if pointer_bytes == 8 else "I"
+            numbers = (addresses[value.constant] if value.constant is not None else 0,)
         else:
-            size, signed = int(re.sub(r"\D", "", base)) // 8, base.startswith("i")
-        assert isinstance(value, int)
-        out += bytes(-len(out) % size)
-        out += value.to_bytes(size, "little", signed=signed)
+            code = member.code
+            assert len(numbers) == (member.count or 1), f"{member.name} has {member.count} entries"
+        out += bytes(-len(out) % struct.calcsize(code))
+        out += struct.pack(f"<{len(numbers)}{code}", *numbers)
     return bytes(out)
 
 
@@ -110,20 +145,43 @@ class Kernels:
         out_bytes: int,
         in_place: bool = False,
     ) -> npt.NDArray[np.int8]:
-        """The kernel's output for one input. Asserts that nothing else was written."""
+        """The kernel's output for one input, as int8."""
+        raw = self.run_operands(name, binding, [x], out_bytes, 0 if in_place else None)
+        return np.frombuffer(raw, np.int8)
+
+    def run_operands(
+        self,
+        name: str,
+        binding: Binding,
+        operands: Sequence[npt.NDArray[Any]],
+        out_bytes: int,
+        in_place: int | None = None,
+    ) -> bytes:
+        """The output's bytes, written over operand `in_place` if that is given. Asserts that
+        nothing else was written."""
         image = Image(self.base)
         addresses = {c.name: image.add(c.data.tobytes()) for c in binding.constants}
         params = image.add(lay_out(binding.params, addresses, self.pointer_bytes))
-        x_at = image.add_guarded(x.tobytes())
-        out_at = x_at if in_place else image.add_guarded(bytes([FRESH_BYTE]) * out_bytes)
+        places = [image.add_guarded(np.ascontiguousarray(x).tobytes()) for x in operands]
+        constant_end = len(image.content)
+        if in_place is None:
+            out_at = image.add_guarded(bytes([FRESH_BYTE]) * out_bytes)
+        else:
+            out_at = places[in_place]
+            assert operands[in_place].nbytes >= out_bytes
         scratch = binding.scratch_bytes
         scratch_at = image.add_guarded(bytes([FRESH_BYTE]) * scratch) if scratch else 0
-        after = self.call(name, image, (params, x_at, out_at, scratch_at))
+        after = self.call(name, image, (params, *places, out_at, scratch_at))
         image.check_guards(after)
-        if not in_place:
-            constant_end = out_at - self.base
-            assert after[:constant_end] == image.content[:constant_end], "an operand was changed"
-        return np.frombuffer(after, np.int8, out_bytes, out_at - self.base)
+        start, end = out_at - self.base, out_at - self.base + out_bytes
+        kept = min(start, constant_end)
+        assert after[:kept] == image.content[:kept], "an operand or a constant was changed"
+        if in_place is not None:
+            kept = start + operands[in_place].nbytes
+            assert after[kept:constant_end] == image.content[kept:constant_end], (
+                "another operand was changed"
+            )
+        return bytes(after[start:end])
 
     def scratch_bytes(self, name: str, binding: Binding) -> int:
         """What the C twin says."""
@@ -228,17 +286,17 @@ class ArmKernels(Kernels):
         emulator.mem_write(self.base, bytes(image.content))
         stack_bottom = self.STACK_TOP - self.STACK_BYTES
         emulator.mem_write(stack_bottom, bytes([FRESH_BYTE]) * self.STACK_BYTES)
-        for register, value in zip(
-            (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3),
-            arguments,
-            strict=True,
-        ):
+        registers = (arm.UC_ARM_REG_R0, arm.UC_ARM_REG_R1, arm.UC_ARM_REG_R2, arm.UC_ARM_REG_R3)
+        for register, value in zip(registers, arguments, strict=False):
             emulator.reg_write(register, value)
-        emulator.reg_write(arm.UC_ARM_REG_SP, self.STACK_TOP)
+        on_stack = struct.pack(f"<{len(arguments[4:])}I", *arguments[4:])
+        top = (self.STACK_TOP - len(on_stack)) & ~7
+        emulator.mem_write(top, on_stack)
+        emulator.reg_write(arm.UC_ARM_REG_SP, top)
         emulator.reg_write(arm.UC_ARM_REG_LR, self.RETURN | 1)
         self.instructions = 0
         emulator.emu_start(self.symbols[name] | 1, self.RETURN)
-        stack = bytes(emulator.mem_read(stack_bottom, self.STACK_BYTES))
+        stack = bytes(emulator.mem_read(stack_bottom, top - stack_bottom))
         self.stack_bytes = len(stack.lstrip(bytes([FRESH_BYTE])))
         self.result = emulator.reg_read(arm.UC_ARM_REG_R0)
         return bytes(emulator.mem_read(self.base, len(image.content)))

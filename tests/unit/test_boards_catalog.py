@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from edge_boards import data_path, load_board
 from edge_boards.board import STACK_GUARD_BYTES
 from edge_boards.loader import list_boards, read_board

@@ -85,7 +85,10 @@ def test_no_place_of_a_developers_machine_stands_in_the_tree() -> None:
     found = []
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
-        if path.suffix in {".py", ".c", ".h", ".md", ".toml", ".json", ".txt", ""} and path.exists():
+        if (
+            path.suffix in {".py", ".c", ".h", ".md", ".toml", ".json", ".txt", ""}
+            and path.exists()
+        ):
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [name] if pattern.search(text) and path != Path(__file__) else []
     assert not found
