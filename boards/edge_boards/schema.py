@@ -7,7 +7,7 @@ from dataclasses import dataclass
 SCHEMA = 1
 """Version of the board file; raised when a key changes its meaning."""
 
-CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
 FPUS = ("fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16")
 MEMORY_KINDS = ("flash", "itcm", "dtcm", "sram", "sdram", "qspi")
 PROGRAMMERS = ("mass-storage", "stm32-uart")

@@ -11,6 +11,7 @@ from edge_boards.toolchain.compiler import Compiler, run_tool
 
 COMMON_FLAGS = (
     "-std=c11",
+    "-g0",  # zig would add debug information, and with it the folders of this machine
     "-ffreestanding",
     "-ffunction-sections",
     "-fdata-sections",

@@ -2,6 +2,7 @@
 
 Traps, met and tested: plain `-mcpu=cortex_m7` has no FPU and gives soft-float calls, so the FPU's
 feature is always named; without an -O level zig adds sanitizer calls, so one is always given;
+without -g0 it adds debug information with folders of this machine;
 `zig cc` links with a driver of its own, so the linker is called as `zig ld.lld`.
 """
 

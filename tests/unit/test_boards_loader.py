@@ -1,0 +1,198 @@
+"""Board files: every fault told with file, line and key; folders of the user's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_boards import BoardFileError, BoardsError, UnknownBoardError, data_path, load_board
+from edge_boards.loader import list_boards, read_board
+
+TEXT = (data_path("catalog") / "stm32f746.toml").read_text()
+
+
+def line_of(text: str, start: str) -> int:
+    return next(n for n, line in enumerate(text.splitlines(), 1) if line.startswith(start))
+
+
+def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(BoardFileError) as caught:
+        read_board(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{path}:") for line in lines)
+    return [line.removeprefix(f"{path}:") for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ("hz = 216_000_000", 'hz = "fast"', "clock.hz", "is a string; allowed: an integer"),
+        ("hz = 216_000_000", "hz = 0", "clock.hz", "from 1 to"),
+        ("hz = 216_000_000", "hz = true", "clock.hz", "is a boolean"),
+        ("hz = 216_000_000", "herz = 1", "clock.herz", "unknown key; did you mean hz?"),
+        ("cortex-m7", "cortex-m8", "core.name", "did you mean cortex-m"),
+        ("[stack]", "[stock]", "stock", "did you mean stack?"),
+        ('["dsp"]', '["dps"]', "core.features", "did you mean dsp?"),
+        ("size = 4_096", "size = 4_100", "stack.size", "a multiple of 32"),
+        ("size = 4_096", "size = 16_384", "stack.size", "more than dtcm reserves"),
+        ('memory = "dtcm"', 'memory = "ccm"', "stack.memory", "no memory of this board"),
+        ('memory = "dtcm"', 'memory = "flash"', "stack.memory", "is flash; allowed"),
+        ("0x2001_0000", "0x2000_8000", "memories.sram.address", "overlap"),
+        ("itcm = 0x0020_0000", "itcm = 0x100", "memories.flash.aliases", "overlaps"),
+        ("131_072, 2", "131_073, 2", "memories.flash.sectors", "add up to"),
+        ("reserved = 16_384", "reserved = 99_999", "memories.dtcm.reserved", "than the"),
+        ('alias = "axi"', 'alias = "ahb"', "execution.flash_alias", "axi, itcm"),
+        ('rx = "PB7"', 'rx = "B7"', "serial.console.rx", "a pin such as PA9"),
+        ('link = "bootloader"', 'link = "x"', "programmers[1].link", "bootloader, console"),
+        ('name = "stm32f746"', 'name = "other"', "name", "the file's own name"),
+        ("schema = 1", "schema = 2", "schema", "allowed: 1"),
+    ],
+)
+def test_a_fault_is_told_with_its_line_and_key(
+    tmp_path: Path, old: str, new: str, key: str, words: str
+) -> None:
+    at = TEXT.index(old)
+    lines = fault(tmp_path, TEXT[:at] + new + TEXT[at + len(old) :])
+    told = [line for line in lines if f": key {key}: " in line]
+    assert len(told) == 1
+    assert words in told[0]
+    assert told[0].startswith(f"{TEXT.count(chr(10), 0, at) + 1}: ")
+
+
+def test_a_missing_key_is_told_at_its_table(tmp_path: Path) -> None:
+    lines = fault(tmp_path, TEXT.replace("hz = 216_000_000\n", ""))
+    start = f"{line_of(TEXT, '[clock]')}: key clock.hz: missing; it needs an integer from 1 to "
+    assert lines == [start + "10000000000 (core clock that the port sets up)"]
+
+
+def test_all_faults_of_a_file_are_told_in_the_order_of_its_lines(tmp_path: Path) -> None:
+    text = TEXT.replace("schema = 1", 'schema = 1\ncolour = "red"').replace("hz = 216", "hz = -216")
+    text = text.replace('tx = "PA9"', "tx = 9")
+    lines = fault(tmp_path, text)
+    assert [line.split("key ")[1].split(":")[0] for line in lines] == [
+        "colour",
+        "clock.hz",
+        "serial.console.tx",
+        "serial.bootloader.tx",
+    ]
+    numbers = [int(line.split(":")[0]) for line in lines]
+    assert numbers == sorted(numbers)
+
+
+def test_a_power_figure_without_a_source_is_refused(tmp_path: Path) -> None:
+    power = '[[power]]\nmode = "run, 216 MHz"\nma = 100\nv = 3.3\nkind = "datasheet"\n'
+    assert "key power[0].source: missing" in fault(tmp_path, f"{TEXT}\n{power}")[0]
+    (tmp_path / "stm32f746.toml").write_text(f'{TEXT}\n{power}source = "my bench, multimeter"\n')
+    board = read_board(tmp_path / "stm32f746.toml")
+    assert board.power[0].milliwatts == pytest.approx(330)
+
+
+def test_text_that_is_not_toml_is_told_with_its_line(tmp_path: Path) -> None:
+    assert fault(tmp_path, "schema = 1\nname = = 2\n")[0].startswith("2: not valid TOML")
+
+
+def test_keys_are_found_behind_strings_and_arrays_that_look_like_keys(tmp_path: Path) -> None:
+    text = TEXT.replace(
+        'vendor = "STMicroelectronics"',
+        'vendor = """\n[clock]\nhz = 1\n"""',
+    ).replace('features = ["dsp"]', 'features = [\n  "dsp", # ]\n  "hz = 3",\n]')
+    lines = fault(tmp_path, text)
+    assert [line.split("key ")[1].split(":")[0] for line in lines] == ["core.features"]
+    assert int(lines[0].split(":")[0]) == line_of(text, "features")
+
+
+@settings(max_examples=200, deadline=None)
+@given(at=st.integers(0, len(TEXT)), junk=st.text(max_size=8), cut=st.integers(0, 60))
+def test_a_damaged_file_is_a_board_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, at: int, junk: str, cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "stm32f746.toml"
+    path.write_bytes((TEXT[:at] + junk + TEXT[at + cut :]).encode("utf-8", "surrogatepass"))
+    message = f"{path}:"
+    try:
+        read_board(path)
+    except BoardFileError as error:
+        message = str(error)
+    assert message.startswith(f"{path}:")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 5000])
+def test_bytes_that_are_no_board_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(BoardFileError, match=str(path)):
+        read_board(path)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(BoardFileError, match="cannot be read: No such file"):
+        load_board(tmp_path / "gone.toml")
+
+
+def test_an_unknown_board_offers_the_nearest_names() -> None:
+    with pytest.raises(UnknownBoardError, match="did you mean stm32f746"):
+        load_board("stm32f764")
+    with pytest.raises(UnknownBoardError, match=r"known boards: .*stm32f746"):
+        load_board("zzz")
+
+
+def test_an_alias_finds_its_board() -> None:
+    assert load_board("DISCO_F746NG").name == "stm32f746"
+
+
+def test_a_users_folder_adds_boards_and_hides_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        folder.mkdir()
+    changed = TEXT.replace('title = "STM32F746G-DISCO"', 'title = "mine"')
+    (mine / "stm32f746.toml").write_text(changed)
+    copy = changed.replace('name = "stm32f746"', 'name = "bench"', 1)
+    (other / "bench.toml").write_text(copy.replace("aliases = [", 'aliases = ["b2", '))
+    monkeypatch.setenv("EDGE_AUTOGLM_BOARDS", str(other))
+    assert [b.name for b in list_boards([mine])] == ["bench", "stm32f746"]
+    assert load_board("stm32f746", [mine]).title == "mine"
+    assert load_board("stm32f746").title == "STM32F746G-DISCO"
+    assert load_board("b2").name == "bench"
+
+
+def test_a_folder_that_does_not_exist_is_told_with_its_origin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BoardsError, match="--boards"):
+        list_boards([tmp_path / "gone"])
+    monkeypatch.setenv("EDGE_AUTOGLM_BOARDS", os.pathsep.join([str(tmp_path), "/gone"]))
+    with pytest.raises(BoardsError, match=r"EDGE_AUTOGLM_BOARDS: .*gone"):
+        list_boards()
+
+
+def test_a_memory_or_link_that_a_board_lacks_is_told_with_those_it_has() -> None:
+    board = load_board("stm32f746")
+    with pytest.raises(BoardsError, match="no memory 'ccm'; it has flash, itcm, dtcm, sram"):
+        board.memory("ccm")
+    with pytest.raises(BoardsError, match="no serial link 'swo'; it has console, bootloader"):
+        board.link("swo")
+
+
+def test_importing_the_package_costs_no_parser_and_no_compiler() -> None:
+    import subprocess  # kept here: only this test starts a process
+    import sys
+
+    code = "import sys, edge_boards; print(*sys.modules)"
+    roots = os.pathsep.join(p for p in sys.path if p.endswith("boards"))
+    loaded = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": roots},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "edge_boards" in loaded
+    assert not {"tomllib", "subprocess", "unicorn", "capstone", "ziglang"} & set(loaded)
