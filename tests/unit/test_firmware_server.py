@@ -22,8 +22,7 @@ from firmware_host import (
 )
 
 from edge_autoglm.device.wire import Frame, encode
-from edge_autoglm.device.wiredefs import WIRE, Event, Flag
-from edge_autoglm.device.wiredefs import Request as R
+from edge_autoglm.device.wiredefs import WIRE, Event, Flag, Request
 
 TOY = Toy()
 SLOW = Toy(name="slow", delay_us=1_200_000)
@@ -47,8 +46,8 @@ def board(program: Path) -> Iterator[Firmware]:
 
 
 def write_inputs(board: Firmware, first: bytes, second: bytes) -> None:
-    board.ask(R.WRITE, model=0, tensor=0, offset=0, data=first)
-    board.ask(R.WRITE, model=0, tensor=1, offset=0, data=second)
+    board.ask(Request.WRITE, model=0, tensor=0, offset=0, data=first)
+    board.ask(Request.WRITE, model=0, tensor=1, offset=0, data=second)
 
 
 def error_of(frame: Frame) -> str:
@@ -74,7 +73,7 @@ def test_boot_is_logged_and_a_heartbeat_follows(board: Firmware) -> None:
 
 
 def test_hello_names_board_models_and_buffers(board: Firmware) -> None:
-    answer = board.ask(R.HELLO, protocol=[1, 0]).payload
+    answer = board.ask(Request.HELLO, protocol=[1, 0]).payload
     keys = {key.rstrip("?") for key in WIRE.messages["hello"].answer}
     assert set(answer) == keys
     assert answer["protocol"] == [WIRE.major, WIRE.minor]
@@ -87,7 +86,7 @@ def test_hello_names_board_models_and_buffers(board: Firmware) -> None:
 
 
 def test_hello_of_another_major_version_is_answered_with_ours(board: Firmware) -> None:
-    assert board.ask(R.HELLO, protocol=[9, 3]).payload["protocol"][0] == WIRE.major
+    assert board.ask(Request.HELLO, protocol=[9, 3]).payload["protocol"][0] == WIRE.major
 
 
 def test_more_models_than_one_answer_holds_are_listed_from_first(
@@ -97,7 +96,7 @@ def test_more_models_than_one_answer_holds_are_listed_from_first(
     names: list[str] = []
     with Firmware(built(tmp_path_factory, "many", toys)) as board:
         while len(names) < 9:
-            answer = board.ask(R.HELLO, protocol=[1, 0], first=len(names)).payload
+            answer = board.ask(Request.HELLO, protocol=[1, 0], first=len(names)).payload
             assert answer["count"] == 9
             assert answer["models"]
             names += [model[WIRE.keys["name"]] for model in answer["models"]]
@@ -107,97 +106,102 @@ def test_more_models_than_one_answer_holds_are_listed_from_first(
 def test_the_description_comes_in_pieces(board: Firmware) -> None:
     whole = b""
     while len(whole) < len(TOY.description):
-        answer = board.ask(R.DESCRIBE, model=0, offset=len(whole)).payload
+        answer = board.ask(Request.DESCRIBE, model=0, offset=len(whole)).payload
         assert answer["offset"] == len(whole)
         assert answer["total"] == len(TOY.description)
         whole += answer["data"]
     assert whole == TOY.description
-    at_end = board.ask(R.DESCRIBE, model=0, offset=len(whole)).payload
+    at_end = board.ask(Request.DESCRIBE, model=0, offset=len(whole)).payload
     assert at_end["data"] == b""
 
 
 def test_an_inference_computes_what_was_written(board: Firmware) -> None:
     first, second = bytes(range(100, 116)), bytes([1, 2, 3, 255])
     write_inputs(board, first, second)
-    answer = board.ask(R.INVOKE, model=0).payload
+    answer = board.ask(Request.INVOKE, model=0).payload
     assert answer["result"] == TOY.run(first, second)
     assert answer["cycles"] > 0
-    read = board.ask(R.READ, model=0, tensor=0, offset=0).payload
+    read = board.ask(Request.READ, model=0, tensor=0, offset=0).payload
     assert (read["data"], read["total"]) == (TOY.run(first, second), 16)
     assert (
-        board.ask(R.READ, model=0, tensor=0, offset=3, length=2).payload["data"]
+        board.ask(Request.READ, model=0, tensor=0, offset=3, length=2).payload["data"]
         == read["data"][3:5]
     )
 
 
 def test_a_seed_fills_the_inputs_in_order_and_comes_back_advanced(board: Firmware) -> None:
     numbers, state = generated(2, 20)
-    answer = board.ask(R.INVOKE, model=0, seed=2).payload
+    answer = board.ask(Request.INVOKE, model=0, seed=2).payload
     assert answer["seed"] == state
     assert answer["result"] == TOY.run(numbers[:16], numbers[16:])
     more, _ = generated(state, 20)
-    again = board.ask(R.INVOKE, model=0, seed=answer["seed"]).payload
+    again = board.ask(Request.INVOKE, model=0, seed=answer["seed"]).payload
     assert again["result"] == TOY.run(more[:16], more[16:])
 
 
 def test_profile_keeps_the_cycles_of_each_step(board: Firmware) -> None:
-    answer = board.ask(R.PROFILE, model=0).payload
-    kept = board.ask(R.STEPS, model=0, first=0).payload
+    answer = board.ask(Request.PROFILE, model=0).payload
+    kept = board.ask(Request.STEPS, model=0, first=0).payload
     assert answer["step_count"] == kept["total"] == len(kept["values"]) == 3
     assert sum(kept["values"]) == answer["cycles"]
-    assert board.ask(R.STEPS, model=0, first=1, count=1).payload["values"] == kept["values"][1:2]
+    assert (
+        board.ask(Request.STEPS, model=0, first=1, count=1).payload["values"] == kept["values"][1:2]
+    )
 
 
 def test_the_same_number_again_is_answered_and_not_run_again(board: Firmware) -> None:
-    first = board.ask(R.INVOKE, request=77, model=0, seed=2)
+    first = board.ask(Request.INVOKE, request=77, model=0, seed=2)
     for _ in range(3):
-        again = board.ask(R.INVOKE, request=77, model=0, seed=2)
+        again = board.ask(Request.INVOKE, request=77, model=0, seed=2)
         assert again.payload == first.payload
         assert again.sequence != first.sequence
-    stats = board.ask(R.STATS).payload
+    stats = board.ask(Request.STATS).payload
     assert (stats["runs"], stats["retries"]) == (1, 3)
-    board.ask(R.INVOKE, request=78, model=0, seed=2)
-    assert board.ask(R.STATS).payload["runs"] == 2
+    board.ask(Request.INVOKE, request=78, model=0, seed=2)
+    assert board.ask(Request.STATS).payload["runs"] == 2
 
 
 def test_the_same_number_of_another_type_is_another_request(board: Firmware) -> None:
-    board.ask(R.INVOKE, request=5, model=0)
-    board.ask(R.PROFILE, request=5, model=0)
-    assert board.ask(R.STATS).payload["runs"] == 2
+    board.ask(Request.INVOKE, request=5, model=0)
+    board.ask(Request.PROFILE, request=5, model=0)
+    assert board.ask(Request.STATS).payload["runs"] == 2
 
 
 def test_hello_forgets_the_answers_kept_for_retries(board: Firmware) -> None:
-    board.ask(R.INVOKE, request=5, model=0)
-    board.ask(R.HELLO, protocol=[1, 0])
-    board.ask(R.INVOKE, request=5, model=0)
-    assert board.ask(R.STATS).payload["runs"] == 2
+    board.ask(Request.INVOKE, request=5, model=0)
+    board.ask(Request.HELLO, protocol=[1, 0])
+    board.ask(Request.INVOKE, request=5, model=0)
+    assert board.ask(Request.STATS).payload["runs"] == 2
 
 
 def test_a_whole_window_of_requests_is_answered_in_order(board: Firmware) -> None:
-    window = board.ask(R.HELLO, protocol=[1, 0]).payload["window"]
-    frames = [board.frame(R.ECHO, {"data": bytes([n]) * 480}) for n in range(window)]
+    window = board.ask(Request.HELLO, protocol=[1, 0]).payload["window"]
+    frames = [board.frame(Request.ECHO, {"data": bytes([n]) * 480}) for n in range(window)]
     board.send_raw(b"".join(map(encode, frames)))
     for sent in frames:
-        answer = board.wait_for(lambda f: f.type == R.ECHO)
+        answer = board.wait_for(lambda f: f.type == Request.ECHO)
         assert answer.payload == sent.payload
 
 
 def test_steps_run_one_by_one_and_only_in_order(board: Firmware) -> None:
     write_inputs(board, bytes(16), b"\1\1\1\1")
-    assert error_of(board.ask(R.STEP, model=0, step=1)) == "not_ready"
-    assert board.ask(R.STEP, request=1, model=0, step=0).payload["step"] == 0
-    assert board.ask(R.PEEK, model=0, block=0, offset=32, length=16).payload["data"] == b"\1" * 16
+    assert error_of(board.ask(Request.STEP, model=0, step=1)) == "not_ready"
+    assert board.ask(Request.STEP, request=1, model=0, step=0).payload["step"] == 0
+    assert (
+        board.ask(Request.PEEK, model=0, block=0, offset=32, length=16).payload["data"]
+        == b"\1" * 16
+    )
     # A retry is not another step: the next one is still due.
-    assert not board.ask(R.STEP, request=1, model=0, step=0).is_error
-    assert error_of(board.ask(R.STEP, model=0, step=2)) == "not_ready"
-    board.ask(R.STEP, model=0, step=1)
-    board.ask(R.STEP, model=0, step=2)
-    assert board.ask(R.READ, model=0, tensor=0, offset=0).payload["data"] == b"\2" * 16
-    assert error_of(board.ask(R.STEP, model=0, step=3)) == "out_of_range"
+    assert not board.ask(Request.STEP, request=1, model=0, step=0).is_error
+    assert error_of(board.ask(Request.STEP, model=0, step=2)) == "not_ready"
+    board.ask(Request.STEP, model=0, step=1)
+    board.ask(Request.STEP, model=0, step=2)
+    assert board.ask(Request.READ, model=0, tensor=0, offset=0).payload["data"] == b"\2" * 16
+    assert error_of(board.ask(Request.STEP, model=0, step=3)) == "out_of_range"
 
 
 def test_a_long_inference_is_heard_of_while_it_lasts(board: Firmware) -> None:
-    board.ask(R.INVOKE, request=99, model=1)
+    board.ask(Request.INVOKE, request=99, model=1)
     beats = [
         f.payload for f in board.events if f.type == Event.HEARTBEAT and "request" in f.payload
     ]
@@ -207,11 +211,11 @@ def test_a_long_inference_is_heard_of_while_it_lasts(board: Firmware) -> None:
 
 
 def test_stats_show_the_arena_bytes_that_were_touched(board: Firmware) -> None:
-    assert board.ask(R.STATS, model=0).payload["arena_used"] == [0]
+    assert board.ask(Request.STATS, model=0).payload["arena_used"] == [0]
     write_inputs(board, b"\1" * 16, b"\2" * 4)
-    assert board.ask(R.STATS, model=0).payload["arena_used"] == [20]
-    board.ask(R.INVOKE, model=0)
-    answer = board.ask(R.STATS, model=0).payload
+    assert board.ask(Request.STATS, model=0).payload["arena_used"] == [20]
+    board.ask(Request.INVOKE, model=0)
+    answer = board.ask(Request.STATS, model=0).payload
     assert answer["arena_used"] == [48]
     wanted = WIRE.messages["stats"].answer
     assert {key for key in wanted if not key.endswith("?")} <= set(answer)
@@ -220,23 +224,27 @@ def test_stats_show_the_arena_bytes_that_were_touched(board: Firmware) -> None:
 @pytest.mark.parametrize(
     ("kind", "payload", "error"),
     [
-        (R.DESCRIBE, {"model": 2, "offset": 0}, "unknown_model"),
-        (R.INVOKE, {"model": 2**31}, "unknown_model"),
-        (R.DESCRIBE, {"model": 0, "offset": 769}, "out_of_range"),
-        (R.READ, {"model": 0, "tensor": 1, "offset": 0}, "out_of_range"),
-        (R.WRITE, {"model": 0, "tensor": 2, "offset": 0, "data": b"x"}, "out_of_range"),
-        (R.WRITE, {"model": 0, "tensor": 0, "offset": 1, "data": b"x" * 16}, "out_of_range"),
-        (R.WRITE, {"model": 0, "tensor": 0, "offset": 2**32 - 1, "data": b"xx"}, "out_of_range"),
-        (R.PEEK, {"model": 0, "block": 1, "offset": 0}, "out_of_range"),
-        (R.STEPS, {"model": 0, "first": 4}, "out_of_range"),
-        (R.BAUD, {"baud": 50}, "out_of_range"),
-        (R.BURST, {"count": 1, "rate": 0}, "out_of_range"),
-        (R.INVOKE, {}, "bad_request"),
-        (R.WRITE, {"model": 0, "tensor": 0, "offset": 0}, "bad_request"),
-        (R.INVOKE, {"model": "toy"}, "bad_request"),
-        (R.INVOKE, {"model": -1}, "bad_request"),
-        (R.INVOKE, {"model": 2**32}, "bad_request"),
-        (R.ECHO, {"data": "text"}, "bad_request"),
+        (Request.DESCRIBE, {"model": 2, "offset": 0}, "unknown_model"),
+        (Request.INVOKE, {"model": 2**31}, "unknown_model"),
+        (Request.DESCRIBE, {"model": 0, "offset": 769}, "out_of_range"),
+        (Request.READ, {"model": 0, "tensor": 1, "offset": 0}, "out_of_range"),
+        (Request.WRITE, {"model": 0, "tensor": 2, "offset": 0, "data": b"x"}, "out_of_range"),
+        (Request.WRITE, {"model": 0, "tensor": 0, "offset": 1, "data": b"x" * 16}, "out_of_range"),
+        (
+            Request.WRITE,
+            {"model": 0, "tensor": 0, "offset": 2**32 - 1, "data": b"xx"},
+            "out_of_range",
+        ),
+        (Request.PEEK, {"model": 0, "block": 1, "offset": 0}, "out_of_range"),
+        (Request.STEPS, {"model": 0, "first": 4}, "out_of_range"),
+        (Request.BAUD, {"baud": 50}, "out_of_range"),
+        (Request.BURST, {"count": 1, "rate": 0}, "out_of_range"),
+        (Request.INVOKE, {}, "bad_request"),
+        (Request.WRITE, {"model": 0, "tensor": 0, "offset": 0}, "bad_request"),
+        (Request.INVOKE, {"model": "toy"}, "bad_request"),
+        (Request.INVOKE, {"model": -1}, "bad_request"),
+        (Request.INVOKE, {"model": 2**32}, "bad_request"),
+        (Request.ECHO, {"data": "text"}, "bad_request"),
         (0x7E, {}, "unknown_type"),
         (0x00, {}, "unknown_type"),
     ],
@@ -253,27 +261,27 @@ def test_a_wrong_request_is_refused_by_name(
 def test_a_payload_that_is_no_map_is_refused_without_a_number(
     board: Firmware, payload: bytes
 ) -> None:
-    board.send_raw(on_line(raw(R.STATS, 0, 1, payload)))
-    answer = board.wait_for(lambda f: f.type == R.STATS)
+    board.send_raw(on_line(raw(Request.STATS, 0, 1, payload)))
+    answer = board.wait_for(lambda f: f.type == Request.STATS)
     assert error_of(answer) == "bad_request"
     assert "request" not in answer.payload
 
 
 def test_keys_and_events_of_a_newer_version_are_skipped_and_counted(board: Firmware) -> None:
     newer = {WIRE.keys["request"]: 3, 200: [1, {2: b"x"}], 2**40: "text", WIRE.keys["model"]: 0}
-    board.send_raw(on_line(raw(R.INVOKE, 0, 1, cbor2.dumps(newer))))
-    assert not board.wait_for(lambda f: f.type == R.INVOKE).is_error
+    board.send_raw(on_line(raw(Request.INVOKE, 0, 1, cbor2.dumps(newer))))
+    assert not board.wait_for(lambda f: f.type == Request.INVOKE).is_error
     board.send_raw(on_line(raw(0xF0, 0, 2, b"\xa0")))
-    stats = board.ask(R.STATS).payload
+    stats = board.ask(Request.STATS).payload
     assert (stats["unknown_keys"], stats["unknown_types"]) == (2, 1)
 
 
 def test_a_free_run_sends_a_record_an_inference_and_keeps_its_period(board: Firmware) -> None:
-    board.ask(R.FREE_RUN, model=0, on=True, seed=2, period_cycles=20_000_000)
+    board.ask(Request.FREE_RUN, model=0, on=True, seed=2, period_cycles=20_000_000)
     records = [board.wait_for(lambda f: f.type == Event.RECORD).payload for _ in range(5)]
-    assert error_of(board.ask(R.INVOKE, model=0)) == "busy"
-    assert board.ask(R.STATS).payload["state"] == 1
-    assert board.ask(R.FREE_RUN, model=0, on=False).payload["state"] == 0
+    assert error_of(board.ask(Request.INVOKE, model=0)) == "busy"
+    assert board.ask(Request.STATS).payload["state"] == 1
+    assert board.ask(Request.FREE_RUN, model=0, on=False).payload["state"] == 0
     assert [record["sequence"] for record in records] == [0, 1, 2, 3, 4]
     state = 2
     for record in records:
@@ -282,15 +290,15 @@ def test_a_free_run_sends_a_record_an_inference_and_keeps_its_period(board: Firm
         assert record["seed"] == state
     times = [record["uptime_cycles"] for record in records]
     assert 75e6 < times[4] - times[0] < 300e6
-    assert not board.ask(R.INVOKE, model=0).is_error
+    assert not board.ask(Request.INVOKE, model=0).is_error
     board.events.clear()
     time.sleep(0.1)
-    board.ask(R.STATS)
+    board.ask(Request.STATS)
     assert not [f for f in board.events if f.type == Event.RECORD]
 
 
 def test_a_burst_sends_as_many_frames_as_asked_for(board: Firmware) -> None:
-    board.ask(R.BURST, count=400, rate=2000, length=8)
+    board.ask(Request.BURST, count=400, rate=2000, length=8)
     frames = [board.wait_for(lambda f: f.type == Event.TELEMETRY).payload for _ in range(400)]
     assert [frame["sequence"] for frame in frames] == list(range(400))
     assert {frame["data"] for frame in frames} == {TOY.description[:8]}
@@ -300,23 +308,23 @@ def test_a_burst_sends_as_many_frames_as_asked_for(board: Firmware) -> None:
 
 
 def test_a_reset_is_answered_and_then_seen_in_the_boot_counter(board: Firmware) -> None:
-    assert board.ask(R.RESET).payload.keys() == {"request"}
+    assert board.ask(Request.RESET).payload.keys() == {"request"}
     board.wait_for(lambda f: f.type == Event.LOG and f.sequence == 0)
-    answer = board.ask(R.HELLO, protocol=[1, 0]).payload
+    answer = board.ask(Request.HELLO, protocol=[1, 0]).payload
     assert answer["boot_count"] == 2
     assert answer["reset_cause"] == WIRE.reset_cause["software"]
 
 
 def test_lost_requests_are_counted_by_their_sequence(board: Firmware) -> None:
-    board.ask(R.STATS)
+    board.ask(Request.STATS)
     for _ in range(3):
-        board.frame(R.STATS, {})  # numbered, and never sent
-    assert board.ask(R.STATS).payload["rx_missing"] == 3
+        board.frame(Request.STATS, {})  # numbered, and never sent
+    assert board.ask(Request.STATS).payload["rx_missing"] == 3
 
 
 def test_mangled_requests_with_a_right_crc_do_no_harm(board: Firmware) -> None:
     chance = random.Random(5)
-    harmless = [r for r in R if r not in (R.RESET, R.BURST, R.FREE_RUN)]
+    harmless = [r for r in Request if r not in (Request.RESET, Request.BURST, Request.FREE_RUN)]
     for _ in range(40):
         line = bytearray()
         for _ in range(100):
@@ -329,5 +337,5 @@ def test_mangled_requests_with_a_right_crc_do_no_harm(board: Firmware) -> None:
             line += on_line(raw(kind, 0, 0, bytes(payload)))
         board.send_raw(bytes(line))
         # Read as we go: answers that nobody takes would stop the firmware.
-        board.ask(R.ECHO, data=b"still there")
-    assert board.ask(R.HELLO, protocol=[1, 0]).payload["board"] == "host"
+        board.ask(Request.ECHO, data=b"still there")
+    assert board.ask(Request.HELLO, protocol=[1, 0]).payload["board"] == "host"
