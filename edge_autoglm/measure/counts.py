@@ -1,0 +1,56 @@
+"""Instruction counts: what only a virtual board can tell, and only of profiled inferences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from edge_autoglm.device.ports import Port
+from edge_autoglm.errors import SessionError
+
+
+@dataclass(frozen=True)
+class Counter:
+    """The counting side of the virtual board behind a port."""
+
+    board: str
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Counts steps, and models cycles, while the context lasts."""
+        self._ask({"op": "count", "on": True})
+        try:
+            yield
+        finally:
+            self._ask({"op": "count", "on": False})
+
+    def take(self, steps: int) -> tuple[int, ...]:
+        """Instructions of each step of the inference just profiled.
+
+        Raises SessionError when the virtual board counted another number of steps.
+        """
+        counted = self._ask({"op": "counts"})["steps"]
+        if len(counted) != steps:
+            raise SessionError(
+                f"virtual {self.board}: {len(counted)} steps were counted where the model has "
+                f"{steps}; somebody else is using the board, or another image runs on it"
+            )
+        return tuple(int(step["instructions"]) for step in counted)
+
+    def _ask(self, request: dict[str, object]) -> dict[str, object | list[dict[str, int]]]:
+        # Only a virtual board needs this, and it brings the emulator's client.
+        from edge_boards import virtual
+
+        for info in virtual.list_running():
+            if info.board == self.board:
+                answer: dict[str, object | list[dict[str, int]]] = virtual.control(info, request)
+                return answer
+        raise SessionError(
+            f"virtual {self.board} is not running; `edge-autoglm virtual start {self.board}`"
+        )
+
+
+def counter_of(port: Port) -> Counter | None:
+    """The counter of a virtual board's port; None for a real one."""
+    return Counter(port.virtual) if port.virtual is not None else None

@@ -1,0 +1,193 @@
+"""What every layer costs on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from edge_autoglm.device.messages import Description, ModelInfo
+from edge_autoglm.device.session import Session
+from edge_boards import Board
+
+from .counts import Counter
+from .figures import Figure, Kind, median
+
+REAL_RUNS, REAL_WARMUP = 100, 5
+# A virtual board repeats itself exactly; one run before fills its caches.
+VIRTUAL_RUNS, VIRTUAL_WARMUP = 1, 1
+SEED = 2  # the generator's first state, as the published baseline has it
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """One layer: the sum of its steps. `latency_ms` in milliseconds, `share` of 1."""
+
+    index: int
+    name: str
+    op: str
+    kernels: tuple[str, ...]
+    macs: int
+    cycles: Figure
+    instructions: Figure | None
+    latency_ms: Figure
+    share: float
+
+    @property
+    def cycles_per_mac(self) -> float | None:
+        return self.cycles.value / self.macs if self.macs else None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes. None where only a build knows and this tool did not make it."""
+
+    arena: int
+    stack: int  # high water mark, measured on the board
+    weights: int
+    static_ram: int | None = None
+    code: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the board's outputs compare. `max_abs_diff` in units of the output (LSB for int8)."""
+
+    reference: str
+    bit_exact: bool
+    max_abs_diff: float
+    inputs: int
+
+    def __str__(self) -> str:
+        many = "1 input" if self.inputs == 1 else f"{self.inputs} inputs"
+        if self.bit_exact:
+            return f"bit-exact to {self.reference} on {many}"
+        return f"within {self.max_abs_diff:g} LSB of {self.reference} on {many}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profile of one model on one board."""
+
+    board: str
+    virtual: bool
+    model: str
+    model_sha256: str
+    build_id: str
+    toolchain: str | None
+    clock_hz: int
+    warmup: int
+    runs: int
+    layers: tuple[LayerProfile, ...]
+    macs: int
+    cycles: Figure
+    instructions: Figure | None
+    latency_ms: Figure
+    energy_mj: Figure | None
+    memory: Memory
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True)
+class _Runs:
+    cycles: list[tuple[int, ...]]  # by run, then by step
+    instructions: list[tuple[int, ...]]
+
+
+def profile_board(
+    session: Session,
+    board: Board,
+    model: ModelInfo,
+    *,
+    counter: Counter | None,
+    runs: int | None = None,
+    warmup: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Profile:
+    """Profiles `model`: `warmup` runs, then `runs` measured ones, on generated inputs.
+
+    `counter` is that of a virtual board. Defaults: 5 and 100 on a real board, 1 and 1 on a virtual
+    one. Raises SessionError and its kin.
+    """
+    virtual = counter is not None
+    runs = runs or (VIRTUAL_RUNS if virtual else REAL_RUNS)
+    if warmup is None:
+        warmup = VIRTUAL_WARMUP if virtual else REAL_WARMUP
+    description = session.describe(model)
+    seed: int | None = SEED
+    for done in range(warmup):
+        seed = session.invoke(model, seed).seed
+        if progress:
+            progress(done + 1, warmup + runs)
+    taken = _Runs([], [])
+    with counter.counting() if counter else nullcontext():
+        for done in range(runs):
+            seed = session.profile(model, seed).seed
+            taken.cycles.append(session.step_cycles(model))
+            if counter:
+                taken.instructions.append(counter.take(model.step_count))
+            if progress:
+                progress(warmup + done + 1, warmup + runs)
+    stats = session.stats(model)
+    info = session.info
+    kind = Kind.MODELLED if virtual else Kind.MEASURED
+    to_ms = 1e3 / info.clock_hz
+    total = median([sum(run) for run in taken.cycles], kind)
+    counted = [sum(run) for run in taken.instructions]
+    latency = total.scaled(to_ms)
+    return Profile(
+        board=board.name,
+        virtual=virtual,
+        model=model.name,
+        model_sha256=model.sha256.hex(),
+        build_id=info.build_id.hex(),
+        toolchain=None,
+        clock_hz=info.clock_hz,
+        warmup=warmup,
+        runs=runs,
+        layers=_layers(description, taken, kind, to_ms, total.value),
+        macs=sum(layer.macs for layer in description.layers),
+        cycles=total,
+        instructions=median(counted, Kind.EXACT) if counted else None,
+        latency_ms=latency,
+        energy_mj=energy(board, latency),
+        memory=Memory(sum(model.arena), stats.stack_used, description.weights),
+        verdict=None,
+    )
+
+
+def _layers(
+    description: Description, taken: _Runs, kind: Kind, to_ms: float, total: float
+) -> tuple[LayerProfile, ...]:
+    """Steps summed by layer, run by run; layers without a step (RESHAPE) cost nothing."""
+    profiles = []
+    for index, layer in enumerate(description.layers):
+        steps = [i for i, step in enumerate(description.steps) if step.layer == index]
+        cycles = median([sum(run[i] for i in steps) for run in taken.cycles], kind)
+        counted = [sum(run[i] for i in steps) for run in taken.instructions]
+        kernels = dict.fromkeys(description.steps[i].kernel for i in steps)
+        profiles.append(
+            LayerProfile(
+                index=index,
+                name=layer.name,
+                op=layer.op,
+                kernels=tuple(kernels),
+                macs=layer.macs,
+                cycles=cycles,
+                instructions=median(counted, Kind.EXACT) if counted else None,
+                latency_ms=cycles.scaled(to_ms),
+                share=cycles.value / total if total else 0.0,
+            )
+        )
+    return tuple(profiles)
+
+
+def energy(board: Board, latency_ms: Figure) -> Figure | None:
+    """Millijoules an inference: the board file's supply power over the latency.
+
+    None where the file has no sourced figure. A data sheet's current is a typical one, so the
+    result is of that kind however the time was found.
+    """
+    if not board.power:
+        return None
+    return latency_ms.scaled(board.power[0].milliwatts * 1e-3, Kind.DATASHEET)
