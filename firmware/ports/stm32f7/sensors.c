@@ -10,9 +10,9 @@
 
 /* 0: no answer. */
 static uint32_t convert(uint32_t channel) {
+  RCC->APB2ENR |= RCC_APB2_ADC1;
+  (void)RCC->APB2ENR;
   if (!(ADC1->CR2 & ADC_CR2_ADON)) {
-    RCC->APB2ENR |= RCC_APB2_ADC1;
-    (void)RCC->APB2ENR;
     ADC_CCR = ADC_CCR_TSVREFE | ADC_CCR_ADCPRE_4; /* 27 MHz; 36 are allowed */
     ADC1->SMPR[0] = 7u << 21 | 7u << 24; /* 480 cycles, 17.8 us; the sensor needs 10 */
     ADC1->CR2 = ADC_CR2_ADON;

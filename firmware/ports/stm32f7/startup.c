@@ -73,8 +73,8 @@ void start(void) {
   SCB->VTOR = (uint32_t)vectors;
   SYSTICK->CSR = 0;
   for (uint32_t i = 0; i < 4; i++) {
-    NVIC_ICER[i] = 0xFFFFFFFFu;
-    NVIC_ICPR[i] = 0xFFFFFFFFu;
+    NVIC_ICER[i] = NVIC_ICER[i]; /* a one, read or written, is one that is on: off with it */
+    NVIC_ICPR[i] = NVIC_ICPR[i];
   }
   for (const copy_entry *entry = eag_copy_table_start; entry != eag_copy_table_end; entry++)
     for (uint32_t i = 0; i < entry->bytes / 4; i++) entry->destination[i] = entry->source[i];
