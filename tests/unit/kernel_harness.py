@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -132,10 +133,12 @@ class Image:
             assert after[end : end + GUARD] == bytes([GUARD_BYTE]) * GUARD, "written past a buffer"
 
 
-class Kernels:
+class Kernels(ABC):
     """Compiled kernels; subclasses say where memory is and how to call."""
 
     pointer_bytes: int
+    base: int  # address of the memory that images are written to
+    result: int  # of the last call, where it has one
 
     def run(
         self,
@@ -191,11 +194,9 @@ class Kernels:
         self.call(f"{name}_scratch_bytes", image, (params, 0, 0, 0))
         return self.result & 0xFFFFFFFF
 
-    base: int
-    result: int
-
+    @abstractmethod
     def call(self, name: str, image: Image, arguments: tuple[int, ...]) -> bytes:
-        raise TypeError("a subclass calls")
+        """Calls a function with four words; returns the image's content afterwards."""
 
 
 class HostKernels(Kernels):
@@ -254,8 +255,19 @@ class ArmKernels(Kernels):
         if compiler == "zig":
             command = [sys.executable, "-m", "ziglang", "cc", *ZIG_M7]
         flags = ["-std=c99", "-O2", "-ffreestanding", "-ffunction-sections", "-nostdlib"]
-        link = [f"-Wl,-Ttext={self.CODE:#x}", "-Wl,--entry=0", "-Wl,--no-gc-sections"]
+        script = folder / "kernels.ld"
+        script.write_text(
+            f"SECTIONS {{ . = {self.CODE:#x}; .text : {{ *(.text*) *(.rodata*) }}"
+            " .data : { *(.data*) *(.bss*) } /DISCARD/ : { *(.ARM.*) *(.comment) } }"
+        )
+        link = ["-T", str(script), "-Wl,--entry=0"]
         paths = [str(KERNELS / source) for source in sources]
+        # Copies and fills are calls of memcpy and memset; these are the ones that boards get.
+        libc = folder / "libc.o"
+        alone = ["-fno-builtin", "-fno-tree-loop-distribute-patterns"] if compiler == "gcc" else []
+        source = str(KERNELS.parent / "runtime" / "eag_libc.c")
+        subprocess.run([*command, *flags, *alone, "-c", source, "-o", str(libc)], check=True)
+        paths.append(str(libc))
         subprocess.run([*command, *flags, *link, "-o", str(elf), *paths], check=True)
         self.base = self.DATA
         emulator: Any = unicorn.Uc(
@@ -266,6 +278,7 @@ class ArmKernels(Kernels):
         emulator.mem_map(self.DATA, self.CAPACITY)
         emulator.mem_map(self.STACK_TOP - self.STACK_BYTES, self.STACK_BYTES)
         emulator.mem_map(self.RETURN, 4096)
+        emulator.reg_write(arm_const.UC_ARM_REG_FPEXC, 1 << 30)  # the FPU is off after reset
         self.symbols = _load_elf(elf.read_bytes(), emulator)
         self._emulator = emulator
         self._blocks: dict[tuple[int, int], int] = {}
@@ -313,18 +326,17 @@ def _instructions(code: bytes) -> int:
 
 
 def _load_elf(content: bytes, emulator: Any) -> dict[str, int]:
-    """Writes the loadable segments to memory; returns the addresses of the symbols."""
+    """Writes the sections that have content to memory; returns the addresses of the symbols."""
 
     def number(at: int, size: int = 4) -> int:
         return int.from_bytes(content[at : at + size], "little")
 
-    for i in range(number(44, 2)):
-        segment = number(28) + 32 * i
-        offset, address, size = number(segment + 4), number(segment + 8), number(segment + 16)
-        if number(segment) == 1 and size and address >= ArmKernels.CODE:
+    sections = [number(32) + 40 * i for i in range(number(48, 2))]
+    for section in sections:
+        kind, flags, address, offset, size = (number(section + 4 * i) for i in range(1, 6))
+        if kind == 1 and flags & 2 and size:  # SHT_PROGBITS, SHF_ALLOC
             emulator.mem_write(address, content[offset : offset + size])
     symbols: dict[str, int] = {}
-    sections = [number(32) + 40 * i for i in range(number(48, 2))]
     for section in sections:
         if number(section + 4) != 2:  # SHT_SYMTAB
             continue
