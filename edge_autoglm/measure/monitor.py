@@ -1,0 +1,120 @@
+"""A free-running board, watched: one sample an inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from edge_autoglm.device.messages import Description, LogLine, ModelInfo, Record
+from edge_autoglm.device.session import Session
+from edge_boards import Board
+
+from .figures import Figure, Kind
+from .profile import SEED, energy
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One inference of a free run.
+
+    `seconds` is the board's clock since it booted; `result` the index of the largest output (and
+    its label) or None for outputs that are no scores; `lost` the records that never came before
+    this one. Supply and temperature are None where the SoC cannot tell.
+    """
+
+    seconds: float
+    sequence: int
+    lost: int
+    cycles: Figure
+    latency_ms: Figure
+    result: int | None
+    label: str | None
+    score: float | None
+    stack: int
+    supply_mv: int | None
+    die_celsius: float | None
+    energy_mj: Figure | None
+
+    def json(self) -> dict[str, Any]:
+        """One line of a JSON-lines file."""
+        return {
+            "seconds": round(self.seconds, 6),
+            "sequence": self.sequence,
+            "lost": self.lost,
+            "cycles": {"value": self.cycles.value, "kind": self.cycles.kind.value},
+            "latency_ms": {"value": self.latency_ms.value, "kind": self.latency_ms.kind.value},
+            "result": self.result,
+            "label": self.label,
+            "score": self.score,
+            "stack": self.stack,
+            "supply_mv": self.supply_mv,
+            "die_celsius": self.die_celsius,
+            "energy_mj": (
+                {"value": self.energy_mj.value, "kind": self.energy_mj.kind.value}
+                if self.energy_mj
+                else None
+            ),
+        }
+
+
+class Monitor:
+    """Turns a session's records into samples."""
+
+    def __init__(self, session: Session, board: Board, model: ModelInfo, virtual: bool) -> None:
+        self._session = session
+        self._board = board
+        self._model = model
+        self._kind = Kind.MODELLED if virtual else Kind.MEASURED
+        self._description: Description = session.describe(model)
+        self._sequence: int | None = None
+
+    @contextmanager
+    def running(self, period_ms: float | None = None) -> Iterator[None]:
+        """Lets the board run by itself on generated inputs while the context lasts."""
+        clock = self._session.info.clock_hz
+        period = None if period_ms is None else int(period_ms * 1e-3 * clock)
+        self._session.start(self._model, seed=SEED, period_cycles=period)
+        try:
+            yield
+        finally:
+            self._session.stop(self._model)
+
+    def samples(self) -> Iterator[Sample | LogLine]:
+        """Samples without end, with the firmware's words between them."""
+        for record in self._session.records():
+            yield record if isinstance(record, LogLine) else self._sample(record)
+
+    def _sample(self, record: Record) -> Sample:
+        clock = self._session.info.clock_hz
+        expected = record.sequence if self._sequence is None else self._sequence + 1
+        self._sequence = record.sequence
+        cycles = Figure(record.cycles, self._kind)
+        latency = cycles.scaled(1e3 / clock)
+        result, score = self._result(record.result)
+        labels = self._description.labels
+        return Sample(
+            seconds=record.uptime_cycles / clock,
+            sequence=record.sequence,
+            lost=max(0, record.sequence - expected),
+            cycles=cycles,
+            latency_ms=latency,
+            result=result,
+            label=labels[result] if result is not None and result < len(labels) else None,
+            score=score,
+            stack=record.stack_used,
+            supply_mv=record.supply_mv,
+            die_celsius=record.die_celsius,
+            energy_mj=energy(self._board, latency),
+        )
+
+    def _result(self, content: bytes) -> tuple[int | None, float | None]:
+        """The largest of the first output's values, where a record carries all of them."""
+        output = self._description.outputs[0]
+        size = self._model.outputs[0]
+        if output.dtype != "int8" or size > len(content) or size < 2:
+            return None, None
+        values = [value - 256 if value > 127 else value for value in content[:size]]
+        best = max(range(size), key=values.__getitem__)
+        return best, (values[best] - output.zero_point) * output.scale

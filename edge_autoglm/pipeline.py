@@ -1,0 +1,109 @@
+"""From a model file to an image: the stages in order, each done only if it is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_autoglm.errors import UsageError
+from edge_boards import Board
+from edge_boards.toolchain import BuildRequest, Image, ModelSources, build_image, find_toolchain
+from edge_export import ExportResult, export_model, load_export
+from edge_quantize.check import require_supported
+from edge_quantize.graph import Graph
+from edge_quantize.ingest.tflite import read_tflite
+
+APP = "profile"
+BUILD_FOLDER = "build"
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """An exported model and the image made of it."""
+
+    export: ExportResult
+    image: Image
+    toolchain: str  # name, version and where it was found
+
+
+def read_model(model: Path) -> Graph:
+    """Reads a model and refuses what cannot be compiled, all reasons listed.
+
+    Raises ModelFileError, UnsupportedModelError.
+    """
+    graph = read_tflite(model)
+    require_supported(graph)
+    return graph
+
+
+def default_folder(model: Path, board: Board) -> Path:
+    """Where an export goes when no folder is named: beside the user, not beside the model."""
+    return Path(f"{model.stem}_{board.name}")
+
+
+def export(
+    model: Path, board: Board, folder: Path | None = None, plan: Path | None = None
+) -> ExportResult:
+    """Exports `model` as C for `board`. Raises what reading, lowering and planning raise."""
+    return export_model(read_model(model), board, folder or default_folder(model, board), plan=plan)
+
+
+def plan_of(exported: ExportResult) -> dict[str, Any]:
+    """The memory plan that an export wrote."""
+    content = (exported.directory / "plan.json").read_text(encoding="utf-8")
+    plan: dict[str, Any] = json.loads(content)
+    return plan
+
+
+def build(
+    exported: ExportResult,
+    board: Board,
+    toolchain: str | None = None,
+    progress: Progress | None = None,
+) -> Built:
+    """Builds the profile app around an exported model, into its folder `build`.
+
+    Raises UsageError when the folder was exported for another board, ToolchainError,
+    ImageTooBigError, ImageError.
+    """
+    if exported.board != board.name:
+        raise UsageError(
+            f"{exported.directory} was exported for board {exported.board}, not for {board.name}; "
+            f"export the model again with --board {board.name}"
+        )
+    compiler = find_toolchain(board, toolchain)
+    request = BuildRequest(
+        board=board,
+        app=APP,
+        models=(sources(exported),),
+        out_dir=exported.directory / BUILD_FOLDER,
+    )
+    return Built(exported, build_image(request, compiler, progress), compiler.describe())
+
+
+def sources(exported: ExportResult) -> ModelSources:
+    """An exported model as the build step sees it."""
+    return ModelSources(
+        name=exported.name,
+        sources=exported.source_paths,
+        include_dirs=exported.include_paths,
+        weight_bytes=exported.weight_bytes,
+        arena=exported.arena,
+        constants=tuple((c.name, c.region, c.nbytes) for c in exported.constants),
+    )
+
+
+def exported(target: Path, board: Board, folder: Path | None = None) -> ExportResult:
+    """The export that `target` names: a generated folder, or a model, which is exported first."""
+    if target.is_dir():
+        if folder is not None:
+            raise UsageError(
+                f"-o goes with a model; {target} is a folder that was exported already"
+            )
+        return load_export(target)
+    return export(target, board, folder)
