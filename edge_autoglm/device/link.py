@@ -24,9 +24,8 @@ from edge_autoglm.errors import BoardFaultError, BoardSilentError, SessionError
 Payload = Mapping[str, Any]
 
 _MAX_EVENTS = 65_536
-_NOT_REPEATABLE = frozenset(
-    {Request.INVOKE, Request.PROFILE, Request.STEP, Request.FREE_RUN, Request.BURST}
-)
+_SMALL_FRAME = 40
+"""Bytes of a frame without data, at most."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,16 @@ class Patience:
         first: before the first retry, while no round trip has been measured.
         shortest, longest: bounds of the measured time-out and of its doubling.
         silence: without any frame before the board counts as silent.
-        attempts: of one request while the board is heard but does not answer it.
+        deaf: without any answer, though the board is heard, before a request is given up;
+        attempts: and it was sent at least so often.
     """
 
     first: float = 0.5
     shortest: float = 0.05
     longest: float = 4.0
     silence: float = 6.0
-    attempts: int = 20
+    deaf: float = 15.0
+    attempts: int = 8
 
 
 @dataclass
@@ -95,7 +96,7 @@ class _Times:
             if self.smooth is None
             else max(self.patience.shortest, self.smooth + 4 * self.spread)
         )
-        return float(min(self.patience.longest, base * 2 ** min(attempts - 1, 6)))
+        return float(min(self.patience.longest, base * 2 ** min(attempts - 1, 2)))
 
 
 @dataclass
@@ -138,10 +139,10 @@ class Link:
         self._order = 0
         self._open: dict[int, _Open] = {}
         self._answers: dict[int, tuple[_Open, Frame]] = {}
-        self._last_frame = time.monotonic()
+        self._last_frame = self._last_answer = time.monotonic()
         self._silence_mark: float | None = None
-        self._restarted = False
-        self._expect_restart = False
+        self._expect_restart = True
+        self._restarts_seen = 0
 
     def request(self, type_: Request, /, **keys: Any) -> dict[str, Any]:
         """Sends one request and waits for its answer; the payload by key name.
@@ -168,8 +169,8 @@ class Link:
         answers: dict[int, dict[str, Any]] = {}
         total = len(waiting)
         self._open.clear()
-        self._restarted = False
         self._touch()
+        self._last_answer = time.monotonic()
         try:
             while len(answers) < total:
                 while waiting and len(self._open) < self.window:
@@ -196,9 +197,9 @@ class Link:
         self.heard = Heard()
 
     def settled(self) -> None:
-        """Says that the board is known again: from here a restart is a surprise."""
+        """Says that the board is known (again): from here a restart is a surprise."""
         self._expect_restart = False
-        self._restarted = False
+        self._restarts_seen = self.decoder.counters.restarts
 
     def forget_times(self) -> None:
         """Measures round trips anew: the speed changed."""
@@ -223,11 +224,10 @@ class Link:
         now = time.monotonic()
         entry.sent_at = now
         entry.board_mark = None
-        entry.deadline = now + self._times.timeout(entry.attempts) + self._line_time(len(data))
-
-    def _line_time(self, size: int) -> float:
-        """Seconds that `size` bytes, and as many for each open request, take on the line."""
-        return 10 * size * (len(self._open) + 1) / self.transport.baud
+        entry.deadline = now + self._times.timeout(entry.attempts)
+        # Bytes that stand before this request or its answer in either direction.
+        size = len(data) + _SMALL_FRAME + int(entry.frame_payload.get("length", 0))
+        entry.deadline += 10 * size * len(self._open) / self.transport.baud
 
     def _wait(self) -> float:
         now = time.monotonic()
@@ -248,6 +248,8 @@ class Link:
                 self._on_answer(frame)
             elif frame.is_known:
                 self._on_event(frame)
+        if self.decoder.counters.restarts > self._restarts_seen:
+            self._surprise()
 
     def _on_answer(self, frame: Frame) -> None:
         entry = self._open.pop(frame.payload.get("request", -1), None)
@@ -255,14 +257,16 @@ class Link:
             self.counters.stray_answers += 1
             return
         self.counters.answers += 1
-        if entry.attempts == 1:
-            self._times.add(time.monotonic() - entry.sent_at)
+        self._last_answer = time.monotonic()
         self._answers[entry.number] = (entry, frame)
+        took = time.monotonic() - entry.sent_at
+        if entry.attempts == 1:
+            self._times.add(took)
+        elif self._times.smooth is not None and took < self._times.smooth / 2:
+            return  # too soon for the last sending: an earlier one is answered
         # Answers come in the order of sending: what was sent before and is still open was lost.
-        overtaken = [each for each in self._open.values() if each.order < entry.order]
-        for each in overtaken:
-            if entry.attempts == 1 or each.attempts == 1:
-                self._send(each)
+        for each in [each for each in self._open.values() if each.order < entry.order]:
+            self._send(each)
 
     def _take_answers(self) -> list[tuple[_Open, Frame]]:
         taken = list(self._answers.values())
@@ -306,9 +310,9 @@ class Link:
         uptime = payload.get("uptime_cycles")
         before = self.heard.uptime_cycles
         if isinstance(uptime, int):
-            if before is not None and uptime < before and not self._expect_restart:
-                self._restarted = True
             self.heard.uptime_cycles = uptime
+            if before is not None and uptime < before:
+                self._surprise()
         self.heard.at = time.monotonic()
         self.heard.request = payload.get("request")
         self.heard.step = payload.get("step")
@@ -320,15 +324,18 @@ class Link:
             wait = max(self._times.timeout(1), 2 * self.patience.first)
             entry.deadline = max(entry.deadline, self.heard.at + wait)
 
+    def _surprise(self) -> None:
+        """The board began anew: what it was told before, inputs too, is gone."""
+        self._restarts_seen = self.decoder.counters.restarts
+        if self._expect_restart:
+            return
+        self.restarting()
+        raise SessionError(
+            f"{self.board}: the board restarted in mid-conversation; look at its supply and its "
+            "reset line, and repeat the command"
+        )
+
     def _check_alive(self) -> None:
-        if self._restarted:
-            lost = any(entry.type in _NOT_REPEATABLE for entry in self._open.values())
-            self._restarted = False
-            if lost:
-                raise SessionError(
-                    f"{self.board}: the board restarted in mid-request, so its result is lost; "
-                    "look at its supply and its reset line, and repeat the command"
-                )
         if not self._open:
             return
         silent = time.monotonic() - self._last_frame
@@ -381,7 +388,8 @@ class Link:
                 if seconds - mark < timeout:
                     entry.board_mark, entry.deadline = mark, now + timeout
                     continue
-            if entry.attempts >= self.patience.attempts:
+            deaf = now - self._last_answer > self.patience.deaf
+            if deaf and entry.attempts >= self.patience.attempts:
                 raise SessionError(
                     f"{self.board}: {entry.type.name.lower()} was sent {entry.attempts} times "
                     f"without an answer, though the board is heard ({self._line_quality()}); "

@@ -30,7 +30,7 @@ from edge_autoglm.device.wiredefs import WIRE, Capability, Event, Request
 from edge_autoglm.errors import BoardSilentError, SessionError, TransportError
 
 CHUNK = 128
-"""Bytes of input in a frame: small, so that a damaged byte costs little to send again."""
+"""Bytes of data in a frame: small, so that a damaged byte costs little to send again."""
 
 HELLO_BAUDS = (WIRE.baud, 921_600, 460_800, 230_400)
 """Speeds that a board may have been left at by a conversation that was cut."""
@@ -48,7 +48,7 @@ class Session:
     Args:
         transport: open; the session closes it.
         patience: time-outs; the defaults serve real and virtual boards.
-        chunk: bytes of data in a write.
+        chunk: bytes of data in a frame, either way.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Session:
             models = replies.model_infos(info.board, more, len(info.models))
             if not models:
                 raise SessionError(
-                    f"{info.board}: hello listed {len(info.models)} of {count} models; flash it anew"
+                    f"{info.board}: {len(info.models)} of {count} models came; flash it anew"
                 )
             info = replace(info, models=info.models + models)
         self._info = info
@@ -186,7 +186,7 @@ class Session:
                 f"{model.name}: input {index} given {len(data)} bytes; the model's inputs take "
                 f"{sizes} bytes"
             )
-        size = min(self._chunk, self._piece())
+        size = self._piece()
         pieces = [
             {
                 "model": model.index,
@@ -206,7 +206,7 @@ class Session:
     def read_output(self, model: ModelInfo, index: int = 0) -> bytes:
         """All bytes of an output."""
         return self._read(
-            Request.READ, model.outputs[index], self._chunk, model=model.index, tensor=index
+            Request.READ, model.outputs[index], self._piece(), model=model.index, tensor=index
         )
 
     def invoke(self, model: ModelInfo, seed: int | None = None) -> Run:
@@ -309,7 +309,9 @@ class Session:
         """
         before = self.link.decoder.counters.bytes
         self.link.events.clear()
-        self.link.request(Request.BURST, count=count, rate=rate, length=size)
+        # The bytes are of a model's description; the first will do.
+        keys = {"model": 0, "length": size} if size else {}
+        self.link.request(Request.BURST, count=count, rate=rate, **keys)
         seen: set[int] = set()
         first = last = 0.0
         while len(seen) < count:
@@ -385,8 +387,8 @@ class Session:
         return replies.run(self.link.board, request.name.lower(), payload)
 
     def _piece(self) -> int:
-        """Bytes of data that fit a frame beside the other keys."""
-        return min(self.info.max_payload, WIRE.max_payload) - 32
+        """Bytes of data in a frame: small ones, as far as they fit beside the other keys."""
+        return min(self._chunk, self.info.max_payload - 32)
 
     def _read(
         self, request: Request, size: int, piece: int, *, start: int = 0, **keys: Any
