@@ -1,0 +1,206 @@
+"""What this machine can do: compilers that compile, extras that import, ports that open.
+
+Each check tries the thing itself, for a compiler that is installed but broken, or an extension
+module that does not load here, are what people come to `doctor` with.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from edge_boards.board import Board
+from edge_boards.errors import BoardsError
+from edge_boards.loader import list_boards
+from edge_boards.toolchain import find_host_compiler, find_toolchain
+from edge_boards.toolchain.compiler import CompileJob, cache_folder, compile_objects, run_tool
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. `mend` says what to do and is empty where all is well.
+
+    `needed` is false for what only widens the possibilities: its absence is no fault.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    mend: str = ""
+    needed: bool = True
+
+
+def checks() -> tuple[Check, ...]:
+    """All checks of boards, compilers, extras and the machine, in the order of a report."""
+    found: list[Check] = [_machine(), _boards()]
+    compilers = [_cross("gcc"), _cross("zig")]
+    if not any(c.ok for c in compilers):
+        compilers = [Check(c.name, c.ok, c.detail, c.mend) for c in compilers]
+    found += [*compilers, _host()]
+    found += [_extra(*row) for row in _EXTRAS]
+    found += [
+        _ptys(),
+        _ports(),
+        _tool("stm32flash", "flashes through the ROM's UART bootloader too"),
+    ]
+    found += [_tool("qemu-system-arm", "counts instructions beside the virtual board"), _cache()]
+    return tuple(found)
+
+
+def _machine() -> Check:
+    where = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        return Check("machine", True, where)
+    return Check(
+        "machine",
+        False,
+        f"{where}: complete on Linux x86-64 only",
+        "export, build and flash work here; see the checks below for what does not",
+        needed=False,
+    )
+
+
+def _boards() -> Check:
+    try:
+        boards = list_boards()
+    except BoardsError as error:
+        return Check("board files", False, str(error), "mend the file, or remove it")
+    return Check("board files", True, ", ".join(board.name for board in boards))
+
+
+def _try(name: str, work: Callable[[Path], str], mend: str, needed: bool) -> Check:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return Check(name, True, work(Path(folder)), needed=needed)
+    except (BoardsError, OSError) as error:
+        return Check(name, False, str(error).splitlines()[0], mend, needed)
+
+
+def _source(folder: Path) -> Path:
+    path = folder / "check.c"
+    path.write_text("#include <stdint.h>\nint32_t check(int32_t a);\nint32_t check(int32_t a) {\n")
+    with path.open("a") as file:
+        # Unlike any before it, so that the object cannot come from the cache.
+        file.write(f"  return a + {int.from_bytes(os.urandom(3), 'little')};\n}}\n")
+    return path
+
+
+def _cross(name: str) -> Check:
+    def work(folder: Path) -> str:
+        board: Board = list_boards()[0]
+        toolchain = find_toolchain(board, name)
+        compile_objects(toolchain, [CompileJob(_source(folder), ("-O2",))], folder)
+        return toolchain.describe()
+
+    mend = {
+        "gcc": "install arm-none-eabi-gcc (Debian: gcc-arm-none-eabi); zig serves as well",
+        "zig": f"{Path(sys.executable).name} -m pip install ziglang",
+    }
+    return _try(f"board compiler {name}", work, mend[name], needed=False)
+
+
+def _host() -> Check:
+    def work(folder: Path) -> str:
+        compiler = find_host_compiler()
+        compiler.shared_library([_source(folder)], folder / "check.so")
+        return compiler.describe()
+
+    mend = f"install gcc or clang, or: {Path(sys.executable).name} -m pip install ziglang"
+    return _try("host compiler", work, mend, needed=True)
+
+
+_EXTRAS = (
+    ("unicorn", "unicorn", "the virtual board", "edge-autoglm[virtual]"),
+    ("capstone", "capstone", "the virtual board's cycle model", "edge-autoglm[virtual]"),
+    ("tflite_micro", "tflite-micro", "bit-exact verdicts", "--pre edge-autoglm[reference]"),
+)
+
+
+def _extra(module: str, package: str, purpose: str, install: str) -> Check:
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        mend = f"{Path(sys.executable).name} -m pip install {install}"
+        if module == "tflite_micro" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            mend = "it has a wheel for Linux x86-64 only; here verdicts are within N LSB of LiteRT"
+        return Check(package, False, f"not installed; needed for {purpose}", mend, needed=False)
+    # In a process of its own: an extension made for another CPU ends the process it loads into.
+    done = run_tool([sys.executable, "-c", f"import {module}"])
+    if done.returncode:
+        words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return Check(
+            package, False, f"{version} does not import: {words}", "install it again", needed=False
+        )
+    return Check(package, True, f"{version}, for {purpose}", needed=False)
+
+
+def _ptys() -> Check:
+    name = "pseudo-terminals"
+    if sys.platform == "win32":
+        return Check(
+            name,
+            False,
+            "Windows has none, so a virtual board has no serial links",
+            "run virtual boards under WSL 2",
+            needed=False,
+        )
+    try:
+        first, second = os.openpty()
+    except OSError as error:
+        return Check(name, False, f"{error.strerror}", "mount /dev/pts", needed=False)
+    os.close(first)
+    os.close(second)
+    return Check(name, True, "the virtual board's serial links", needed=False)
+
+
+def _ports() -> Check:
+    name = "serial ports"
+    if sys.platform != "linux":
+        return Check(name, True, f"not restricted by groups on {platform.system()}", needed=False)
+    ports = [p for kind in ("ttyACM*", "ttyUSB*") for p in sorted(Path("/dev").glob(kind))]
+    closed = [p for p in ports if not os.access(p, os.R_OK | os.W_OK)]
+    if closed:
+        groups = sorted({_group(p) for p in closed})
+        return Check(
+            name,
+            False,
+            f"no permission for {', '.join(map(str, closed))}",
+            f"sudo usermod -aG {','.join(groups)} $USER, then log in again",
+        )
+    if ports:
+        return Check(name, True, ", ".join(map(str, ports)), needed=False)
+    return Check(name, True, "no USB serial port is plugged in", needed=False)
+
+
+def _group(path: Path) -> str:
+    try:
+        return path.group()
+    except (KeyError, OSError):
+        return "dialout"
+
+
+def _tool(program: str, purpose: str) -> Check:
+    path = shutil.which(program)
+    if path is None:
+        return Check(
+            program, False, f"not installed; it {purpose}", "install it if wanted", needed=False
+        )
+    return Check(program, True, f"{path}; {purpose}", needed=False)
+
+
+def _cache() -> Check:
+    try:
+        folder = cache_folder()
+    except OSError as error:
+        return Check("cache", False, f"{error}", "name a folder in EDGE_AUTOGLM_CACHE")
+    free = shutil.disk_usage(folder).free >> 20
+    if free < 200:
+        return Check("cache", False, f"{folder}: {free} MiB free", "free some space")
+    return Check("cache", True, f"{folder}, {free} MiB free")
