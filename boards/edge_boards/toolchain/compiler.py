@@ -22,8 +22,8 @@ from pathlib import Path
 
 from edge_boards.errors import ToolchainError
 
-Progress = Callable[[int, int, str], None]
-"""Called with steps done, steps in all, and what was done."""
+Progress = Callable[[int, int], None]
+"""Called with the sources compiled so far, and all of them."""
 
 _TIMEOUT_S = 300
 _CACHE_BYTES = 256 << 20
@@ -238,7 +238,6 @@ def compile_objects(
     digests = digests or Digests()
     keys = [object_key(compiler, job, digests) for job in jobs]
     outputs = [folder / f"{i:03d}_{job.source.stem}.o" for i, job in enumerate(jobs)]
-    done = 0
 
     def one(index: int) -> None:
         kept = cache / f"{keys[index]}.o"
@@ -252,11 +251,10 @@ def compile_objects(
     with ThreadPoolExecutor(max_workers=max(1, workers)) as pool:
         tasks = [pool.submit(one, i) for i in range(len(jobs))]
         try:
-            for task, job in zip(tasks, jobs, strict=True):
+            for done, task in enumerate(tasks, start=1):
                 task.result()
-                done += 1
                 if progress is not None:
-                    progress(done, len(jobs), job.source.name)
+                    progress(done, len(jobs))
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
