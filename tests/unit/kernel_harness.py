@@ -260,7 +260,7 @@ class ArmKernels(Kernels):
             f"SECTIONS {{ . = {self.CODE:#x}; .text : {{ *(.text*) *(.rodata*) }}"
             " .data : { *(.data*) *(.bss*) } /DISCARD/ : { *(.ARM.*) *(.comment) } }"
         )
-        link = ["-T", str(script), "-Wl,--entry=0"]
+        link = ["-T", str(script), "-Wl,--entry=0", "-Wl,--no-gc-sections"]
         paths = [str(KERNELS / source) for source in sources]
         # Copies and fills are calls of memcpy and memset; these are the ones that boards get.
         libc = folder / "libc.o"
