@@ -1,0 +1,204 @@
+"""Image to board, by whichever programmer serves, and the proof that it is there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge_autoglm.device.messages import BoardInfo
+from edge_autoglm.device.ports import PROBES, find_port, open_port, usb_ids
+from edge_autoglm.device.session import Session
+from edge_autoglm.errors import FlashError, SessionError, TransportError
+from edge_autoglm.flash.job import Job, Progress, no_progress
+from edge_autoglm.flash.mass_storage import find_volume
+from edge_autoglm.flash.programmers import PROGRAMMERS
+from edge_autoglm.flash.stm32_uart import wiring
+from edge_boards.board import Board, Programmer
+
+_BOOT_SECONDS = 15.0
+
+
+class FlashableImage(Protocol):
+    """What flashing needs of a built image (`edge_boards.toolchain.Image`)."""
+
+    @property
+    def binary(self) -> Path: ...
+    @property
+    def build_id(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class FlashReport:
+    """What was done.
+
+    Attributes:
+        programmer: its name.
+        port: of the programmer, or the disk's label.
+        size: bytes of the image.
+        seconds: from the first byte to the read-back's end.
+        info: what the board said of itself afterwards.
+    """
+
+    programmer: str
+    port: str
+    size: int
+    seconds: float
+    info: BoardInfo
+
+
+def flash_image(
+    board: Board,
+    image: FlashableImage,
+    port: str = "auto",
+    *,
+    console: str | None = None,
+    programmer: str | None = None,
+    models: Mapping[str, bytes] | None = None,
+    progress: Progress = no_progress,
+) -> FlashReport:
+    """Flashes an image and reads its build id and model hashes back over the wire.
+
+    Args:
+        port: `auto` (the probe's disk), `virtual`, the probe's console port (its disk again), or
+            an adapter's port (the ROM bootloader).
+        console: the console's port for the read-back, where `port` does not tell.
+        programmer: a name of the board file; by default the first that can serve.
+        models: the SHA-256 that each model must have, by name.
+        progress: told about each phase.
+
+    Raises:
+        FlashError: programming failed, or what was read back differs.
+        TransportError: a port is absent, busy, without permission, or went away.
+        SessionError: the flashed firmware does not answer.
+    """
+    begun = time.monotonic()
+    content = image.binary.read_bytes()
+    flash = board.flash
+    if len(content) > flash.size:
+        raise FlashError(
+            f"{image.binary}: {len(content)} bytes; {board.title} has {flash.size} bytes of flash"
+        )
+    if port == "virtual":
+        entry, used = _flash_virtual(board, content, progress)
+        console = "virtual"
+    else:
+        entry = choose_programmer(board, port, programmer)
+        job = Job(
+            board=board,
+            programmer=entry,
+            image=content,
+            address=flash.address,
+            port=None if port == "auto" else port,
+            progress=progress,
+        )
+        PROGRAMMERS[entry.name](job)
+        used = entry.volume or port
+        console = console or _console_of(board, entry, port)
+    progress("read back", 0, 1)
+    info = read_back(board, console, image.build_id, models or {})
+    progress("read back", 1, 1)
+    return FlashReport(entry.name, used, len(content), time.monotonic() - begun, info)
+
+
+def choose_programmer(board: Board, port: str, name: str | None = None) -> Programmer:
+    """The board file's programmer that serves `port`.
+
+    Raises:
+        FlashError: none does, or `name` is not the board's.
+    """
+    known = [each for each in board.programmers if each.name in PROGRAMMERS]
+    if name is not None:
+        for each in known:
+            if each.name == name:
+                return each
+        raise FlashError(
+            f"{board.title}: no programmer {name}; its board file has "
+            f"{', '.join(each.name for each in known) or 'none'}"
+        )
+    through_disk = port == "auto" or usb_ids(port) in PROBES["st-link"]
+    for each in known:
+        if each.name == "mass-storage" and through_disk:
+            if each.volume is not None and find_volume(each.volume) is not None:
+                return each
+        elif each.name != "mass-storage" and not through_disk:
+            return each
+    ways = []
+    for each in known:
+        if each.name == "mass-storage":
+            ways.append(f"plug its USB in and mount the disk {each.volume}")
+        else:
+            ways.append(wiring(board, each.link or "bootloader"))
+    raise FlashError(
+        f"{board.title}: no board to flash is attached; "
+        + "; or ".join([*ways, "use --port virtual"])
+    )
+
+
+def read_back(
+    board: Board, console: str, build_id: bytes, models: Mapping[str, bytes]
+) -> BoardInfo:
+    """Waits for the flashed firmware and compares what it says of itself.
+
+    Raises:
+        FlashError: another build id, or a model that is missing or has another hash.
+        SessionError, TransportError: it does not answer.
+    """
+    deadline = time.monotonic() + _BOOT_SECONDS
+    while True:
+        try:
+            with Session(open_port(find_port(board, console))) as session:
+                info = session.info
+            break
+        except (SessionError, TransportError):
+            # The probe's disk and console come back one after the other.
+            if console == "virtual" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+    if info.build_id != build_id:
+        raise FlashError(
+            f"{board.title}: the board runs build {info.build_id.hex()}, flashed was "
+            f"{build_id.hex()}; reset it (BOOT0 low) and flash again"
+        )
+    there = {model.name: model.sha256 for model in info.models}
+    for name, digest in models.items():
+        if there.get(name) != digest:
+            found = there[name].hex()[:16] if name in there else "no such model"
+            raise FlashError(
+                f"{board.title}: model {name} should have SHA-256 {digest.hex()[:16]}..., the "
+                f"board has {found}; build and flash again"
+            )
+    return info
+
+
+def _console_of(board: Board, programmer: Programmer, port: str) -> str:
+    """The console's port after `programmer` used `port`."""
+    if programmer.link is None:
+        return port
+    same = board.link(programmer.link).rx == board.link("console").rx
+    return port if same else "auto"
+
+
+def _flash_virtual(board: Board, content: bytes, progress: Progress) -> tuple[Programmer, str]:
+    """Flashes a virtual board through its ROM bootloader: a real transfer."""
+    # What a virtual board needs is loaded only for one.
+    from edge_boards import virtual
+
+    entry = next((each for each in board.programmers if each.link is not None), None)
+    if entry is None:
+        raise FlashError(f"{board.title}: its board file has no programmer with a serial link")
+    info = virtual.attach(board)
+    if info is None:
+        info = virtual.start(board, boot0=True)
+    else:
+        virtual.reset(info.board, boot0=True)
+    path = str(info.links[entry.link or "bootloader"])
+    job = Job(board, entry, content, board.flash.address, path, "N", progress)
+    try:
+        PROGRAMMERS[entry.name](job)
+    finally:
+        # However it ended, the next start is from flash.
+        virtual.reset(info.board, boot0=False)
+    return entry, f"virtual {board.name}"

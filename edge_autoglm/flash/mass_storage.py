@@ -1,0 +1,155 @@
+"""Programs a board by copying the image to the USB disk that its debug probe shows.
+
+The probe programs what is copied, then its disk goes away and comes back; when it failed, a file
+FAIL.TXT says why. The disk is no real one: the probe reads the sectors as they are written, so the
+image is written once under its own name and flushed, without a temporary file beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.job import Job
+
+FAIL_FILE = "FAIL.TXT"
+IMAGE_FILE = "firmware.bin"
+_PIECE = 16_384
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Seconds.
+
+    Attributes:
+        leave: for the disk to go away after the copy; a probe that keeps its disk is done then.
+        come_back: for it to come back.
+        poll: between two looks.
+    """
+
+    leave: float = 6.0
+    come_back: float = 30.0
+    poll: float = 0.2
+
+
+def find_volume(label: str, mounts: Path = Path("/proc/mounts")) -> Path | None:
+    """Where the disk called `label` is mounted, or None.
+
+    Looks into the mount table (Linux), then into the places where desktops and macOS mount disks.
+    """
+    for folder in _candidates(label, mounts):
+        try:
+            if folder.is_dir():
+                return folder
+        except OSError:
+            continue  # a mount that just went away
+    return None
+
+
+def _candidates(label: str, mounts: Path) -> Iterator[Path]:
+    if mounts.is_file():
+        for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+            fields = line.split(" ")
+            if len(fields) > 1:
+                # Spaces and the like are written as octal: fstab(5).
+                folder = Path(fields[1].encode().decode("unicode_escape"))
+                if folder.name == label:
+                    yield folder
+    user = os.environ.get("USER", "")
+    for root in (f"/run/media/{user}", f"/media/{user}", "/media", "/mnt", "/Volumes"):
+        folder = Path(root) / label
+        # An empty folder that a disk left behind is no disk.
+        if os.path.ismount(folder):
+            yield folder
+
+
+def program(job: Job, *, mounts: Path = Path("/proc/mounts"), waits: Waits | None = None) -> None:
+    """Copies the image, waits for the disk to come back, reads FAIL.TXT.
+
+    Raises:
+        FlashError: no disk, it is full or went away, or the probe reports a failure.
+    """
+    label = job.programmer.volume
+    if label is None:
+        raise FlashError(f"{job.board.title}: its board file gives mass-storage no volume")
+    folder = find_volume(label, mounts)
+    if folder is None:
+        raise FlashError(
+            f"{job.board.title}: no disk called {label} is mounted; plug the board's USB into "
+            "this machine and mount the disk that appears (`udisksctl mount`), or flash another "
+            "way (--port virtual for a board nobody needs to own)"
+        )
+    before = _failure(folder)
+    _copy(job, folder)
+    waits = waits or Waits()
+    remounted = _wait_for_remount(label, mounts, waits)
+    if remounted is None:
+        raise FlashError(
+            f"{job.board.title}: the disk {label} did not come back within "
+            f"{waits.come_back:.0f} s; unplug and plug the board, then flash again"
+        )
+    folder, went_away = remounted
+    after = _failure(folder)
+    # A disk that stayed may still hold the failure of an earlier attempt.
+    if after is not None and (went_away or after != before):
+        raise FlashError(
+            f"{job.board.title}: the probe could not program the image: {after[1]}; unplug and "
+            "plug the board and try again, and check that nothing holds its reset line"
+        )
+
+
+def _copy(job: Job, folder: Path) -> None:
+    total = len(job.image)
+    target = folder / IMAGE_FILE
+    try:
+        with target.open("wb") as file:
+            for offset in range(0, total, _PIECE):
+                file.write(job.image[offset : offset + _PIECE])
+                job.progress("copy", min(offset + _PIECE, total), total)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        why = {
+            errno.ENOSPC: f"it has no room for {total} bytes",
+            errno.EROFS: "it is mounted read-only",
+            errno.EACCES: "no permission to write to it; mount it as your user",
+        }.get(error.errno or 0, f"the copy was cut ({error.strerror or error})")
+        raise FlashError(f"{job.board.title}: disk {folder}: {why}; the board needs it anew") from (
+            error
+        )
+
+
+def _wait_for_remount(label: str, mounts: Path, waits: Waits) -> tuple[Path, bool] | None:
+    """The disk's folder once it is there to stay, and whether it went away; None: it is gone."""
+    gone = False
+    last: Path | None = None
+    deadline = time.monotonic() + waits.leave
+    while time.monotonic() < deadline:
+        folder = find_volume(label, mounts)
+        if folder is None and not gone:
+            gone = True
+            deadline = time.monotonic() + waits.come_back
+        elif folder is not None:
+            last = folder
+            if gone or _failure(folder) is not None:
+                break
+        time.sleep(waits.poll)
+    else:
+        if gone:
+            return None
+    return (last, gone) if last is not None else None
+
+
+def _failure(folder: Path) -> tuple[float, str] | None:
+    """FAIL.TXT's time and words, or None where there is none."""
+    path = folder / FAIL_FILE
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.stat().st_mtime, " ".join(text.split()) or "FAIL.TXT is empty"
+    except OSError:
+        return None
