@@ -109,6 +109,8 @@ def _weighted(axis: int) -> Rule:
         assert source is not None
         assert weights is not None
         options = operator.options
+        if operator.op == "DEPTHWISE_CONV_2D" and rest and bias is None:
+            yield "", "has a bias marked as left out (-1), which runtimes refuse; write 2 inputs"
         if isinstance(options, FullyConnectedOptions) and options.shuffled_weights:
             yield weights.name, "has the shuffled weights layout; convert the model again"
         yield from _activation(operator, _CLAMPS)

@@ -104,6 +104,11 @@ def _loaded(model: Graph | bytes) -> tuple[Graph, bytes]:
     return read_tflite(model), bytes(model)
 
 
+def _line(error: Exception) -> str:
+    """The runtimes' messages have several lines."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
 class _Loaded:
     """What both runtimes share: the graph, and checks of what goes in."""
 
@@ -162,7 +167,7 @@ class TflmReference(_Loaded):
             )
         except RuntimeError as error:
             raise ReferenceRuntimeError(
-                f"{graph.name}: tflite_micro refuses it: {error}"
+                f"{graph.name}: tflite_micro refuses it: {_line(error)}"
             ) from error
 
     def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> Arrays:
@@ -172,7 +177,9 @@ class TflmReference(_Loaded):
                 self._interpreter.set_input(array, position)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise ReferenceRuntimeError(f"{self.graph.name}: tflite_micro: {error}") from error
+            raise ReferenceRuntimeError(
+                f"{self.graph.name}: tflite_micro: {_line(error)}"
+            ) from error
         self._ran = True
         return tuple(
             np.array(self._interpreter.get_output(position)).reshape(
@@ -230,7 +237,9 @@ class LiteRtReference(_Loaded):
             )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ReferenceRuntimeError(f"{graph.name}: LiteRT refuses it: {error}") from error
+            raise ReferenceRuntimeError(
+                f"{graph.name}: LiteRT refuses it: {_line(error)}"
+            ) from error
 
     def run(self, inputs: Sequence[npt.NDArray[np.generic]]) -> Arrays:
         arrays = self._checked(inputs)
@@ -239,7 +248,7 @@ class LiteRtReference(_Loaded):
                 self._interpreter.set_tensor(index, array)
             self._interpreter.invoke()
         except (RuntimeError, ValueError) as error:
-            raise ReferenceRuntimeError(f"{self.graph.name}: LiteRT: {error}") from error
+            raise ReferenceRuntimeError(f"{self.graph.name}: LiteRT: {_line(error)}") from error
         self._ran = True
         return tuple(np.array(self._interpreter.get_tensor(i)) for i in self.graph.outputs)
 

@@ -169,7 +169,7 @@ class GraphBuilder:
     ) -> int:
         """Strides and dilations are (height, width)."""
         options = Conv2DOptions(padding, *stride, *dilation, activation)
-        inputs = (source, weights, -1 if bias is None else bias)
+        inputs = (source, weights) if bias is None else (source, weights, bias)
         return self.operator("CONV_2D", inputs, options, scale=scale, zero_point=zero_point)
 
     def depthwise_conv_2d(
@@ -187,7 +187,7 @@ class GraphBuilder:
         activation: Activation = Activation.NONE,
     ) -> int:
         options = DepthwiseConv2DOptions(padding, *stride, depth_multiplier, *dilation, activation)
-        inputs = (source, weights, -1 if bias is None else bias)
+        inputs = (source, weights) if bias is None else (source, weights, bias)
         return self.operator(
             "DEPTHWISE_CONV_2D", inputs, options, scale=scale, zero_point=zero_point
         )
@@ -204,7 +204,7 @@ class GraphBuilder:
         keep_num_dims: bool = False,
     ) -> int:
         options = FullyConnectedOptions(activation, keep_num_dims)
-        inputs = (source, weights, -1 if bias is None else bias)
+        inputs = (source, weights) if bias is None else (source, weights, bias)
         return self.operator("FULLY_CONNECTED", inputs, options, scale=scale, zero_point=zero_point)
 
     def pool(
