@@ -27,7 +27,11 @@ class Problem:
     def dotted(self) -> str:
         text = ""
         for part in self.key:
-            text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+            if isinstance(part, int):
+                text += f"[{part}]"
+            else:
+                plain = part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else repr(part)
+                text += f".{plain}" if text else plain
         return text or "(file)"
 
 
@@ -160,6 +164,8 @@ def _wrong(value: Any, rule: Key) -> str | None:
         return None if value else "is empty"
     if not isinstance(value, (int, float)):
         return None
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "is far too large"  # and perhaps too long to be printed
     # Written so that NaN is out of every range.
     if rule.low is not None and not value >= rule.low:
         return f"{value}"

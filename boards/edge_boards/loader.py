@@ -98,7 +98,7 @@ def _names(path: Path) -> list[str]:
     """A file's names, for the search; a file too broken to have one is found by its stem."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError, RecursionError):
         return [path.stem.lower()]
     aliases = data.get("aliases")
     names = [path.stem, *(aliases if isinstance(aliases, list) else [])]
@@ -117,7 +117,7 @@ def read_board(path: Path) -> Board:
         raise BoardFileError(f"{path}: not UTF-8 text (byte {error.start})") from error
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: numbers of thousands of digits
         at = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = at.group(1) if at else str(text.count("\n") + 1)
         words = re.sub(r"\s*\(at .*\)$", "", str(error))

@@ -34,6 +34,10 @@ def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
     [
         ("hz = 216_000_000", 'hz = "fast"', "clock.hz", "is a string; allowed: an integer"),
         ("hz = 216_000_000", "hz = 0", "clock.hz", "from 1 to"),
+        ("hz = 216_000_000", "hz = 0x" + "f" * 5000, "clock.hz", "is far too large"),
+        ("hz = 216_000_000", "hz = nan", "clock.hz", "is a number"),
+        ("hz = 216_000_000", "hz = 1979-05-27", "clock.hz", "is a date or time"),
+        ("[clock]", '[clock]\n"a\\nb" = 1', "clock.'a\\nb'", "unknown key"),
         ("hz = 216_000_000", "hz = true", "clock.hz", "is a boolean"),
         ("hz = 216_000_000", "herz = 1", "clock.herz", "unknown key; did you mean hz?"),
         ("cortex-m7", "cortex-m8", "core.name", "did you mean cortex-m"),
@@ -122,7 +126,9 @@ def test_a_damaged_file_is_a_board_or_a_clear_error(
     assert message.startswith(f"{path}:")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 5000])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"[" * 5000, b"x = " + b"9" * 5000, b"x = " + b"[" * 5000]
+)
 def test_bytes_that_are_no_board_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.toml"
     path.write_bytes(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from mini_firmware import APP, MODEL, PORT, make_firmware, make_model
 
-from edge_boards import ImageError, ImageTooBigError, ToolchainError, load_board
-from edge_boards.board import Core
+from edge_boards import ImageError, ImageTooBigError, ToolchainError, list_boards, load_board
+from edge_boards.board import Board, Core
+from edge_boards.elf import Elf
 from edge_boards.toolchain import (
     BuildRequest,
     Image,
@@ -24,6 +26,7 @@ from edge_boards.toolchain import (
     find_toolchain,
 )
 from edge_boards.toolchain.compiler import prune_cache
+from edge_boards.toolchain.linker import stack_bounds
 
 BOARD = load_board("stm32f746")
 
@@ -363,3 +366,23 @@ def test_other_cores_build_too(tmp_path: Path, toolchain: Toolchain, core: Core)
     request = dataclasses.replace(make_request(tmp_path), board=board)
     image = build_image(request, find_toolchain(board, toolchain.name))
     assert image.elf.is_file()
+
+
+@pytest.mark.parametrize("board", list_boards(), ids=lambda b: b.name)
+def test_the_shipped_firmware_builds_and_says_what_it_is(
+    tmp_path: Path, toolchain: Toolchain, board: Board
+) -> None:
+    request = BuildRequest(board, "profile", (), tmp_path / "out")
+    image = build_image(request, find_toolchain(board, toolchain.name))
+    binary = image.binary.read_bytes()
+    at = binary.index(b"EAG1", 0, 1024)
+    version, size = struct.unpack_from("<HH", binary, at + 4)
+    assert (version, size) == (1, 52)
+    assert binary[at + 8 : at + 16] == image.build_id
+    length, call, back, limit, top = struct.unpack_from("<5I", binary, at + 16)
+    assert length == len(binary) == image.sizes.code
+    elf = Elf.load(image.elf)
+    assert call & ~1 == elf.symbol("eag_step_call").address
+    assert elf.function_at(back) == "eag_step_call"
+    assert (limit, top) == stack_bounds(board)
+    assert binary[at + 36 : at + size].rstrip(b"\0").decode() == board.name
