@@ -35,12 +35,13 @@ def export(
     """Write MODEL as C for a board: sources, header, memory plan, build files."""
     from edge_autoglm import pipeline
     from edge_autoglm.report.model import export_json, plan_table
-    from edge_autoglm.report.tables import size
+    from edge_autoglm.report.tables import size, wrapped
 
     result = pipeline.export(model, the_board(board, boards), out, plan)
     output().print(plan_table(pipeline.plan_of(result)))
-    output().print(
+    summary = (
         f"{result.directory}: {len(result.sources)} C files, weights {size(result.weight_bytes)}, "
         f"kernels {', '.join(result.kernels)}"
     )
+    output().print(wrapped(summary, "  "), soft_wrap=True)
     write_json(json, export_json(result))

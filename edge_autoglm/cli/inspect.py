@@ -24,7 +24,8 @@ def inspect(
     """
     from edge_autoglm.fit import fit
     from edge_autoglm.report.model import analysis_json, analysis_tables
-    from edge_autoglm.report.tables import size
+    from edge_autoglm.report.tables import size, wrapped
+    from edge_export.aot.names import layer_name, unique
     from edge_quantize.graph.analysis import analyse
     from edge_quantize.ingest.tflite import read_tflite
 
@@ -32,14 +33,15 @@ def inspect(
     graph = read_tflite(model)
     analysis = analyse(graph)
     out = output()
-    for table in analysis_tables(analysis):
+    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    for table in analysis_tables(analysis, names):
         out.print(table)
     at = analysis.operators[analysis.memory_bound_at] if analysis.operators else None
     where = f" at operator {at.index} {at.op}" if at else ""
     out.print(f"Memory bound of activations: {size(analysis.memory_bound)}{where}")
     outcome = fit(graph, target)
     for line in outcome.lines:
-        out.print(line)
+        out.print(wrapped(line, "    "), soft_wrap=True)
     write_json(json, {**analysis_json(analysis), **outcome.json()})
     if outcome.problems:
         notes().print(f"edge-autoglm: {len(outcome.problems)} problem(s) stand in the way")

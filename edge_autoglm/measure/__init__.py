@@ -1,1 +1,1 @@
-"""What a board costs, and whether it is right: profile, verify, monitor, and the bundle of a run."""
+"""What a board costs, and whether it is right: profile, verify, monitor, bundles."""

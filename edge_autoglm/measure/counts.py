@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from edge_autoglm.device.ports import Port
 from edge_autoglm.errors import SessionError
@@ -38,13 +39,13 @@ class Counter:
             )
         return tuple(int(step["instructions"]) for step in counted)
 
-    def _ask(self, request: dict[str, object]) -> dict[str, object | list[dict[str, int]]]:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         # Only a virtual board needs this, and it brings the emulator's client.
-        from edge_boards import virtual
+        from edge_boards.virtual import client
 
-        for info in virtual.list_running():
+        for info in client.list_running():
             if info.board == self.board:
-                answer: dict[str, object | list[dict[str, int]]] = virtual.control(info, request)
+                answer: dict[str, Any] = client.control(info, request)
                 return answer
         raise SessionError(
             f"virtual {self.board} is not running; `edge-autoglm virtual start {self.board}`"

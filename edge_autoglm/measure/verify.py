@@ -23,7 +23,7 @@ from edge_export.verify import Difference, max_abs_diff
 from edge_quantize.graph import Graph
 from edge_quantize.reference import Reference
 
-from .profile import Verdict
+from .profile import Verdict, tolerance
 
 Array = npt.NDArray[np.generic]
 Inputs = Sequence[tuple[Array, ...]]
@@ -50,10 +50,11 @@ class Verification:
 
     host: HostVerdict
     board: BoardVerdict | None
+    tolerance: float  # see Verdict
 
     @property
     def good(self) -> bool:
-        return self.host.max_abs_diff == 0 and (self.board is None or self.board.good)
+        return self.host.max_abs_diff <= self.tolerance and (self.board is None or self.board.good)
 
 
 def same_model(session: Session, graph: Graph) -> ModelInfo:
@@ -89,12 +90,13 @@ def verify(
     progress: Progress | None = None,
 ) -> Verification:
     """Compares all stages on `inputs`. `reference` must keep its tensors."""
+    allowed = tolerance(reference)
     total = len(inputs) * (1 if session is None else 2)
     on_host = verify_host(
         graph, host, reference, inputs, (lambda n: progress(n, total)) if progress else None
     )
     if session is None:
-        return Verification(on_host, None)
+        return Verification(on_host, None, allowed)
     model = same_model(session, graph)
     first: Difference | None = None
     from_host = from_reference = 0.0
@@ -120,10 +122,15 @@ def verify(
         BoardVerdict(
             Verdict("the generated C on the host", from_host == 0, from_host, count),
             Verdict(
-                reference.name, from_reference == 0 and reference.bit_exact, from_reference, count
+                reference.name,
+                from_reference == 0 and reference.bit_exact,
+                from_reference,
+                count,
+                allowed,
             ),
             first,
         ),
+        allowed,
     )
 
 

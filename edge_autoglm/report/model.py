@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -25,15 +25,18 @@ def _interface(kind: str, tensor: Interface) -> tuple[object, ...]:
     return (kind, tensor.name, _shape(tensor.shape), tensor.dtype, scale, zero)
 
 
-def analysis_tables(analysis: Analysis) -> list[Table]:
-    """Operators with what each costs, and the model's inputs and outputs."""
+def analysis_tables(analysis: Analysis, names: Sequence[str]) -> list[Table]:
+    """Operators with what each costs, and the model's inputs and outputs.
+
+    `names` are the layers' short ones, as exports and profiles give them.
+    """
     operators = table(
         f"{analysis.name}: {analysis.macs:,} MACs, {size(analysis.parameter_bytes)} of parameters",
-        [">#", "~layer", "<op", "<output", ">MACs", ">params", ">live"],
+        [">#", "~layer", "~op", "<output", ">MACs", ">params", ">live"],
         [
             (
                 cost.index,
-                cost.name,
+                names[cost.index],
                 cost.op,
                 " ".join(_shape(s) for s in cost.output_shapes),
                 cost.macs or None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from rich import box
@@ -9,25 +11,60 @@ from rich.table import Table
 
 RIGHT = ">"
 LEFT = "<"
-SHRINK = "~"  # left-aligned, and the first to be cut when the terminal is narrow
+SHRINK = "~"  # left-aligned, and cut when the terminal is narrow
+_LEAST = 6  # characters that a cut column keeps
+_GAP = 3  # between columns, as box.SIMPLE_HEAD pads them
+
+
+def terminal_width() -> int:
+    """Columns of the terminal, or of COLUMNS, or 80."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A table whose columns are written "<name", ">name" or "~name" (see the constants)."""
+    """A table whose columns are written "<name", ">name" or "~name" (see the constants).
+
+    Rich takes the width it lacks from every column; here only those marked to shrink give way,
+    since half a figure is worse than half a name.
+    """
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        kind, name = column[0], column[1:]
+    cells = [[written(value) for value in row] for row in rows]
+    widths = [
+        max([len(column) - 1, *(len(row[index]) for row in cells)])
+        for index, column in enumerate(columns)
+    ]
+    fitted = _fit(columns, widths, terminal_width() - 2 - _GAP * (len(columns) - 1))
+    for column, width in zip(columns, fitted, strict=True):
         made.add_column(
-            name,
-            justify="right" if kind == RIGHT else "left",
+            column[1:],
+            justify="right" if column[0] == RIGHT else "left",
             no_wrap=True,
             overflow="ellipsis",
-            min_width=None if kind == SHRINK else len(name),
-            ratio=None,
+            width=width,
         )
-    for row in rows:
-        made.add_row(*(written(value) for value in row))
+    for row in cells:
+        made.add_row(*row)
     return made
+
+
+def _fit(columns: Sequence[str], widths: list[int], room: int) -> list[int]:
+    """Takes what is too much from the widest of the columns that may shrink, one by one."""
+    fitted = list(widths)
+    shrinking = [index for index, column in enumerate(columns) if column[0] == SHRINK]
+    while sum(fitted) > room:
+        widest = max(shrinking, key=lambda index: fitted[index], default=None)
+        if widest is None or fitted[widest] <= _LEAST:
+            break
+        fitted[widest] -= 1
+    return fitted
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Prose within the terminal's width, further lines indented."""
+    return textwrap.fill(
+        text, terminal_width(), subsequent_indent=indent, break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def written(value: object) -> str:

@@ -1,0 +1,85 @@
+"""`edge-autoglm flash`: a model or an exported folder onto a board, and profile it there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .common import (
+    BoardOption,
+    BoardsOption,
+    JsonOption,
+    PortOption,
+    RunsOption,
+    ToolchainOption,
+    WarmupOption,
+    notes,
+    output,
+    progress,
+    the_board,
+    write_json,
+)
+from .profile import BundleOption, measure
+
+
+def flash(
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR|MODEL", help="An exported folder, or a .tflite file.")
+    ],
+    board: BoardOption,
+    port: PortOption = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Profile it when it is flashed.")
+    ] = False,
+    programmer: Annotated[
+        str | None,
+        typer.Option("--programmer", metavar="P", help="mass-storage or stm32-uart."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="DIR", help="Where a MODEL is exported to."),
+    ] = None,
+    toolchain: ToolchainOption = None,
+    runs: RunsOption = None,
+    warmup: WarmupOption = None,
+    bundle: BundleOption = None,
+    boards: BoardsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Flash DIR or MODEL; whatever is missing is done first: export, build.
+
+    After flashing, the build id and the model's hash are read back from the board.
+    """
+    from edge_autoglm import pipeline
+    from edge_autoglm.flash import flash_image
+    from edge_autoglm.measure.builds import remember
+
+    aim = the_board(board, boards)
+    exported = pipeline.exported(target, aim, out)
+    with progress("compiling") as advance:
+        built = pipeline.build(exported, aim, toolchain, advance)
+    remember(built.image, target if target.is_file() else None)
+    notes().print(f"{built.image.elf}: {built.toolchain}, {built.image.sizes.flash:,} B of flash")
+    with progress("flashing") as advance:
+        result = flash_image(
+            aim, built.image, port or "auto", programmer=programmer, progress=advance
+        )
+    output().print(
+        f"flashed {exported.name} to {result.board} by {result.programmer}: "
+        f"build {built.image.build_id.hex()}, read back and equal"
+    )
+    if profile:
+        measure(aim, result.port, runs, warmup, None, bundle, exported.directory, json)
+    else:
+        write_json(
+            json,
+            {
+                "schema": 1,
+                "board": aim.name,
+                "programmer": result.programmer,
+                "build_id": built.image.build_id.hex(),
+                "model": {"name": exported.name, "sha256": exported.model_sha256},
+            },
+        )

@@ -1,0 +1,120 @@
+"""One profile run with all that is known around it: sizes, compiler, a verdict, a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_autoglm.device.messages import LogLine, ModelInfo
+from edge_autoglm.device.ports import Port, open_port
+from edge_autoglm.device.session import Session
+from edge_autoglm.errors import EdgeError
+from edge_autoglm.report.profile import profile_json
+from edge_boards import Board
+from edge_export.verify import max_abs_diff
+from edge_quantize.errors import QuantizeError
+from edge_quantize.graph import Graph
+from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.inputs import lcg_inputs
+from edge_quantize.reference import best_reference
+
+from .builds import Build, recall
+from .bundle import next_folder, write_bundle
+from .counts import counter_of
+from .profile import SEED, Profile, Verdict, profile_board, tolerance
+
+RUNS_FOLDER = "runs"
+
+
+def run_profile(
+    board: Board,
+    port: Port,
+    *,
+    runs: int | None = None,
+    warmup: int | None = None,
+    model: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Profile, tuple[LogLine, ...]]:
+    """Profiles the board at `port`; adds what its build and its model's file tell.
+
+    Raises TransportError, SessionError and its kin.
+    """
+    with Session(open_port(port)) as session:
+        chosen = session.model(model)
+        profile = profile_board(
+            session, board, chosen,
+            counter=counter_of(port), runs=runs, warmup=warmup, progress=progress,
+        )  # fmt: skip
+        build = recall(profile.build_id)
+        graph = _graph(build, chosen)
+        if graph is not None:
+            profile = replace(profile, verdict=verdict(session, chosen, graph))
+        return with_build(profile, build), session.logs()
+
+
+def with_build(profile: Profile, build: Build | None) -> Profile:
+    """The profile with what only the build knows."""
+    if build is None:
+        return profile
+    memory = replace(
+        profile.memory, code=build.code, static_ram=build.static_ram, weights=build.weights
+    )
+    return replace(profile, memory=memory, toolchain=build.toolchain)
+
+
+def _graph(build: Build | None, model: ModelInfo) -> Graph | None:
+    """The model's file, if this machine built the image and the file is still the same."""
+    if build is None or build.model is None:
+        return None
+    try:
+        graph = read_tflite(Path(build.model))
+    except QuantizeError:
+        return None
+    return graph if bytes.fromhex(graph.sha256) == model.sha256 else None
+
+
+def verdict(session: Session, model: ModelInfo, graph: Graph) -> Verdict:
+    """One inference on generated input, on the board and in the host's reference."""
+    reference = best_reference(graph)
+    arrays, _ = lcg_inputs(graph, SEED)
+    expected = reference.run(arrays)
+    session.invoke(model, SEED)
+    worst = 0.0
+    same = True
+    for index, wanted in enumerate(expected):
+        raw = session.read_output(model, index)
+        found = np.frombuffer(raw, wanted.dtype).reshape(wanted.shape)
+        worst = max(worst, max_abs_diff(wanted, found))
+        same = same and raw == np.ascontiguousarray(wanted).tobytes()
+    exact = same and reference.bit_exact
+    return Verdict(reference.name, exact, worst, 1, tolerance(reference))
+
+
+def bundle(
+    profile: Profile,
+    log: Sequence[str],
+    *,
+    folder: Path | None,
+    parent: Path,
+) -> Path:
+    """Leaves the run's bundle in `folder`, or in the next free one under `parent`/runs."""
+    files = {
+        "profile.json": (json.dumps(profile_json(profile), indent=2) + "\n").encode(),
+        "log.txt": "".join(f"{line}\n" for line in log).encode(),
+    }
+    build = recall(profile.build_id)
+    if build is not None:
+        elf = Path(build.elf)
+        for name, path in (("memory.map", elf.with_suffix(".map")),
+                           ("plan.json", elf.parent.parent / "plan.json")):  # fmt: skip
+            if path.is_file():
+                files[name] = path.read_bytes()
+    wanted = folder or next_folder(parent / RUNS_FOLDER)
+    try:
+        return write_bundle(wanted, files)
+    except FileExistsError as error:
+        raise EdgeError(f"{wanted}: {error.strerror}; name another with --bundle") from error
