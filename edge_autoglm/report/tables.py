@@ -43,8 +43,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
             width=width,
         )
     for row in cells:
-        made.add_row(*row)
+        made.add_row(*(_cut(text, width) for text, width in zip(row, fitted, strict=True)))
     return made
+
+
+def _cut(text: str, width: int) -> str:
+    """Cuts out of the middle: layers of one kind differ in their last characters."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def _fit(columns: Sequence[str], widths: list[int], room: int) -> list[int]:
