@@ -1,0 +1,209 @@
+"""Starts, finds and talks to virtual boards, which are processes of their own.
+
+Needs neither Unicorn nor a compiler: those belong to the board's process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_boards.board import Board
+from edge_boards.errors import VirtualBoardError
+from edge_boards.virtual.state import BoardFiles, all_board_files, board_files
+
+_POLL_S = 0.02
+_CONTROL_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class VirtualInfo:
+    """A running virtual board: its ptys by link name, its control socket, its files."""
+
+    board: str
+    pid: int
+    links: dict[str, Path]
+    control: Path
+    flash: Path
+    log: Path
+
+
+def start(
+    board: Board,
+    *,
+    boot0: bool = False,
+    state_dir: Path | None = None,
+    name: str | None = None,
+    wait: float = 10.0,
+) -> VirtualInfo:
+    """Starts the board's process, or finds it running; waits until its links are there.
+
+    `name` tells several virtual boards of one kind apart; the board's own name by default.
+    Raises `VirtualBoardError` with the log's last line when it does not come up in `wait` seconds.
+    """
+    running = attach(board, state_dir=state_dir, name=name)
+    if running is not None:
+        if boot0:
+            control(running, {"op": "reset", "boot0": True})
+        return running
+    files = board_files(name or board.name, state_dir)
+    try:
+        files.folder.mkdir(parents=True, exist_ok=True)
+        log = files.log.open("ab")
+    except OSError as error:
+        raise VirtualBoardError(f"cannot write the virtual board's files: {error}") from None
+    command = [sys.executable, "-m", "edge_boards.virtual.process"]
+    command += ["--board", str(board.path), "--folder", str(files.folder)]
+    if boot0:
+        command.append("--boot0")
+    environment = dict(os.environ)
+    package_root = str(Path(__file__).resolve().parents[2])
+    paths = [package_root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    with log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
+        )
+    deadline = time.monotonic() + wait
+    while time.monotonic() < deadline:
+        info = _describe(files, process.pid)
+        if info is not None:
+            return info
+        if process.poll() is not None:
+            # Two starts at once: the one that lost the lock leaves, the other is the board.
+            info = attach(board, state_dir=state_dir, name=name)
+            if info is not None:
+                return info
+            raise VirtualBoardError(
+                f"the virtual board {files.folder.name} did not start: {_last_line(files.log)} "
+                f"(log: {files.log})"
+            )
+        time.sleep(_POLL_S)
+    process.terminate()
+    raise VirtualBoardError(
+        f"the virtual board {files.folder.name} was not ready within {wait:g} s (log: {files.log})"
+    )
+
+
+def attach(
+    board: Board | str, *, state_dir: Path | None = None, name: str | None = None
+) -> VirtualInfo | None:
+    """The running virtual board, None where there is none."""
+    own = board if isinstance(board, str) else board.name
+    return _describe(board_files(name or own, state_dir))
+
+
+def list_running(state_dir: Path | None = None) -> tuple[VirtualInfo, ...]:
+    """All virtual boards that answer."""
+    found = (_describe(files) for files in all_board_files(state_dir))
+    return tuple(info for info in found if info is not None)
+
+
+def stop(name: str, *, state_dir: Path | None = None, wait: float = 10.0) -> None:
+    """Ends a virtual board. Its flash stays. `VirtualBoardError` where none is running."""
+    files = board_files(name, state_dir)
+    info = _describe(files)
+    if info is None:
+        raise VirtualBoardError(f"no virtual board {name} is running")
+    control(info, {"op": "stop"})
+    deadline = time.monotonic() + wait
+    while time.monotonic() < deadline:
+        if not files.control.exists():
+            return
+        time.sleep(_POLL_S)
+    raise VirtualBoardError(f"the virtual board {name} (pid {info.pid}) does not stop")
+
+
+def reset(name: str, boot0: bool = False, *, state_dir: Path | None = None) -> VirtualInfo:
+    """Presses the reset button, with BOOT0 as given."""
+    info = _describe(board_files(name, state_dir))
+    if info is None:
+        raise VirtualBoardError(
+            f"no virtual board {name} is running; start it with: edge-autoglm virtual start {name}"
+        )
+    control(info, {"op": "reset", "boot0": boot0})
+    return info
+
+
+def control(info: VirtualInfo, request: dict[str, Any]) -> dict[str, Any]:
+    """One request to the board's process and its answer.
+
+    ops: status, reset {boot0}, stop, count {on, cycles}, counts, time, memory {address, size},
+    symbols {elf}, speed {skip_idle}. Raises `VirtualBoardError` with the board's own words.
+    """
+    answer = _ask(info.control, request)
+    if answer is None:
+        raise VirtualBoardError(
+            f"the virtual board {info.board} (pid {info.pid}) does not answer on {info.control}"
+        )
+    if "error" in answer:
+        raise VirtualBoardError(str(answer["error"]))
+    return answer
+
+
+def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+    line = json.dumps(request).encode() + b"\n"
+    received = b""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_CONTROL_TIMEOUT_S)
+            connect(connection, path)
+            connection.sendall(line)
+            while not received.endswith(b"\n"):
+                piece = connection.recv(65536)
+                if not piece:
+                    break
+                received += piece
+    except OSError:
+        return None
+    try:
+        answer = json.loads(received)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def connect(connection: socket.socket, path: Path) -> None:
+    """Connects to a socket file whose path may be longer than the 107 bytes an address holds."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
+def _describe(files: BoardFiles, pid: int | None = None) -> VirtualInfo | None:
+    if not files.control.exists():
+        return None
+    answer = _ask(files.control, {"op": "status"})
+    if answer is None or "pid" not in answer or (pid is not None and answer["pid"] != pid):
+        return None
+    return VirtualInfo(
+        board=str(answer["board"]),
+        pid=int(answer["pid"]),
+        links={str(name): files.link(str(name)) for name in answer["links"]},
+        control=files.control,
+        flash=files.flash,
+        log=files.log,
+    )
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return lines[-1] if lines else "it said nothing"

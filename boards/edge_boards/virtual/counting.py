@@ -1,0 +1,89 @@
+"""Exact instruction counts of profiled steps.
+
+The profiler calls each step through `eag_step_call`: `push; blx r0; eag_step_return: pop`. A
+step's count is what thread mode began between the `blx` and the label, both left out; handlers'
+instructions are left out too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge_boards.virtual.machine import Machine
+
+_BLX_BYTES = 2
+
+
+@dataclass(frozen=True)
+class StepCount:
+    """One execution of one step: its first instruction's address, and modelled cycles."""
+
+    function: int
+    instructions: int
+    cycles: int
+
+
+class StepCounter:
+    """Watches the step trampoline of the image in flash while it is on."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._call = 0
+        self._return = 0
+        self.on = False
+        self.steps: list[StepCount] = []
+        self._start: tuple[int, int, int] | None = None
+
+    def arm(self, call: int, back: int) -> None:
+        """Counts what runs between `call` (a `blx`) and `back`, from now on."""
+        self.disarm()
+        self._call, self._return = call, back
+        self.on = True
+        self.mark()
+
+    def mark(self) -> None:
+        """Sets the marks anew, after code memory changed."""
+        if self.on:
+            self._machine.memory.mark(self._call)
+            self._machine.memory.mark(self._return)
+
+    def disarm(self) -> None:
+        if self.on:
+            self._machine.memory.unmark(self._call)
+            self._machine.memory.unmark(self._return)
+        self.on = False
+        self._start = None
+
+    def take(self) -> tuple[StepCount, ...]:
+        """The steps counted since the last call."""
+        steps = tuple(self.steps)
+        self.steps.clear()
+        return steps
+
+    def reached(self, pc: int) -> bool:
+        """The machine stands before a marked instruction; whether it is one of these."""
+        machine = self._machine
+        if not self.on or pc not in (self._call, self._return):
+            return False
+        state = machine.engine.state
+        if pc == self._call:
+            machine.step_begins()
+            function = machine.engine.read("R0") & ~1
+            outside = machine.core.handler_instructions
+            # The blx itself is counted when it runs, right after this.
+            self._start = (function, state.instructions + 1 - outside, state.cycles)
+        elif self._start is not None:
+            machine.step_ends()
+            function, begun, cycles = self._start
+            count = state.instructions - machine.core.handler_instructions - begun
+            spent = state.cycles - cycles - state.per_instruction
+            self.steps.append(StepCount(function, count, spent))
+            self._start = None
+        return True
+
+
+def trampoline(step_return: int) -> tuple[int, int]:
+    """The addresses of the `blx` and of the label after it."""
+    return step_return - _BLX_BYTES, step_return

@@ -1,0 +1,79 @@
+"""General-purpose I/O (RM0385 chapter 6), and which pin carries which function."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from edge_boards.virtual.peripherals.base import Peripheral, Register
+
+MODER, OTYPER, OSPEEDR, PUPDR, IDR, ODR, BSRR, LCKR, AFRL, AFRH = range(0, 0x28, 4)
+
+_RESET = {
+    "A": {MODER: 0xA800_0000, OSPEEDR: 0x0C00_0000, PUPDR: 0x6400_0000},
+    "B": {MODER: 0x0000_0280, OSPEEDR: 0x0000_00C0, PUPDR: 0x0000_0100},
+}
+_ALTERNATE = 2
+
+
+class Gpio(Peripheral):
+    """One port. Inputs that nobody drives read their pull resistor, else 0."""
+
+    BYTE_ACCESS = True
+    REGISTERS: ClassVar[dict[int, Register]] = {
+        MODER: Register("MODER", 0, 0xFFFF_FFFF),
+        OTYPER: Register("OTYPER", 0, 0xFFFF),
+        OSPEEDR: Register("OSPEEDR", 0, 0xFFFF_FFFF),
+        PUPDR: Register("PUPDR", 0, 0xFFFF_FFFF),
+        IDR: Register("IDR", 0, 0, 0xFFFF),
+        ODR: Register("ODR", 0, 0xFFFF),
+        BSRR: Register("BSRR", 0, 0xFFFF_FFFF),
+        LCKR: Register("LCKR"),
+        AFRL: Register("AFRL", 0, 0xFFFF_FFFF),
+        AFRH: Register("AFRH", 0, 0xFFFF_FFFF),
+    }
+
+    def reset(self) -> None:
+        super().reset()
+        self.values.update(_RESET.get(self.name[-1], {}))
+        self.levels = 0
+        self.driven = 0
+
+    def drive(self, pin: int, high: bool) -> None:
+        """Something outside the chip holds a pin."""
+        self.driven |= 1 << pin
+        self.levels = self.levels & ~(1 << pin) | int(high) << pin
+
+    def function(self, pin: int) -> int | None:
+        """The alternate function of a pin, None where it has another mode."""
+        if self.values[MODER] >> 2 * pin & 3 != _ALTERNATE:
+            return None
+        register = AFRL if pin < 8 else AFRH
+        return self.values[register] >> 4 * (pin % 8) & 15
+
+    def on_read(self, offset: int) -> int:
+        if offset == BSRR:
+            return 0
+        if offset != IDR:
+            return self.values[offset]
+        value = 0
+        for pin in range(16):
+            mode = self.values[MODER] >> 2 * pin & 3
+            if mode == 3:
+                level = 0
+            elif mode == 1:
+                level = self.values[ODR] >> pin & 1
+            elif self.driven >> pin & 1:
+                level = self.levels >> pin & 1
+            else:
+                level = int(self.values[PUPDR] >> 2 * pin & 3 == 1)
+            value |= level << pin
+        return value
+
+    def on_write(self, offset: int, value: int) -> None:
+        if offset == BSRR:
+            self.values[ODR] = self.values[ODR] & ~(value >> 16) | value & 0xFFFF
+            self.machine.pins_changed(self.name, self.values[ODR])
+        else:
+            self.store(offset, value)
+            if offset == ODR:
+                self.machine.pins_changed(self.name, self.values[ODR])

@@ -1,0 +1,217 @@
+"""Reset and clock control (RM0385 chapter 5): oscillators, PLL, clock tree, gates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from edge_boards.virtual.faults import Unmodelled
+from edge_boards.virtual.peripherals.base import Peripheral, Register
+
+if TYPE_CHECKING:
+    from edge_boards.virtual.machine import Machine
+
+CR, PLLCFGR, CFGR, CIR = 0x00, 0x04, 0x08, 0x0C
+AHB1ENR, AHB2ENR, AHB3ENR, APB1ENR, APB2ENR = 0x30, 0x34, 0x38, 0x40, 0x44
+AHB1RSTR, APB1RSTR, APB2RSTR = 0x10, 0x20, 0x24
+BDCR, CSR, DCKCFGR1, DCKCFGR2 = 0x70, 0x74, 0x8C, 0x90
+
+HSI_HZ = 16_000_000
+LSE_HZ = 32_768
+HSE_STARTUP_S = 2e-3  # DS10916: typical start of a crystal
+PLL_LOCK_S = 75e-6  # DS10916: minimum lock time
+LSI_STARTUP_S = 15e-6
+
+_HSION, _HSIRDY, _HSEON, _HSERDY, _HSEBYP, _CSSON = 1, 1 << 1, 1 << 16, 1 << 17, 1 << 18, 1 << 19
+_PLLON, _PLLRDY = 1 << 24, 1 << 25
+_RESET_FLAGS = 0xFE00_0000
+SOFTWARE_RESET, PIN_RESET, POWER_RESET, BROWNOUT_RESET = 1 << 28, 1 << 26, 1 << 27, 1 << 25
+
+GPIO_PORTS = "ABCDEFGHIJK"
+# Enable bits: register offset and bit, by peripheral name.
+GATES: dict[str, tuple[int, int]] = {
+    **{f"GPIO{port}": (AHB1ENR, i) for i, port in enumerate(GPIO_PORTS)},
+    "USART2": (APB1ENR, 17),
+    "USART3": (APB1ENR, 18),
+    "UART4": (APB1ENR, 19),
+    "UART5": (APB1ENR, 20),
+    "PWR": (APB1ENR, 28),
+    "UART7": (APB1ENR, 30),
+    "UART8": (APB1ENR, 31),
+    "USART1": (APB2ENR, 4),
+    "USART6": (APB2ENR, 5),
+    "ADC1": (APB2ENR, 8),
+    "SYSCFG": (APB2ENR, 14),
+}
+_RESETS = {AHB1ENR: AHB1RSTR, APB1ENR: APB1RSTR, APB2ENR: APB2RSTR}
+_UART_SELECT = {"USART1": 0, "USART2": 2, "USART3": 4, "UART4": 6, "UART5": 8, "USART6": 10}
+_UART_SELECT |= {"UART7": 12, "UART8": 14}
+_APB2 = frozenset({"USART1", "USART6"})
+
+
+def _gate_mask(offset: int) -> int:
+    return sum(1 << bit for at, bit in GATES.values() if at == offset)
+
+
+class Rcc(Peripheral):
+    """The clock tree. `hclk`, `pclk1`, `pclk2` in hertz follow every write."""
+
+    BYTE_ACCESS = True
+    REGISTERS: ClassVar[dict[int, Register]] = {
+        CR: Register("CR", 0x0000_8083, 0x010D_00F9, 0x0202_FF02),
+        PLLCFGR: Register("PLLCFGR", 0x2400_3010, 0x0F43_7FFF, 0xF000_0000),
+        CFGR: Register("CFGR", 0, 0xFFFF_FCF3, 0x0C),
+        CIR: Register("CIR"),
+        AHB1RSTR: Register("AHB1RSTR", 0, _gate_mask(AHB1ENR)),
+        0x14: Register("AHB2RSTR"),
+        0x18: Register("AHB3RSTR"),
+        APB1RSTR: Register("APB1RSTR", 0, _gate_mask(APB1ENR)),
+        APB2RSTR: Register("APB2RSTR", 0, _gate_mask(APB2ENR)),
+        AHB1ENR: Register("AHB1ENR", 0x0010_0000, _gate_mask(AHB1ENR) | 1 << 20),
+        AHB2ENR: Register("AHB2ENR"),
+        AHB3ENR: Register("AHB3ENR"),
+        APB1ENR: Register("APB1ENR", 0, _gate_mask(APB1ENR)),
+        APB2ENR: Register("APB2ENR", 0, _gate_mask(APB2ENR)),
+        0x50: Register("AHB1LPENR", 0x7EF7_B7FF, 0xFFFF_FFFF),
+        0x54: Register("AHB2LPENR", 0x0000_00F1, 0xFFFF_FFFF),
+        0x58: Register("AHB3LPENR", 0x0000_0003, 0xFFFF_FFFF),
+        0x60: Register("APB1LPENR", 0xFFFF_CBFF, 0xFFFF_FFFF),
+        0x64: Register("APB2LPENR", 0x04F7_7F33, 0xFFFF_FFFF),
+        BDCR: Register("BDCR"),
+        CSR: Register("CSR", 0x0E00_0000, 0x0100_0001, 0xFE00_0002),
+        0x84: Register("PLLI2SCFGR", 0x2400_3000),
+        0x88: Register("PLLSAICFGR", 0x2400_3000),
+        DCKCFGR1: Register("DCKCFGR1", 0, 1 << 24),
+        DCKCFGR2: Register("DCKCFGR2", 0, 0x0000_FFFF),
+    }
+
+    def __init__(self, machine: Machine, name: str, base: int, hse_hz: int) -> None:
+        self._hse_hz = hse_hz
+        self._flags = BROWNOUT_RESET | PIN_RESET | POWER_RESET
+        self._epoch = 0
+        super().__init__(machine, name, base)
+
+    def reset(self) -> None:
+        super().reset()
+        self._epoch += 1  # start-ups under way are of no use any more
+        self.values[CSR] = self._flags
+        self._recompute()
+
+    def set_reset_cause(self, flag: int, *, power_on: bool) -> None:
+        """Reset flags add up until firmware clears them (RMVF)."""
+        if power_on:
+            self._flags = BROWNOUT_RESET | PIN_RESET | POWER_RESET
+        else:
+            self._flags = self.values[CSR] & _RESET_FLAGS | PIN_RESET | flag
+
+    def clocked(self, name: str) -> bool:
+        """Whether the peripheral's gate is open."""
+        gate = GATES.get(name)
+        return gate is None or bool(self.values[gate[0]] >> gate[1] & 1)
+
+    def uart_hz(self, name: str) -> int:
+        """The kernel clock of a U(S)ART, hertz."""
+        choice = self.values[DCKCFGR2] >> _UART_SELECT[name] & 3
+        if choice == 0:
+            return self.pclk2 if name in _APB2 else self.pclk1
+        return (0, self.sysclk, HSI_HZ, LSE_HZ)[choice]
+
+    def on_write(self, offset: int, value: int) -> None:
+        if offset == CR:
+            self._write_control(value)
+        elif offset == PLLCFGR:
+            if self.values[CR] & _PLLON and value != self.values[PLLCFGR]:
+                raise Unmodelled("RCC_PLLCFGR is written while the PLL is on")
+            self.store(offset, value)
+        elif offset == CFGR:
+            self._write_configuration(value)
+        elif offset == CSR:
+            self.store(offset, value & ~(1 << 24))
+            if value & 1 << 24:
+                self.values[CSR] &= ~_RESET_FLAGS
+            self._ready_later(CSR, 1, 1 << 1, bool(value & 1), LSI_STARTUP_S)
+        elif offset in (AHB1RSTR, APB1RSTR, APB2RSTR):
+            self.store(offset, value)
+            for name, (enable, bit) in GATES.items():
+                if _RESETS[enable] == offset and value >> bit & 1:
+                    self.machine.reset_peripheral(name)
+        else:
+            self.store(offset, value)
+            if offset in (DCKCFGR1, DCKCFGR2):
+                self._recompute()
+
+    def _ready_later(self, offset: int, on: int, ready: int, wanted: bool, seconds: float) -> None:
+        if not wanted:
+            self.values[offset] &= ~ready
+            return
+        if self.values[offset] & ready:
+            return
+        epoch = self._epoch
+
+        def become_ready() -> None:
+            if self._epoch == epoch and self.values[offset] & on:
+                self.values[offset] |= ready
+
+        self.machine.after_seconds(seconds, become_ready)
+
+    def _write_control(self, value: int) -> None:
+        source = self.values[CFGR] >> 2 & 3
+        if not value & _HSION and source == 0:
+            value |= _HSION  # hardware keeps the running system clock on
+        if (not value & _HSEON and source == 1) or (not value & _PLLON and source == 2):
+            raise Unmodelled("RCC_CR turns off the oscillator that the core runs from")
+        if value & _CSSON:
+            raise Unmodelled("RCC_CR turns on the clock security system")
+        was_on = self.values[CR]
+        self.store(CR, value)
+        if value & _PLLON and not was_on & _PLLON:
+            self._check_pll()
+        self._ready_later(CR, _HSION, _HSIRDY, bool(value & _HSION), 2e-6)
+        startup = 1e-6 if value & _HSEBYP else HSE_STARTUP_S
+        self._ready_later(CR, _HSEON, _HSERDY, bool(value & _HSEON), startup)
+        self._ready_later(CR, _PLLON, _PLLRDY, bool(value & _PLLON), PLL_LOCK_S)
+
+    def _check_pll(self) -> None:
+        config = self.values[PLLCFGR]
+        m, n = config & 63, config >> 6 & 511
+        from_hse = bool(config >> 22 & 1)
+        if from_hse and not self.values[CR] & _HSERDY:
+            raise Unmodelled("the PLL is turned on before its source, HSE, is ready")
+        source = self._hse_hz if from_hse else HSI_HZ
+        if m < 2 or not 50 <= n <= 432:
+            raise Unmodelled(f"PLL factors out of range: M {m}, N {n}")
+        vco_in, vco = source / m, source / m * n
+        if not 0.95e6 <= vco_in <= 2.1e6:
+            raise Unmodelled(f"PLL input is {vco_in / 1e6:.3f} MHz; 1 to 2 MHz is allowed")
+        if not 100e6 <= vco <= 432e6:
+            raise Unmodelled(f"PLL VCO is {vco / 1e6:.1f} MHz; 100 to 432 MHz is allowed")
+
+    def _pll_hz(self) -> int:
+        config = self.values[PLLCFGR]
+        source = self._hse_hz if config >> 22 & 1 else HSI_HZ
+        return source * (config >> 6 & 511) // (config & 63) // (2 * (config >> 16 & 3) + 2)
+
+    def _write_configuration(self, value: int) -> None:
+        ready = (_HSIRDY, _HSERDY, _PLLRDY, 0)[value & 3]
+        if value & 3 == 3 or not self.values[CR] & ready:
+            raise Unmodelled(
+                "RCC_CFGR switches to "
+                + ("HSI", "HSE", "the PLL", "a reserved source")[value & 3]
+                + ", which is not ready"
+            )
+        self.store(CFGR, value)
+        self.values[CFGR] = self.values[CFGR] & ~0xC | (value & 3) << 2
+        self._recompute()
+        self.machine.check_clock_limits()
+
+    def _recompute(self) -> None:
+        configuration = self.values[CFGR]
+        source = configuration >> 2 & 3
+        self.sysclk = (HSI_HZ, self._hse_hz, self._pll_hz() if source == 2 else 0)[source]
+        ahb = configuration >> 4 & 15
+        self.hclk = self.sysclk >> (0 if ahb < 8 else (1, 2, 3, 4, 6, 7, 8, 9)[ahb - 8])
+        self.pclk1 = self._apb(configuration >> 10 & 7)
+        self.pclk2 = self._apb(configuration >> 13 & 7)
+        self.machine.clock_changed(self.hclk)
+
+    def _apb(self, bits: int) -> int:
+        return self.hclk >> (0 if bits < 4 else bits - 3)

@@ -1,0 +1,172 @@
+"""Small programs for the virtual board, compiled for the Cortex-M7 on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+GCC = "arm-none-eabi-gcc"
+
+HEADER = r"""
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#define REG(address) (*(volatile uint32_t *)(address))
+#define RCC_CR REG(0x40023800)
+#define RCC_PLLCFGR REG(0x40023804)
+#define RCC_CFGR REG(0x40023808)
+#define RCC_AHB1ENR REG(0x40023830)
+#define RCC_APB1ENR REG(0x40023840)
+#define RCC_APB2ENR REG(0x40023844)
+#define FLASH_ACR REG(0x40023C00)
+#define GPIOA_MODER REG(0x40020000)
+#define GPIOA_AFRH REG(0x40020024)
+#define GPIOB_MODER REG(0x40020400)
+#define GPIOB_AFRL REG(0x40020420)
+#define USART1_CR1 REG(0x40011000)
+#define USART1_BRR REG(0x4001100C)
+#define USART1_ISR REG(0x4001101C)
+#define USART1_ICR REG(0x40011020)
+#define USART1_RDR REG(0x40011024)
+#define USART1_TDR REG(0x40011028)
+#define SYST_CSR REG(0xE000E010)
+#define SYST_RVR REG(0xE000E014)
+#define SYST_CVR REG(0xE000E018)
+#define NVIC_ISER1 REG(0xE000E104)
+#define SCB_VTOR REG(0xE000ED08)
+#define SCB_AIRCR REG(0xE000ED0C)
+#define SCB_CCR REG(0xE000ED14)
+#define SCB_SHCSR REG(0xE000ED24)
+#define SCB_CFSR REG(0xE000ED28)
+#define SCB_HFSR REG(0xE000ED2C)
+#define SCB_MMFAR REG(0xE000ED34)
+#define SCB_BFAR REG(0xE000ED38)
+#define SCB_CPACR REG(0xE000ED88)
+#define DEMCR REG(0xE000EDFC)
+#define DWT_CTRL REG(0xE0001000)
+#define DWT_CYCCNT REG(0xE0001004)
+#define DWT_LAR REG(0xE0001FB0)
+#define MPU_CTRL REG(0xE000ED94)
+#define MPU_RBAR REG(0xE000ED9C)
+#define MPU_RASR REG(0xE000EDA0)
+#define OUT ((volatile uint32_t *)0x20001000)
+static inline void console(uint32_t divider) {
+  RCC_AHB1ENR |= 3;
+  RCC_APB2ENR |= 1u << 4;
+  GPIOA_MODER = (GPIOA_MODER & ~(3u << 18)) | 2u << 18;
+  GPIOA_AFRH = 7u << 4;
+  GPIOB_MODER = (GPIOB_MODER & ~(3u << 14)) | 2u << 14;
+  GPIOB_AFRL = 7u << 28;
+  USART1_BRR = divider;
+  USART1_CR1 = 0xD;
+}
+static inline void put(uint32_t byte) {
+  while (!(USART1_ISR & 0x80)) {}
+  USART1_TDR = byte;
+}
+static inline uint32_t get(void) {
+  while (!(USART1_ISR & 0x20)) {}
+  return USART1_RDR;
+}
+static inline void fpu_on(void) {
+  SCB_CPACR |= 0xFu << 20;
+  __asm volatile("dsb; isb");
+}
+"""
+
+START = (
+    HEADER
+    + r"""
+void run(void);
+__attribute__((weak)) void on_fault(void) { for (;;) {} }
+__attribute__((weak)) void on_hard_fault(void) { on_fault(); }
+__attribute__((weak)) void on_memory_fault(void) { on_fault(); }
+__attribute__((weak)) void on_bus_fault(void) { on_fault(); }
+__attribute__((weak)) void on_usage_fault(void) { on_fault(); }
+__attribute__((weak)) void on_call(void) { on_fault(); }
+__attribute__((weak)) void on_pend(void) { on_fault(); }
+__attribute__((weak)) void on_tick(void) { on_fault(); }
+__attribute__((weak)) void on_usart(void) { on_fault(); }
+__attribute__((noreturn)) void start(void) {
+  SCB_VTOR = 0x08000000;
+  run();
+  OUT[255] = 0x600D600D;
+  for (;;) __asm volatile("wfi");
+}
+extern char stack_top[];
+__attribute__((section(".vectors"), used)) const void *const vectors[16 + 98] = {
+    stack_top, start, on_fault, on_hard_fault, on_memory_fault, on_bus_fault, on_usage_fault,
+    0, 0, 0, 0, on_call, on_fault, 0, on_pend, on_tick, [16 + 37] = on_usart};
+"""
+)
+
+SCRIPT = """
+ENTRY(start)
+stack_top = 0x20010000;
+SECTIONS {
+  .text 0x08000000 : { KEEP(*(.vectors)) *(.text*) *(.rodata*) }
+  .data 0x20002000 (NOLOAD) : { *(.bss*) *(COMMON) *(.data*) }
+  /DISCARD/ : { *(.ARM.*) *(.comment) }
+}
+"""
+
+
+def compiler() -> list[str] | None:
+    """The command that compiles for the board, None where there is none."""
+    if shutil.which(GCC):
+        return [GCC, "-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16"]
+    if importlib.util.find_spec("ziglang") is not None:
+        zig = [sys.executable, "-m", "ziglang", "cc", "-target", "thumb-freestanding-eabihf"]
+        return [*zig, "-mcpu=cortex_m7+fp_armv8d16sp"]
+    return None
+
+
+@cache
+def build(source: str, optimize: str = "-O1") -> bytes:
+    """The flash image of `START` and `source`, whose `run()` is called after reset."""
+    command = compiler()
+    assert command is not None, "no compiler for the board"
+    name = hashlib.sha256((START + source + optimize).encode()).hexdigest()[:12]
+    with tempfile.TemporaryDirectory(prefix=f"bare-{name}-") as folder:
+        boot, c, script, elf = (
+            Path(folder) / n for n in ("start.c", "main.c", "link.ld", "out.elf")
+        )
+        boot.write_text(START)
+        c.write_text(HEADER + source)
+        script.write_text(SCRIPT)
+        done = subprocess.run(
+            [
+                *command,
+                *("-mthumb", "-mfloat-abi=hard", optimize, "-ffreestanding", "-nostdlib"),
+                *("-fno-builtin", "-Wl,-T," + str(script), str(boot), str(c), "-o", str(elf)),
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return flash_bytes(elf.read_bytes())
+
+
+def flash_bytes(elf: bytes) -> bytes:
+    """The loadable bytes from 0x08000000 of a 32-bit little-endian ELF."""
+
+    def word(at: int, size: int = 4) -> int:
+        return int.from_bytes(elf[at : at + size], "little")
+
+    headers, count = word(28), word(44, 2)
+    image = b""
+    for i in range(count):
+        at = headers + 32 * i
+        kind, offset, physical, size = word(at), word(at + 4), word(at + 12), word(at + 16)
+        if kind == 1 and size and physical >> 20 == 0x080:
+            start = physical - 0x0800_0000
+            image = image.ljust(start + size, b"\xff")
+            image = image[:start] + elf[offset : offset + size] + image[start + size :]
+    return image
