@@ -26,7 +26,8 @@ struct eag_conv_2d_params {
 };
 
 /* Portable C99. |accumulator| < 2^31, which the compiler of the model proves from the weights.
- * `out` must not overlap `in`. Scratch: none (NULL). Stack: under 128 B. */
+ * Pixels are made in order, so `out` may overlap `in` where it starts far enough before it
+ * (export/edge_export/kernels/overlap.py says how far). Scratch: none (NULL). Stack: under 128 B. */
 void eag_conv_2d(const struct eag_conv_2d_params *p, const int8_t *in, int8_t *out, void *scratch);
 uint32_t eag_conv_2d_scratch_bytes(const struct eag_conv_2d_params *p);
 

@@ -30,7 +30,9 @@ struct eag_conv_2d_dsp_params {
 };
 
 /* The windows of tile_pixels output pixels are widened to int16 in scratch; then two channels by
- * two pixels at a time are multiplied. `out` must not overlap `in`. Scratch: at a multiple of 4,
+ * two pixels at a time are multiplied. Nothing of a tile is written before all of it was widened,
+ * so `out` may overlap `in` where it starts far enough before it
+ * (export/edge_export/kernels/overlap.py says how far). Scratch: at a multiple of 4,
  * tile_pixels * row_bytes * 2, and row_bytes more where in_c is no multiple of 4. Stack: under
  * 256 B. */
 void eag_conv_2d_dsp(const struct eag_conv_2d_dsp_params *p, const int8_t *in, int8_t *out,

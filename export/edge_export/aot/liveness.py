@@ -1,8 +1,8 @@
 """When every buffer is alive, which may share an address, and the least RAM that can do.
 
 Buffers tied by `alias_of` become one `Storage`. Two storages conflict when some step has both
-alive; an in-place pair is the one exception: there the result may start exactly where the dying
-operand starts.
+alive; a `Sharing` is the one exception: there the result may lie over the dying operand, starting
+exactly where it starts (in place) or far enough before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from edge_export.errors import PlanError
 
-from .program import Buffer, Program, Step
+from .program import Buffer, Program
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,27 @@ class Storage:
 
 
 @dataclass(frozen=True)
+class Sharing:
+    """Leave for a result to lie over an operand that dies in the step that makes the result."""
+
+    operand: str
+    result: str
+    in_place: bool  # at the very same start
+    distance: int | None  # or starting at least so many bytes before it
+
+    def allows(self, operand_start: int, result_start: int) -> bool:
+        before = operand_start - result_start
+        if before == 0 and self.in_place:
+            return True
+        return self.distance is not None and before >= self.distance
+
+
+@dataclass(frozen=True)
 class Liveness:
-    """Storages in order of first use, in-place pairs (operand, result), and the bound in bytes."""
+    """Storages in order of first use, who may share, and the bound in bytes."""
 
     storages: tuple[Storage, ...]
-    in_place: frozenset[tuple[str, str]]
+    sharings: tuple[Sharing, ...]
     bound: int
     peak_step: int
 
@@ -85,17 +101,33 @@ def _spans(program: Program) -> dict[str, tuple[int, int, int]]:
     return {name: (first[name], last[name], touches.get(name, 0)) for name in first}
 
 
-def _may_share(step: Step, operand: Storage, result: Storage, roots: Mapping[str, str]) -> bool:
-    """The operand dies in this step, is read only where overwriting is allowed, and is large
-    enough; the result is born here."""
-    read_at = [i for i, name in enumerate(step.operands) if roots[name] == operand.name]
-    return (
-        operand.name != result.name
-        and not operand.is_output
-        and operand.last_step == step.index == result.first_step
-        and result.size <= operand.size
-        and all(position in step.in_place for position in read_at)
-    )
+def _sharings(
+    program: Program, by_name: Mapping[str, Storage], roots: Mapping[str, str]
+) -> list[Sharing]:
+    """All leaves to share. The operand must die in the step, the result be born there, and every
+    position that reads the operand must give the leave."""
+    found = []
+    for step in program.steps:
+        if not step.results:
+            continue
+        result = by_name[roots[step.results[0]]]
+        distances = dict(step.overlap)
+        for name in dict.fromkeys(roots[operand] for operand in step.operands):
+            operand = by_name[name]
+            if (
+                operand.name == result.name
+                or operand.is_output
+                or not operand.last_step == step.index == result.first_step
+            ):
+                continue
+            positions = [i for i, read in enumerate(step.operands) if roots[read] == name]
+            in_place = result.size <= operand.size and all(p in step.in_place for p in positions)
+            distance = None
+            if all(p in distances for p in positions):
+                distance = max(0, *(distances[p] for p in positions))
+            if in_place or distance is not None:
+                found.append(Sharing(operand.name, result.name, in_place, distance))
+    return found
 
 
 def analyse(program: Program) -> Liveness:
@@ -126,37 +158,38 @@ def analyse(program: Program) -> Liveness:
         )
     storages.sort(key=lambda s: (s.first_step, s.name))
     by_name = {storage.name: storage for storage in storages}
-    pairs = frozenset(
-        (roots[step.operands[position]], roots[step.results[0]])
-        for step in program.steps
-        for position in step.in_place
-        if step.results
-        and _may_share(
-            step,
-            by_name[roots[step.operands[position]]],
-            by_name[roots[step.results[0]]],
-            roots,
-        )
-    )
-    bound, peak = _bound(len(program.steps), storages, pairs, by_name)
-    return Liveness(tuple(storages), pairs, bound, peak)
+    sharings = _sharings(program, by_name, roots)
+    bound, peak = _bound(len(program.steps), storages, sharings, by_name)
+    return Liveness(tuple(storages), tuple(sharings), bound, peak)
 
 
 def _bound(
     steps: int,
     storages: list[Storage],
-    pairs: frozenset[tuple[str, str]],
+    sharings: list[Sharing],
     by_name: Mapping[str, Storage],
 ) -> tuple[int, int]:
-    """The largest sum of sizes alive in one step, an in-place result counted as free."""
-    free_at: dict[int, int] = {}
-    for _, result in pairs:
-        storage = by_name[result]
-        free_at[storage.first_step] = storage.size
+    """The largest sum of sizes alive in one step, less what its result may share."""
+    shared: dict[int, int] = {}
+    for sharing in sharings:
+        operand, result = by_name[sharing.operand], by_name[sharing.result]
+        step = result.first_step
+        shared[step] = shared.get(step, 0) + _most_shared(sharing, operand.size, result.size)
+        # Operands do not overlap each other: the result cannot save more than itself.
+        shared[step] = min(shared[step], result.size)
     best, peak = 0, 0
     for step in range(max(steps, 1)):
         alive = sum(s.size for s in storages if s.first_step <= step <= s.last_step)
-        need = alive - free_at.get(step, 0)
+        need = alive - shared.get(step, 0)
         if need > best:
             best, peak = need, step
     return best, peak
+
+
+def _most_shared(sharing: Sharing, operand: int, result: int) -> int:
+    """Bytes that an operand and a result of these sizes can have in common."""
+    if sharing.in_place:
+        return min(operand, result)
+    if sharing.distance is None:
+        return 0
+    return max(0, min(operand, result - sharing.distance))

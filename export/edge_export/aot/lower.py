@@ -172,6 +172,7 @@ class _Builder:
                 results=self._results(position, None),
                 scratch=scratch,
                 in_place=binding.in_place,
+                overlap=binding.overlap,
                 macs=binding.macs,
                 reason=row.note,
             )

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .liveness import Liveness, Storage
+from .liveness import Liveness, Sharing, Storage
 
 _SEARCH_ROUNDS = 300
 
@@ -46,18 +46,49 @@ class Problem:
     limited: Mapping[str, Space]
 
 
-def neighbours(liveness: Liveness) -> dict[str, dict[str, bool]]:
-    """Storage -> every storage alive at the same time; True where they may share an offset."""
-    found: dict[str, dict[str, bool]] = {s.name: {} for s in liveness.storages}
+def neighbours(liveness: Liveness) -> dict[str, dict[str, Sharing | None]]:
+    """Storage -> every storage alive at the same time, with the leave to share where there is
+    one."""
+    leave = {frozenset((s.operand, s.result)): s for s in liveness.sharings}
+    found: dict[str, dict[str, Sharing | None]] = {s.name: {} for s in liveness.storages}
     for i, a in enumerate(liveness.storages):
         for b in liveness.storages[i + 1 :]:
             if a.overlaps(b):
-                may_share = (a.name, b.name) in liveness.in_place or (
-                    b.name,
-                    a.name,
-                ) in liveness.in_place
-                found[a.name][b.name] = found[b.name][a.name] = may_share
+                sharing = leave.get(frozenset((a.name, b.name)))
+                found[a.name][b.name] = found[b.name][a.name] = sharing
     return found
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Bytes [low, high) that a neighbour has, and the leave to share them."""
+
+    low: int
+    high: int
+    sharing: Sharing | None
+    is_operand: bool  # the neighbour is the operand of the sharing, not its result
+
+    def admits(self, start: int, end: int) -> bool:
+        """Whether a storage may lie at [start, end)."""
+        if end <= self.low or self.high <= start:
+            return True
+        if self.sharing is None:
+            return False
+        if self.is_operand:
+            return self.sharing.allows(operand_start=self.low, result_start=start)
+        return self.sharing.allows(operand_start=start, result_start=self.low)
+
+    def shared_starts(self, alignment: int) -> list[int]:
+        """Starts that make the most of the leave."""
+        if self.sharing is None:
+            return []
+        starts = [self.low] if self.sharing.in_place else []
+        distance = self.sharing.distance
+        if distance is not None and self.is_operand:
+            starts.append((self.low - distance) // alignment * alignment)
+        elif distance is not None:
+            starts.append(align_up(self.low + distance, alignment))
+        return [start for start in starts if start >= 0]
 
 
 class Packer:
@@ -89,41 +120,46 @@ class Packer:
     def _fit(
         self, storage: Storage, space: Space, spots: Mapping[str, Spot], share_first: bool
     ) -> int | None:
-        """The offset that leaves the smallest gap; with `share_first`, a dying operand's own."""
-        taken: list[tuple[int, int, bool]] = []
-        for other, may_share in self.near[storage.name].items():
+        """The offset that leaves the smallest gap; with `share_first`, one over a neighbour that
+        gives leave."""
+        taken: list[Taken] = []
+        for other, sharing in self.near[storage.name].items():
             spot = spots.get(other)
             if spot is not None and spot.region == space.name:
-                taken.append((spot.offset, spot.offset + self.by_name[other].size, may_share))
-        taken.sort()
+                high = spot.offset + self.by_name[other].size
+                is_operand = sharing is not None and sharing.operand == other
+                taken.append(Taken(spot.offset, high, sharing, is_operand))
+        taken.sort(key=lambda t: (t.low, t.high))
+        shared = [start for t in taken for start in t.shared_starts(storage.alignment)]
         if share_first:
-            for start, _, may_share in taken:
-                if may_share and self._free(storage, start, taken, space):
+            for start in shared:
+                if self._free(storage, start, taken, space):
                     return start
-        candidates = {0, *(align_up(end, storage.alignment) for _, end, _ in taken)}
-        candidates |= {start for start, _, may_share in taken if may_share}
+        candidates = {0, *shared, *(align_up(t.high, storage.alignment) for t in taken)}
+        # Right below a neighbour: where a result waits for its operand to come above it.
+        candidates |= {
+            (t.low - storage.size) // storage.alignment * storage.alignment
+            for t in taken
+            if t.low >= storage.size
+        }
         best: tuple[int, int] | None = None
         for start in candidates:
             if not self._free(storage, start, taken, space):
                 continue
-            ceiling = min((t for t, _, _ in taken if t >= start + storage.size), default=None)
+            end = start + storage.size
+            ceiling = min((t.low for t in taken if t.low >= end), default=None)
             # A hole between two storages is used before the end grows.
-            gap = space.capacity if ceiling is None else ceiling - start - storage.size
+            gap = space.capacity if ceiling is None else ceiling - end
             if best is None or (gap, start) < best:
                 best = (gap, start)
         return None if best is None else best[1]
 
     @staticmethod
-    def _free(
-        storage: Storage, start: int, taken: Sequence[tuple[int, int, bool]], space: Space
-    ) -> bool:
+    def _free(storage: Storage, start: int, taken: Sequence[Taken], space: Space) -> bool:
         end = start + storage.size
         if start % storage.alignment or end > space.capacity:
             return False
-        return all(
-            end <= low or high <= start or (may_share and low == start)
-            for low, high, may_share in taken
-        )
+        return all(t.admits(start, end) for t in taken)
 
     def cost(self, spots: Mapping[str, Spot]) -> tuple[int, int]:
         """(arena bytes over all regions, bytes touched weighed by their region's cost)."""
@@ -147,6 +183,9 @@ def extents(by_name: Mapping[str, Storage], spots: Mapping[str, Spot]) -> dict[s
 
 _ORDERS: tuple[Callable[[Storage], tuple[int, ...]], ...] = (
     lambda s: (-s.size, s.first_step),
+    # Results before their operands: a result that starts before its operand needs the low end.
+    lambda s: (-s.size, -s.first_step),
+    lambda s: (-s.first_step, -s.size),
     lambda s: (s.first_step, -s.size),
     lambda s: (s.first_step - s.last_step, -s.size),
     lambda s: (-s.size * (s.last_step - s.first_step + 1), s.first_step),
@@ -176,7 +215,7 @@ def pack(problem: Problem) -> dict[str, Spot] | None:
                     best_order, best_choice, best_share = order, choice, share_first
     if not best_order:
         best_order = [s.name for s in sorted(storages, key=lambda s: (-s.size, s.name))]
-    if (best is not None and best[0][0] <= problem.liveness.bound) or len(storages) < 3:
+    if (best is not None and best[0][0] <= problem.liveness.bound) or len(storages) < 2:
         return None if best is None else best[1]
     generator = random.Random(len(storages))
     order = best_order

@@ -1,7 +1,7 @@
 """Program + regions -> MemoryPlan: every buffer and every constant gets a place.
 
 A buffer never straddles regions; buffers alive at the same time never overlap, save for a result
-that starts at the operand it is allowed to overwrite. Constants lie in read-only memory unless a
+that lies over an operand where its kernel allows that. Constants lie in read-only memory unless a
 plan file moves them; those of one kind in one region form one block, in program order.
 """
 
@@ -14,7 +14,7 @@ from edge_export.errors import PlanError
 
 from .liveness import Liveness, Storage, analyse
 from .memory import MemoryPlan, Placement, Region
-from .packing import Problem, Space, Spot, align_up, extents, neighbours, pack
+from .packing import Problem, Space, Spot, Taken, align_up, extents, neighbours, pack
 from .program import Constant, Program
 from .regions import ON_REQUEST
 
@@ -263,14 +263,14 @@ def _check_pinned(
             raise PlanError(
                 f"{where}: {storage.size:,} B end past the {capacity:,} B of {spot.region}"
             )
-        for other, may_share in near[name].items():
+        for other, sharing in near[name].items():
             place = pinned.get(other)
             if place is None or place.region != spot.region:
                 continue
-            if may_share and place.offset == spot.offset:
-                continue
             size = by_name[other].size
-            if spot.offset < place.offset + size and place.offset < spot.offset + storage.size:
+            is_operand = sharing is not None and sharing.operand == other
+            taken = Taken(place.offset, place.offset + size, sharing, is_operand)
+            if not taken.admits(spot.offset, spot.offset + storage.size):
                 raise PlanError(
                     f"{where}: overlaps {other} ({place.offset} to {place.offset + size}), alive "
                     f"in the same step {_common_step(storage, by_name[other])}"

@@ -95,6 +95,10 @@ class Step:
     # Operand positions whose buffer may be overwritten by result 0: the kernel reads every
     # element before (or when) it writes the element at the same address.
     in_place: tuple[int, ...] = ()
+    # (operand position, distance): result 0 may lie over that operand where it starts at least
+    # `distance` bytes before it. So do kernels that walk both upwards and write only below what
+    # they have still to read.
+    overlap: tuple[tuple[int, int], ...] = ()
     macs: int = 0
     # For the generated file and the report: why this kernel was chosen.
     reason: str = ""

@@ -10,6 +10,7 @@ from edge_quantize.graph.options import Conv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
+from .overlap import Windows, overlap_distance
 from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
 
@@ -103,7 +104,8 @@ def bind(layer: LayerView) -> Binding:
             ("act_max", mac.act_max),
         ),
     )
-    return Binding(params, constants, operands=(0,), macs=macs(mac))
+    distance = overlap_distance(Windows.of(window_fields(layer, mac)))
+    return Binding(params, constants, operands=(0,), overlap=((0, distance),), macs=macs(mac))
 
 
 def row_bytes(mac: MacLayer) -> int:
@@ -166,6 +168,10 @@ def bind_dsp(layer: LayerView) -> Binding:
         constants,
         operands=(0,),
         scratch_bytes=scratch_bytes(row, tile, mac.x.shape[3]),
+        # A tile's windows are widened before the first of its elements is written.
+        overlap=(
+            (0, overlap_distance(Windows.of(window_fields(layer, mac)), tile, gathered=True)),
+        ),
         macs=macs(mac),
     )
 

@@ -59,6 +59,7 @@ class Binding:
     scratch_bytes: int = 0  # computed by the twin of the C file's `*_scratch_bytes` function
     scratch_alignment: int = 4
     in_place: tuple[int, ...] = ()  # indices into `operands`, see `Step.in_place`
+    overlap: tuple[tuple[int, int], ...] = ()  # (index into `operands`, bytes), see `Step.overlap`
     macs: int = 0
 
 

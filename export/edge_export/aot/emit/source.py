@@ -138,10 +138,12 @@ def _tables(
 
 def _functions(out: Emitter, name: str) -> None:
     model = f"{name}_model"
-    with out.block(f"static void {name}_clear(const eag_tensor *tensors, unsigned count)"):
-        with out.block("for (unsigned i = 0; i < count; ++i)"):
-            out.line("uint8_t *byte = tensors[i].data;")
-            out.line("for (uint32_t j = 0; j < tensors[i].size; ++j) byte[j] = 0;")
+    with (
+        out.block(f"static void {name}_clear(const eag_tensor *tensors, unsigned count)"),
+        out.block("for (unsigned i = 0; i < count; ++i)"),
+    ):
+        out.line("uint8_t *byte = tensors[i].data;")
+        out.line("for (uint32_t j = 0; j < tensors[i].size; ++j) byte[j] = 0;")
     out.line()
     with out.block(f"void {name}_init(void)"):
         for role in ("input", "output"):
