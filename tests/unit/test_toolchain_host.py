@@ -26,6 +26,15 @@ def test_a_shared_library_is_built_and_called(tmp_path: Path, compiler: HostComp
     assert [path.name for path in made.parent.iterdir()] == ["twice.so"]
 
 
+def test_a_library_may_call_the_c_library(tmp_path: Path, compiler: HostCompiler) -> None:
+    (tmp_path / "length.c").write_text(
+        "#include <string.h>\nint length(const char *s);\n"
+        "int length(const char *s) { return (int)strlen(s); }\n"
+    )
+    made = compiler.shared_library([tmp_path / "length.c"], tmp_path / "length.so")
+    assert ctypes.CDLL(str(made)).length(b"seven b") == 7
+
+
 def test_a_program_is_built_and_run(tmp_path: Path, compiler: HostCompiler) -> None:
     (tmp_path / "say.c").write_text(
         '#include <stdio.h>\nint main(void) { return !puts("hello"); }\n'

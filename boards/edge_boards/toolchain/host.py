@@ -25,7 +25,14 @@ _WARNINGS = ("-Wall", "-Wextra", "-Werror")
 
 @dataclass(frozen=True)
 class HostCompiler(Compiler):
-    """Compiles for the machine it runs on."""
+    """Compiles for the machine it runs on.
+
+    `shared_linker` links shared libraries in the compiler's stead: zig's own driver would first
+    build a C library and compiler support, a minute's work that code which calls neither, or finds
+    them in the process that loads it, does not need.
+    """
+
+    shared_linker: tuple[str, ...] = ()
 
     def shared_library(
         self,
@@ -71,7 +78,10 @@ class HostCompiler(Compiler):
             objects = compile_objects(self, jobs, folder, workers=workers)
             names = [path.name for path in objects]
             sanitizers = [flag for flag in flags if flag.startswith("-fsanitize")]
-            done = self.run([*sanitizers, *link_flags, *names, "-o", "made", "-lm"], folder)
+            if "-shared" in link_flags and self.shared_linker and not sanitizers:
+                done = run_tool([*self.shared_linker, *names, "-o", "made"], folder)
+            else:
+                done = self.run([*sanitizers, *link_flags, *names, "-o", "made", "-lm"], folder)
             if done.returncode:
                 raise ToolchainError(
                     f"{self.name} could not link {output.name}\n{error_lines(done.stderr)}"
@@ -100,9 +110,14 @@ def _zig() -> HostCompiler | None:
     if found is None:
         return None
     program, origin = found
-    flags = (*zig.CLANG_FLAGS, "-fno-sanitize=undefined")
     return HostCompiler(
-        "zig", zig.version(program), origin, (program, "cc"), flags, zig.environment()
+        name="zig",
+        version=zig.version(program),
+        origin=origin,
+        command=(program, "cc"),
+        flags=(*zig.CLANG_FLAGS, "-g0", "-fno-sanitize=undefined"),
+        environment=zig.environment(),
+        shared_linker=(program, "ld.lld", "-shared") if sys.platform == "linux" else (),
     )
 
 
