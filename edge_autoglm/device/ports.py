@@ -123,17 +123,26 @@ def _virtual_port(board: Board, link: str, baud: int) -> Port:
 
 
 def _virtual_clock(name: str) -> Callable[[], float | None]:
-    """Reads the modelled time of a virtual board, in seconds; None when it does not answer."""
+    """Reads the modelled time of a virtual board, in seconds.
+
+    It raises VirtualBoardError with the board's own words when the board has stopped, and
+    TransportError when it is not there any more.
+    """
     from edge_boards import virtual
     from edge_boards.errors import VirtualBoardError
 
-    def seconds() -> float | None:
-        for info in virtual.list_running():
-            if info.board == name:
-                try:
-                    return float(virtual.control(info, {"op": "time"})["seconds"])
-                except (VirtualBoardError, KeyError):
-                    return None
-        return None
+    info = virtual.attach(name)
+
+    def seconds() -> float:
+        if info is None or (status := virtual.attach(name)) is None or status.pid != info.pid:
+            raise TransportError(
+                f"virtual {name}: it is not running any more; start it again "
+                f"(`edge-autoglm virtual start {name}`)"
+                + (f", and look at its log: {info.log}" if info is not None else "")
+            )
+        stopped = virtual.control(info, {"op": "status"}).get("stopped")
+        if stopped:
+            raise VirtualBoardError(f"virtual {name}: {stopped}")
+        return float(virtual.control(info, {"op": "time"})["seconds"])
 
     return seconds

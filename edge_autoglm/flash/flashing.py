@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_autoglm.device.messages import BoardInfo
-from edge_autoglm.device.ports import PROBES, find_port, open_port, usb_ids
+from edge_autoglm.device.ports import PROBES, Port, find_port, open_port, usb_ids
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import FlashError, SessionError, TransportError
 from edge_autoglm.flash.job import Job, Progress, no_progress
@@ -35,15 +35,19 @@ class FlashReport:
     """What was done.
 
     Attributes:
+        board: the board's own name for itself.
         programmer: its name.
-        port: of the programmer, or the disk's label.
+        through: the programmer's port, or the disk's label.
+        port: the console that the read-back came through.
         size: bytes of the image.
         seconds: from the first byte to the read-back's end.
         info: what the board said of itself afterwards.
     """
 
+    board: str
     programmer: str
-    port: str
+    through: str
+    port: Port
     size: int
     seconds: float
     info: BoardInfo
@@ -67,7 +71,7 @@ def flash_image(
         console: the console's port for the read-back, where `port` does not tell.
         programmer: a name of the board file; by default the first that can serve.
         models: the SHA-256 that each model must have, by name.
-        progress: told about each phase.
+        progress: told about bytes written and read back.
 
     Raises:
         FlashError: programming failed, or what was read back differs.
@@ -97,10 +101,16 @@ def flash_image(
         PROGRAMMERS[entry.name](job)
         used = entry.volume or port
         console = console or _console_of(board, entry, port)
-    progress("read back", 0, 1)
-    info = read_back(board, console, image.build_id, models or {})
-    progress("read back", 1, 1)
-    return FlashReport(entry.name, used, len(content), time.monotonic() - begun, info)
+    found, info = read_back(board, console, image.build_id, models or {})
+    return FlashReport(
+        board=info.board,
+        programmer=entry.name,
+        through=used,
+        port=found,
+        size=len(content),
+        seconds=time.monotonic() - begun,
+        info=info,
+    )
 
 
 def choose_programmer(board: Board, port: str, name: str | None = None) -> Programmer:
@@ -139,7 +149,7 @@ def choose_programmer(board: Board, port: str, name: str | None = None) -> Progr
 
 def read_back(
     board: Board, console: str, build_id: bytes, models: Mapping[str, bytes]
-) -> BoardInfo:
+) -> tuple[Port, BoardInfo]:
     """Waits for the flashed firmware and compares what it says of itself.
 
     Raises:
@@ -149,7 +159,8 @@ def read_back(
     deadline = time.monotonic() + _BOOT_SECONDS
     while True:
         try:
-            with Session(open_port(find_port(board, console))) as session:
+            port = find_port(board, console)
+            with Session(open_port(port)) as session:
                 info = session.info
             break
         except (SessionError, TransportError):
@@ -170,7 +181,7 @@ def read_back(
                 f"{board.title}: model {name} should have SHA-256 {digest.hex()[:16]}..., the "
                 f"board has {found}; build and flash again"
             )
-    return info
+    return port, info
 
 
 def _console_of(board: Board, programmer: Programmer, port: str) -> str:

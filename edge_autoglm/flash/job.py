@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from edge_boards.board import Board, Programmer
 
-Progress = Callable[[str, int, int], None]
-"""Called with (what is done, bytes done, bytes in all)."""
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all; what is read back counts as well as what is written."""
 
 
-def no_progress(phase: str, done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """Shows nothing."""
 
 
@@ -26,7 +26,7 @@ class Job:
         address: of the first one.
         port: a serial port or pty for programmers that need one, else None.
         parity: of that port; None lets the programmer choose.
-        progress: told about erase, write and read-back.
+        progress: told about bytes written and read back.
     """
 
     board: Board

@@ -110,7 +110,7 @@ def _copy(job: Job, folder: Path) -> None:
         with target.open("wb") as file:
             for offset in range(0, total, _PIECE):
                 file.write(job.image[offset : offset + _PIECE])
-                job.progress("copy", min(offset + _PIECE, total), total)
+                job.progress(min(offset + _PIECE, total), total)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

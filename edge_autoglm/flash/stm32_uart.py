@@ -285,13 +285,11 @@ def _transfer(rom: Bootloader, job: Job) -> None:
     image = job.image + b"\xff" * (-len(job.image) % 4)
     total = len(image)
     sectors = sectors_of(job.board.flash, job.address, total)
-    for done, sector in enumerate(sectors):
-        job.progress("erase", done, len(sectors))
+    for sector in sectors:
         rom.erase([sector])
-    job.progress("erase", len(sectors), len(sectors))
     for offset in range(0, total, BLOCK):
         rom.write(job.address + offset, image[offset : offset + BLOCK])
-        job.progress("write", min(offset + BLOCK, total), total)
+        job.progress(min(offset + BLOCK, total), 2 * total)
     for offset in range(0, total, BLOCK):
         expected = image[offset : offset + BLOCK]
         found = rom.read(job.address + offset, len(expected))
@@ -303,7 +301,7 @@ def _transfer(rom: Bootloader, job: Job) -> None:
                 f"0x{expected[first]:02X} was written; try again, at a lower speed or with a "
                 "shorter cable"
             )
-        job.progress("verify", min(offset + BLOCK, total), total)
+        job.progress(total + min(offset + BLOCK, total), 2 * total)
 
 
 def _checksum(data: bytes) -> bytes:
