@@ -7,7 +7,7 @@ Micro's int8 kernels, whose arithmetic the kernels here reproduce.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -21,6 +21,9 @@ Rule = Callable[[Graph, Operator], Iterator[Fault]]
 _CLAMPS = {Activation.NONE, Activation.RELU, Activation.RELU_N1_TO_1, Activation.RELU6}
 # TensorFlow Lite's tolerance: bias scale against input scale x weight scale, in output scales.
 _BIAS_SCALE_TOLERANCE = 0.02
+# A clamp's bound in real numbers; in quantized ones it has to fit an int32.
+_BOUNDS = {Activation.RELU6: 6.0, Activation.RELU_N1_TO_1: 1.0}
+_MOST_CLAMP = 2.0**31 - 256
 _ADD_LEFT_SHIFT = 20
 _SOFTMAX_INTEGER_BITS = 5
 # A fixed-point multiplier is 31 bits and a shift; from 2^31 on it cannot be expressed.
@@ -61,8 +64,12 @@ def _dtype(tensor: Tensor, *allowed: DType) -> Iterator[Fault]:
 
 def _int8(tensor: Tensor) -> Iterator[Fault]:
     """An int8 activation or operand, quantized per tensor."""
-    if tensor.dtype is not DType.INT8:
-        yield from _dtype(tensor, DType.INT8)
+    yield from _quantized(tensor, DType.INT8)
+
+
+def _quantized(tensor: Tensor, *allowed: DType) -> Iterator[Fault]:
+    if tensor.dtype not in allowed:
+        yield from _dtype(tensor, *allowed)
     else:
         yield from _affine(tensor)
 
@@ -76,14 +83,23 @@ def _affine(tensor: Tensor) -> Iterator[Fault]:
     elif quantization.scale <= 0:
         yield tensor.name, f"has scale {quantization.scale}"
     else:
-        if not -128 <= quantization.zero_point <= 127:
-            yield tensor.name, f"has zero point {quantization.zero_point}, outside int8"
+        kind = np.iinfo(tensor.dtype.value)
+        if not kind.min <= quantization.zero_point <= kind.max:
+            yield tensor.name, f"has zero point {quantization.zero_point}, outside {kind.dtype}"
 
 
-def _activation(operator: Operator, allowed: set[Activation]) -> Iterator[Fault]:
+def _activation(graph: Graph, operator: Operator, allowed: set[Activation]) -> Iterator[Fault]:
     activation = getattr(operator.options, "activation", Activation.NONE)
     if activation not in allowed:
         yield "", f"fused activation {activation.value} is not supported"
+        return
+    (output,) = graph.results(operator)
+    bound = _BOUNDS.get(activation, 0.0)
+    if output.quantization is None or output.quantization.per_channel or not bound:
+        return
+    scale = output.quantization.scale
+    if 0 < scale <= bound / _MOST_CLAMP:
+        yield output.name, f"has scale {scale:g}, too small for {activation.value}"
 
 
 def _same_quantization(source: Tensor, output: Tensor) -> Iterator[Fault]:
@@ -113,7 +129,7 @@ def _weighted(axis: int) -> Rule:
             yield "", "has a bias marked as left out (-1), which runtimes refuse; write 2 inputs"
         if isinstance(options, FullyConnectedOptions) and options.shuffled_weights:
             yield weights.name, "has the shuffled weights layout; convert the model again"
-        yield from _activation(operator, _CLAMPS)
+        yield from _activation(graph, operator, _CLAMPS)
         yield from _shape(graph, operator)
         if operator.op != "FULLY_CONNECTED" and source.shape[:1] not in ((1,), ()):
             yield source.name, f"has batch {source.shape[0]}; only batch 1 is supported"
@@ -184,16 +200,20 @@ def _multipliers(
 
 def _pool(graph: Graph, operator: Operator) -> Iterator[Fault]:
     yield from _unary(graph, operator, same_quantization=True)
-    yield from _activation(operator, _CLAMPS)
+    yield from _activation(graph, operator, _CLAMPS)
     for tensor in graph.operands(operator):
         if tensor is not None and tensor.shape[:1] not in ((1,), ()):
             yield tensor.name, f"has batch {tensor.shape[0]}; only batch 1 is supported"
 
 
 def _unary(
-    graph: Graph, operator: Operator, most: int = 1, same_quantization: bool = False
+    graph: Graph,
+    operator: Operator,
+    most: int = 1,
+    same_quantization: bool = False,
+    results: tuple[DType, ...] = (DType.INT8,),
 ) -> Iterator[Fault]:
-    """One int8 operand, one int8 result; further operands are constants of the shape rule."""
+    """One int8 operand, one result; further operands are constants of the shape rule."""
     faults = _faults(_arity(operator, 1, most))
     yield from faults
     if faults:
@@ -202,7 +222,7 @@ def _unary(
     (output,) = graph.results(operator)
     assert source is not None
     yield from _shape(graph, operator)
-    faults = _faults(_int8(source), _int8(output))
+    faults = _faults(_int8(source), _quantized(output, *results))
     yield from faults
     if not faults and same_quantization:
         yield from _same_quantization(source, output)
@@ -241,7 +261,7 @@ def _binary(graph: Graph, operator: Operator) -> Iterator[Fault]:
     (output,) = graph.results(operator)
     assert first is not None
     assert second is not None
-    yield from _activation(operator, _CLAMPS)
+    yield from _activation(graph, operator, _CLAMPS)
     yield from _shape(graph, operator)
     faults = _faults(_int8(first), _int8(second), _int8(output))
     yield from faults
@@ -257,7 +277,7 @@ def _binary(graph: Graph, operator: Operator) -> Iterator[Fault]:
 
 
 def _softmax(graph: Graph, operator: Operator) -> Iterator[Fault]:
-    faults = _faults(_unary(graph, operator))
+    faults = _faults(_unary(graph, operator, results=(DType.INT8, DType.INT16)))
     yield from faults
     if faults:
         return
@@ -266,8 +286,9 @@ def _softmax(graph: Graph, operator: Operator) -> Iterator[Fault]:
     assert source is not None
     assert source.quantization is not None
     assert output.quantization is not None
-    if (output.quantization.scale, output.quantization.zero_point) != (1 / 256, -128):
-        yield output.name, "must have scale 1/256 and zero point -128"
+    steps = 256 if output.dtype is DType.INT8 else 65536
+    if (output.quantization.scale, output.quantization.zero_point) != (1 / steps, -steps // 2):
+        yield output.name, f"must have scale 1/{steps} and zero point {-steps // 2}"
     beta = operator.options.beta if isinstance(operator.options, SoftmaxOptions) else 1.0
     multiplier = beta * source.quantization.scale * 2.0 ** (31 - _SOFTMAX_INTEGER_BITS)
     if not math.isfinite(multiplier) or multiplier <= 1:
@@ -281,7 +302,7 @@ def _concatenation(graph: Graph, operator: Operator) -> Iterator[Fault]:
     if faults:
         return
     (output,) = graph.results(operator)
-    yield from _activation(operator, {Activation.NONE})
+    yield from _activation(graph, operator, {Activation.NONE})
     yield from _shape(graph, operator)
     yield from _int8(output)
     for source in graph.operands(operator):
@@ -292,7 +313,17 @@ def _concatenation(graph: Graph, operator: Operator) -> Iterator[Fault]:
             yield from _same_quantization(output, source)
 
 
-def _conversion(source_types: tuple[DType, ...], output_type: DType) -> Rule:
+# What QUANTIZE converts: TensorFlow Lite Micro's pairs without int32.
+_QUANTIZES = {
+    DType.FLOAT32: (DType.INT8, DType.INT16),
+    DType.INT8: (DType.INT8, DType.UINT8, DType.INT16),
+    DType.UINT8: (DType.INT8,),
+    DType.INT16: (DType.INT8, DType.INT16),
+}
+_DEQUANTIZES = dict.fromkeys((DType.INT8, DType.UINT8, DType.INT16), (DType.FLOAT32,))
+
+
+def _conversion(pairs: Mapping[DType, tuple[DType, ...]]) -> Rule:
     """QUANTIZE and DEQUANTIZE."""
 
     def rule(graph: Graph, operator: Operator) -> Iterator[Fault]:
@@ -304,12 +335,13 @@ def _conversion(source_types: tuple[DType, ...], output_type: DType) -> Rule:
         (output,) = graph.results(operator)
         assert source is not None
         yield from _shape(graph, operator)
-        for tensor, types in ((source, source_types), (output, (output_type,))):
-            if tensor.dtype not in types:
-                yield from _dtype(tensor, *types)
-            elif tensor.dtype is not DType.FLOAT32:
-                yield from _affine(tensor)
-        if source.dtype is output.dtype and not _faults(_affine(source), _affine(output)):
+        faults = _faults(_dtype(source, *pairs))
+        faults += _faults(_dtype(output, *pairs.get(source.dtype, (output.dtype,))))
+        for tensor in (source, output):
+            if not faults and tensor.dtype is not DType.FLOAT32:
+                faults += _faults(_affine(tensor))
+        yield from faults
+        if not faults:
             yield from _rescale(graph, operator)
 
     return rule
@@ -330,7 +362,7 @@ RULES: dict[str, Rule] = {
     "CONCATENATION": _concatenation,
     "RELU": _requantizing(most=1),
     "RELU6": _same(most=1),
-    "QUANTIZE": _conversion((DType.FLOAT32, DType.INT8), DType.INT8),
-    "DEQUANTIZE": _conversion((DType.INT8,), DType.FLOAT32),
+    "QUANTIZE": _conversion(_QUANTIZES),
+    "DEQUANTIZE": _conversion(_DEQUANTIZES),
 }
 SUPPORTED_OPS = frozenset(RULES)
