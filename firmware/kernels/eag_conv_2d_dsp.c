@@ -68,7 +68,7 @@ static EAG_NOINLINE void gather(const struct eag_conv_2d_dsp_params *p, const in
 }
 
 /* All channels of `pixels` widened windows. */
-static EAG_NOINLINE void multiply(const struct eag_conv_2d_dsp_params *p, const uint32_t *windows,
+static EAG_NOINLINE void multiply(const struct eag_conv_2d_dsp_params *p, const eag_word *windows,
                                   uint32_t pixels, int8_t *out) {
   const uint32_t out_c = p->out_c;
   const eag_word *w = (const eag_word *)(const void *)p->weights;
@@ -85,42 +85,46 @@ static EAG_NOINLINE void multiply(const struct eag_conv_2d_dsp_params *p, const 
     const int32_t r1 = eag_rounding_with_zero(p->out_zero, e1);
     const int32_t b0 = p->bias[o];
     const int32_t b1 = p->bias[o + 1];
-    const uint32_t *x = windows;
+    const eag_word *x = windows;
     const eag_word *end = w + row_words;
-    int8_t *to = out + o;
+    int8_t unused;
+    int8_t *to0 = out + o;
+    int8_t *to1 = to0 + 1;
+    uint32_t step1 = out_c;
+    if (o + 1 == out_c) {
+      to1 = &unused;
+      step1 = 0;
+    }
     for (uint32_t left = pixels;;) {
       int32_t s00 = b0, s01 = b0, s10 = b1, s11 = b1; /* channel, pixel */
       const eag_word *k = w;
       do {
-        uint32_t w0 = k[0];
-        uint32_t w1 = k[1];
-        k += 2;
+        uint32_t w0, w1, x0, x1;
+        eag_next_two(&k, &w0, &w1);
+        eag_next_two(&x, &x0, &x1);
         const uint32_t even0 = eag_sxtb16(w0);
         const uint32_t even1 = eag_sxtb16(w1);
-        uint32_t pair = x[0];
-        s00 = eag_smlad(even0, pair, s00);
-        s10 = eag_smlad(even1, pair, s10);
-        pair = x[1];
-        s01 = eag_smlad(even0, pair, s01);
-        s11 = eag_smlad(even1, pair, s11);
+        s00 = eag_smlad(even0, x0, s00);
+        s10 = eag_smlad(even1, x0, s10);
+        s01 = eag_smlad(even0, x1, s01);
+        s11 = eag_smlad(even1, x1, s11);
+        eag_next_two(&x, &x0, &x1);
         w0 = eag_sxtb16_ror8(w0);
         w1 = eag_sxtb16_ror8(w1);
-        pair = x[2];
-        s00 = eag_smlad(w0, pair, s00);
-        s10 = eag_smlad(w1, pair, s10);
-        pair = x[3];
-        s01 = eag_smlad(w0, pair, s01);
-        s11 = eag_smlad(w1, pair, s11);
-        x += 4;
+        s00 = eag_smlad(w0, x0, s00);
+        s10 = eag_smlad(w1, x0, s10);
+        s01 = eag_smlad(w0, x1, s01);
+        s11 = eag_smlad(w1, x1, s11);
       } while (k != end);
-      const int both = o + 1 < out_c;
-      to[0] = (int8_t)eag_ssat8(eag_requantize_doubled(s00, d0, r0, e0));
-      if (both) to[1] = (int8_t)eag_ssat8(eag_requantize_doubled(s10, d1, r1, e1));
+      *to0 = (int8_t)eag_ssat8(eag_requantize_doubled(s00, d0, r0, e0));
+      *to1 = (int8_t)eag_ssat8(eag_requantize_doubled(s10, d1, r1, e1));
       if (left == 1) break;
-      to += out_c;
-      to[0] = (int8_t)eag_ssat8(eag_requantize_doubled(s01, d0, r0, e0));
-      if (both) to[1] = (int8_t)eag_ssat8(eag_requantize_doubled(s11, d1, r1, e1));
-      to += out_c;
+      to0 += out_c;
+      to1 += step1;
+      *to0 = (int8_t)eag_ssat8(eag_requantize_doubled(s01, d0, r0, e0));
+      *to1 = (int8_t)eag_ssat8(eag_requantize_doubled(s11, d1, r1, e1));
+      to0 += out_c;
+      to1 += step1;
       left -= 2;
       if (left == 0) break;
     }
@@ -141,7 +145,7 @@ void eag_conv_2d_dsp(const struct eag_conv_2d_dsp_params *p, const int8_t *in, i
              windows + filled / 2 * pair_words + filled % 2, bytes);
       filled++;
       if (filled == p->tile_pixels || (y + 1 == p->out_h && x + 1 == p->out_w)) {
-        multiply(p, windows, filled, to);
+        multiply(p, (const eag_word *)windows, filled, to);
         to += filled * p->out_c;
         filled = 0;
       }

@@ -134,6 +134,24 @@ EAG_INLINE uint32_t eag_pack_s8(uint32_t b0, uint32_t b1, uint32_t b2, uint32_t 
   return b0;
 }
 
+/* Two words from *at, which moves past them: LDRD with write-back, which compilers do not make by
+ * themselves. *at is at a multiple of 4; the words must not be written by the function that reads
+ * them so. */
+EAG_INLINE void eag_next_two(const eag_word **at, uint32_t *first, uint32_t *second) {
+  typedef struct {
+    uint32_t word[2];
+  } __attribute__((may_alias)) two_words;
+  uint32_t a, b;
+  const eag_word *p = *at;
+  /* The memory operand only says what is read; its address is the pointer's. */
+  __asm__("ldrd %0, %1, [%2], #8"
+          : "=&r"(a), "=&r"(b), "+r"(p)
+          : "m"(*(const two_words *)(const void *)p));
+  *at = p;
+  *first = a;
+  *second = b;
+}
+
 #else
 
 EAG_INLINE int32_t eag_lane_low(uint32_t pair) { return (int16_t)(uint16_t)pair; }
@@ -188,6 +206,12 @@ EAG_INLINE uint32_t eag_max_s8x4(uint32_t a, uint32_t b) {
 }
 EAG_INLINE uint32_t eag_min_s8x4(uint32_t a, uint32_t b) {
   return ~eag_max_s8x4(~a, ~b);
+}
+
+EAG_INLINE void eag_next_two(const eag_word **at, uint32_t *first, uint32_t *second) {
+  *first = (*at)[0];
+  *second = (*at)[1];
+  *at += 2;
 }
 
 #endif
