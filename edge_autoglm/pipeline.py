@@ -81,7 +81,8 @@ def build(
         board=board,
         app=APP,
         models=(sources(exported),),
-        out_dir=exported.directory / BUILD_FOLDER,
+        # Compilers run in folders of their own.
+        out_dir=exported.directory.resolve() / BUILD_FOLDER,
     )
     return Built(exported, build_image(request, compiler, progress), compiler.describe())
 

@@ -37,6 +37,10 @@ def flash(
         str | None,
         typer.Option("--programmer", metavar="P", help="mass-storage or stm32-uart."),
     ] = None,
+    console: Annotated[
+        str | None,
+        typer.Option("--console", metavar="PORT", help="The console, where --port is another."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where a MODEL is exported to."),
@@ -64,14 +68,21 @@ def flash(
     notes().print(f"{built.image.elf}: {built.toolchain}, {built.image.sizes.flash:,} B of flash")
     with progress("flashing") as advance:
         result = flash_image(
-            aim, built.image, port or "auto", programmer=programmer, progress=advance
+            aim,
+            built.image,
+            port or "auto",
+            console=console,
+            programmer=programmer,
+            models={exported.name: bytes.fromhex(exported.model_sha256)},
+            progress=advance,
         )
     output().print(
-        f"flashed {exported.name} to {result.board} by {result.programmer}: "
-        f"build {built.image.build_id.hex()}, read back and equal"
+        f"flashed {exported.name} ({result.size:,} B) to {result.port.name} by {result.programmer} in "
+        f"{result.seconds:.1f} s; build {built.image.build_id.hex()} read back and equal",
+        soft_wrap=True,
     )
     if profile:
-        measure(aim, result.port, runs, warmup, None, bundle, exported.directory, json)
+        measure(aim, result.port, runs, warmup, exported.name, bundle, exported.directory, json)
     else:
         write_json(
             json,

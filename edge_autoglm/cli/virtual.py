@@ -30,14 +30,12 @@ def _json(info: VirtualInfo) -> dict[str, Any]:
     }
 
 
-def _print(infos: tuple[VirtualInfo, ...], title: str) -> None:
-    from edge_autoglm.report.tables import table
-
-    rows = [
-        (info.board, info.pid, link, path) for info in infos for link, path in info.links.items()
-    ]
-    columns = ["<board", ">pid", "<link", "<port"]
-    output().print(table(title, columns, [(b, str(p), n, str(x)) for b, p, n, x in rows]))
+def _print(infos: tuple[VirtualInfo, ...]) -> None:
+    # Lines, not a table: a port is there to be copied, so it is never cut.
+    for info in infos:
+        output().print(f"virtual {info.board}, process {info.pid}")
+        for link, path in info.links.items():
+            output().print(f"  {link:11}{path}", soft_wrap=True)
 
 
 @app.command("start")
@@ -51,7 +49,7 @@ def start(
     from edge_boards.virtual import client
 
     info = client.start(the_board(board, boards), boot0=boot0)
-    _print((info,), "Virtual board")
+    _print((info,))
     write_json(json, _json(info))
 
 
@@ -82,7 +80,7 @@ def running(json: JsonOption = None) -> None:
 
     infos = client.list_running()
     if infos:
-        _print(infos, "Virtual boards")
+        _print(infos)
     else:
         output().print("No virtual board is running; `edge-autoglm virtual start B` starts one.")
     write_json(json, [_json(info) for info in infos])

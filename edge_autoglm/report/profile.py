@@ -89,7 +89,8 @@ def profile_table(profile: Profile) -> Table:
     if profile.instructions:
         kinds += f", instructions {profile.instructions.kind.value}"
     where = "virtual " if profile.virtual else ""
-    made = table(
+    per_mac = f"{profile.cycles.value / profile.macs:.2f}" if profile.macs else None
+    return table(
         f"{profile.model} on {where}{profile.board} at {profile.clock_hz / 1e6:g} MHz ({kinds})",
         [">#", "~layer", "~kernel", ">MACs", ">instr.", ">cycles", ">ms", ">%", ">c/MAC"],
         [
@@ -101,20 +102,17 @@ def profile_table(profile: Profile) -> Table:
                 layer.macs or None,
                 _count(layer.instructions),
                 _count(layer.cycles),
-                f"{layer.latency_ms.value:.3f}",
+                f"{layer.latency_ms.value:.2f}",
                 percent(layer.share, 1),
                 f"{layer.cycles_per_mac:.2f}" if layer.cycles_per_mac is not None else None,
             )
             for layer in profile.layers
         ],
-    )
-    per_mac = f"{profile.cycles.value / profile.macs:.2f}" if profile.macs else None
-    made.add_section()
-    made.add_row(
-        "", "total", "", f"{profile.macs:,}", _count(profile.instructions) or "-",
-        _count(profile.cycles), f"{profile.latency_ms.value:.3f}", "100.0", per_mac or "-",
+        total=(
+            "", "total", "", profile.macs, _count(profile.instructions), _count(profile.cycles),
+            f"{profile.latency_ms.value:.2f}", "100", per_mac,
+        ),
     )  # fmt: skip
-    return made
 
 
 def profile_lines(profile: Profile) -> list[str]:

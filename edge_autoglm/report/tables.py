@@ -21,14 +21,23 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((80, 24)).columns
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    total: Sequence[object] | None = None,
+) -> Table:
     """A table whose columns are written "<name", ">name" or "~name" (see the constants).
+
+    `total` is a last row, set apart.
 
     Rich takes the width it lacks from every column; here only those marked to shrink give way,
     since half a figure is worse than half a name.
     """
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     cells = [[written(value) for value in row] for row in rows]
+    if total is not None:
+        cells.append([written(value) for value in total])
     widths = [
         max([len(column) - 1, *(len(row[index]) for row in cells)])
         for index, column in enumerate(columns)
@@ -42,7 +51,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
             overflow="ellipsis",
             width=width,
         )
-    for row in cells:
+    for number, row in enumerate(cells, 1):
+        if total is not None and number == len(cells):
+            made.add_section()
         made.add_row(*(_cut(text, width) for text, width in zip(row, fitted, strict=True)))
     return made
 
