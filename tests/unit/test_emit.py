@@ -236,7 +236,8 @@ def test_a_missing_or_changed_file_is_named(tmp_path: Path) -> None:
         (b"\xff\xfe", "not JSON"),
         (b"[]", "schema None"),
         (b'{"schema": 9}', "schema 9"),
-        (b'{"schema": 1}', "damaged"),
+        (b'{"schema": 1}', "changed since it was exported"),
+        (b'{"schema": 1, "digest": 3, "sources": ["/etc/passwd"]}', "changed since"),
     ],
 )
 def test_a_damaged_description_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -234,8 +234,14 @@ def _files(
             path: hashlib.sha256(files[path].encode("utf-8")).hexdigest() for path in compiled
         },
     }
-    files[EXPORT_FILE] = json.dumps(document, indent=1) + "\n"
+    files[EXPORT_FILE] = json.dumps(document | {"digest": _digest(document)}, indent=1) + "\n"
     return files
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that export.json says but this."""
+    said = {key: value for key, value in document.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _declaring_headers(program: Program, copies: Mapping[str, str]) -> list[str]:
@@ -270,19 +276,14 @@ def load_export(directory: Path) -> ExportResult:
         raise ExportError(
             f"{path}: schema {found!r}, this version reads {EXPORT_SCHEMA}; export the model again"
         )
-    try:
-        result = _result(directory, document)
-        files = dict(document["files"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ExportError(f"{path}: damaged ({error!r}); export the model again") from error
-    _check_files(directory, files, result.sources)
-    return result
+    # Everything after this was written by `export_model` itself.
+    if document.get("digest") != _digest(document):
+        raise ExportError(f"{path}: changed since it was exported; export the model again")
+    _check_files(directory, document["files"])
+    return _result(directory, document)
 
 
-def _check_files(directory: Path, files: Mapping[str, str], sources: Sequence[str]) -> None:
-    for source in sources:
-        if source not in files:
-            raise ExportError(f"{directory / EXPORT_FILE}: {source} has no hash; export again")
+def _check_files(directory: Path, files: Mapping[str, str]) -> None:
     for name, digest in files.items():
         try:
             content = (directory / name).read_bytes()
