@@ -22,7 +22,7 @@ from edge_boards.toolchain.compiler import (
     error_lines,
 )
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
-from edge_boards.toolchain.linker import linker_script
+from edge_boards.toolchain.linker import LINKER_SYMBOLS, linker_script
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
 from edge_boards.toolchain.toolchain import Toolchain
 
@@ -239,7 +239,7 @@ def undefined(objects: Sequence[Path]) -> dict[str, set[str]]:
 
     Symbols of the linker script count as defined.
     """
-    defined = set(re.findall(r"\b(eag_\w+)", linker_symbols()))
+    defined = set(LINKER_SYMBOLS)
     wanted: dict[str, set[str]] = {}
     for path in objects:
         elf = Elf.load(path)
@@ -257,11 +257,3 @@ def undefined(objects: Sequence[Path]) -> dict[str, set[str]]:
                 )
                 wanted.setdefault(symbol.name, set()).add(user)
     return {name: users for name, users in wanted.items() if name not in defined}
-
-
-def linker_symbols() -> str:
-    """Names that C may use and the linker script defines."""
-    return (
-        "eag_stack_limit eag_stack_top eag_image_bytes eag_copy_table_start eag_copy_table_end "
-        "eag_zero_table_start eag_zero_table_end"
-    )

@@ -21,6 +21,18 @@ from contextlib import contextmanager
 from edge_boards.board import STACK_GUARD_BYTES, Board, Memory
 
 ENTRY = "eag_reset"
+LINKER_SYMBOLS = frozenset(
+    {
+        "eag_stack_limit",
+        "eag_stack_top",
+        "eag_image_bytes",
+        "eag_copy_table_start",
+        "eag_copy_table_end",
+        "eag_zero_table_start",
+        "eag_zero_table_end",
+    }
+)
+"""Names that C may use and the script defines."""
 
 
 class ScriptWriter:
