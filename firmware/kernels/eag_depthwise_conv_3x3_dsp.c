@@ -6,8 +6,8 @@
 
 enum {
   GROUP = 4,        /* channels widened at a time: a word of int8 */
-  COLUMN_WORDS = 8, /* a column: four channels of one pair of rows, then of the next */
-  WEIGHT_WORDS = 24 /* 2 pairs of weight rows, 3 columns, 4 channels */
+  COLUMN_WORDS = 8, /* a column: of four channels a word for each of two pairs of rows */
+  WEIGHT_WORDS = 24 /* three columns of weights */
 };
 
 static uint32_t touched_columns(const struct eag_depthwise_conv_3x3_dsp_params *p) {
@@ -25,8 +25,8 @@ typedef struct {
   uint32_t step;
 } quad_row;
 
-/* to[column] = (above, below) of each of the four channels. */
-static EAG_NOINLINE void widen_pair(uint32_t *to, uint32_t to_step, quad_row above, quad_row below,
+/* Every other word of columns: (above, below) of each of the four channels. */
+static EAG_NOINLINE void widen_pair(uint32_t *to, quad_row above, quad_row below,
                                     uint32_t columns) {
   for (; columns > 0; columns--) {
     const uint32_t a = *(const eag_word *)(const void *)above.at;
@@ -36,10 +36,10 @@ static EAG_NOINLINE void widen_pair(uint32_t *to, uint32_t to_step, quad_row abo
     const uint32_t a02 = eag_sxtb16(a), a13 = eag_sxtb16_ror8(a);
     const uint32_t b02 = eag_sxtb16(b), b13 = eag_sxtb16_ror8(b);
     to[0] = eag_pkhbt16(a02, b02);
-    to[1] = eag_pkhbt16(a13, b13);
-    to[2] = eag_pkhtb16(a02, b02);
-    to[3] = eag_pkhtb16(a13, b13);
-    to += to_step;
+    to[2] = eag_pkhbt16(a13, b13);
+    to[4] = eag_pkhtb16(a02, b02);
+    to[6] = eag_pkhtb16(a13, b13);
+    to += COLUMN_WORDS;
   }
 }
 
@@ -54,30 +54,49 @@ static quad_row image_row(const struct eag_depthwise_conv_3x3_dsp_params *p, con
   return row;
 }
 
-/* One channel of one output row. w: three words for the first pair of rows, three for the second,
- * each 4 apart; x: the first column. */
-static EAG_NOINLINE void filter_row(const struct eag_depthwise_conv_3x3_dsp_params *p,
-                                    const uint32_t *x, const uint32_t *first,
-                                    const uint32_t *second, uint32_t channel, int8_t *out) {
+/* What one channel needs for all of its rows. w: three columns for each pair of rows. */
+typedef struct {
+  uint32_t w[2][3];
+  int32_t bias, doubled, rounding, exponent;
+} channel_constants;
+
+static channel_constants constants_of(const struct eag_depthwise_conv_3x3_dsp_params *p,
+                                      const uint32_t *weights, uint32_t channel) {
   const uint32_t q = p->per_channel ? channel : 0;
-  const int32_t bias = p->bias[channel];
-  const int32_t doubled = p->doubled[q];
-  const int32_t e = p->exponent[q];
-  const int32_t rounding = eag_rounding_with_zero(p->out_zero, e);
-  const uint32_t w0 = first[0], w1 = first[4], w2 = first[8];
-  const uint32_t w3 = second[0], w4 = second[4], w5 = second[8];
-  const uint32_t step = COLUMN_WORDS * p->stride_w;
+  channel_constants k;
+  for (uint32_t i = 0; i < 3; i++) {
+    k.w[0][i] = weights[COLUMN_WORDS * i];
+    k.w[1][i] = weights[COLUMN_WORDS * i + 1];
+  }
+  k.bias = p->bias[channel];
+  k.doubled = p->doubled[q];
+  k.exponent = p->exponent[q];
+  k.rounding = eag_rounding_with_zero(p->out_zero, k.exponent);
+  return k;
+}
+
+/* One channel of one output row. x: the first column; odd: the first pair of rows is the second in
+ * the columns. */
+static EAG_NOINLINE void filter_row(const struct eag_depthwise_conv_3x3_dsp_params *p,
+                                    const channel_constants *k, const uint32_t *x, uint32_t odd,
+                                    int8_t *out) {
+  const uint32_t *first = k->w[odd], *second = k->w[odd ^ 1];
+  const uint32_t w0 = first[0], w1 = first[1], w2 = first[2];
+  const uint32_t w3 = second[0], w4 = second[1], w5 = second[2];
   const uint32_t channels = p->channels;
-  for (uint32_t left = p->out_w; left > 0; left--) {
-    int32_t sum = bias;
-    sum = eag_smlad(w0, x[0], sum);
-    sum = eag_smlad(w3, x[4], sum);
+  const uint32_t step = COLUMN_WORDS * p->stride_w;
+  const int32_t bias = k->bias, doubled = k->doubled;
+  const int32_t rounding = k->rounding, exponent = k->exponent;
+  uint32_t left = p->out_w;
+  for (; left > 0; left--) {
+    int32_t sum = eag_smlad(w0, x[0], bias);
+    sum = eag_smlad(w3, x[1], sum);
     sum = eag_smlad(w1, x[8], sum);
-    sum = eag_smlad(w4, x[12], sum);
+    sum = eag_smlad(w4, x[9], sum);
     sum = eag_smlad(w2, x[16], sum);
-    sum = eag_smlad(w5, x[20], sum);
+    sum = eag_smlad(w5, x[17], sum);
     x += step;
-    *out = (int8_t)eag_ssat8(eag_requantize_doubled(sum, doubled, rounding, e));
+    *out = (int8_t)eag_ssat8(eag_requantize_doubled(sum, doubled, rounding, exponent));
     out += channels;
   }
 }
@@ -94,8 +113,8 @@ void eag_depthwise_conv_3x3_dsp(const struct eag_depthwise_conv_3x3_dsp_params *
 
   /* Columns left and right of the image stay as they are for all rows and channels. */
   const quad_row outside = {(const int8_t *)&padding, 0};
-  for (uint32_t half = 0; half < COLUMN_WORDS; half += 4) {
-    widen_pair(columns + half, COLUMN_WORDS, outside, outside, touched);
+  for (uint32_t half = 0; half < 2; half++) {
+    widen_pair(columns + half, outside, outside, touched);
   }
   for (uint32_t c = 0; c < channels; c += GROUP) {
     const int8_t *group = in + c;
@@ -105,24 +124,24 @@ void eag_depthwise_conv_3x3_dsp(const struct eag_depthwise_conv_3x3_dsp_params *
     const quad_row w2 = {w1.at + 3 * channels, channels};
     /* The next output row's first pair of rows is this one's second: rows (1, 2) of the window
      * where the stride is 1, and then row 2 is below; rows (2, 3) where it is 2. */
-    widen_pair(weights, 4, w0, w1, 3);
-    widen_pair(weights + 12, 4, p->stride_h == 1 ? none : w2, p->stride_h == 1 ? w2 : none, 3);
+    widen_pair(weights, w0, w1, 3);
+    widen_pair(weights + 1, p->stride_h == 1 ? none : w2, p->stride_h == 1 ? w2 : none, 3);
+    channel_constants constants[GROUP];
+    for (uint32_t i = 0; i < GROUP; i++) constants[i] = constants_of(p, weights + 2 * i, c + i);
     int32_t y = -(int32_t)p->pad_h;
     uint32_t half = 0;
     uint32_t *image = columns + p->pad_w * COLUMN_WORDS;
-    widen_pair(image, COLUMN_WORDS, image_row(p, group, y, &padding),
+    widen_pair(image, image_row(p, group, y, &padding),
                image_row(p, group, y + 1, &padding), inner);
     for (uint32_t row = 0; row < p->out_h; row++) {
       y += p->stride_h;
-      half ^= 4;
-      widen_pair(image + half, COLUMN_WORDS, image_row(p, group, y, &padding),
+      half ^= 1;
+      widen_pair(image + half, image_row(p, group, y, &padding),
                  image_row(p, group, y + 1, &padding), inner);
       /* Even rows have their first pair in the first half of the columns, odd rows in the second. */
-      const uint32_t *first = weights + (half ? 0 : 12);
-      const uint32_t *second = weights + (half ? 12 : 0);
       int8_t *to = out + row * p->out_w * channels + c;
       for (uint32_t i = 0; i < GROUP; i++) {
-        filter_row(p, columns + i, first + i, second + i, c + i, to + i);
+        filter_row(p, &constants[i], columns + 2 * i, row & 1, to + i);
       }
     }
   }

@@ -23,6 +23,7 @@ static inline uint32_t eag_port_cycles32(void);
 /* Console. Bytes received during an inference are kept in a ring. */
 size_t eag_port_read(uint8_t *bytes, size_t capacity);        /* never waits */
 size_t eag_port_write(const uint8_t *bytes, size_t count);    /* bytes taken; never waits */
+bool eag_port_write_idle(void);                               /* nothing waits to be sent */
 void eag_port_write_flush(void);                              /* until the line is idle */
 bool eag_port_can_baud(uint32_t baud);                        /* reachable within 2 % */
 void eag_port_set_baud(uint32_t baud);                        /* one that it can */

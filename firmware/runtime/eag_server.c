@@ -155,8 +155,7 @@ static void put_uptime(uint64_t now) { put64(EAG_KEY_UPTIME_CYCLES, now); }
 
 /* Running. */
 
-static void heartbeat(void) {
-  uint64_t now = eag_port_cycles();
+static void heartbeat(uint64_t now) {
   if (now < s.next_heartbeat) return;
   s.next_heartbeat = now + eag_port_clock_hz() / 2;
   begin();
@@ -173,6 +172,8 @@ static void heartbeat(void) {
   /* Sent before the step begins, so that no interrupt of the line's falls into what it counts. */
   if (working) eag_port_write_flush();
 }
+
+static void between_steps(void) { heartbeat(eag_port_cycles()); }
 
 /* Fills the inputs, one after the other, from a linear congruential generator (Numerical Recipes'
  * constants); gives the state after. */
@@ -192,7 +193,7 @@ static uint64_t infer(uint8_t index, bool keep) {
   s.next_step = 0;
   eag_port_write_flush();
   eag_port_timing_gpio(true);
-  uint64_t cycles = eag_run_model(eag_models[index], keep, heartbeat);
+  uint64_t cycles = eag_run_model(eag_models[index], keep, between_steps);
   eag_port_timing_gpio(false);
   s.runs++;
   return cycles;
@@ -536,6 +537,8 @@ static void change_baud(uint32_t baud) {
   s.baud_before = s.baud;
   s.baud = baud;
   s.line_since = eag_port_cycles();
+  s.line_frames = rx.frames;
+  s.line_bad = rx.bad;
   eag_port_set_baud(baud);
 }
 
@@ -583,7 +586,6 @@ static void watch_line(uint64_t now) {
   if (s.baud_trial || (s.baud != EAG_WIRE_BAUD && rx.bad - s.line_bad >= 8)) {
     change_baud(s.baud_trial ? s.baud_before : EAG_WIRE_BAUD);
     s.baud_trial = false;
-    s.line_bad = rx.bad;
   }
 }
 
@@ -605,9 +607,10 @@ bool eag_server_poll(void) {
   }
   uint64_t now = eag_port_cycles();
   watch_line(now);
-  heartbeat();
-  /* What is due before an interrupt can be relied on to wake us is worth spinning for. */
-  uint64_t soon = now + eag_port_clock_hz() / 8;
+  heartbeat(now);
+  /* What is due before an interrupt can be relied on to wake us is worth spinning for; while the
+   * line sends, there is one every byte. */
+  uint64_t soon = eag_port_write_idle() ? now + eag_port_clock_hz() / 8 : 0;
   bool busy = count != 0;
   if (s.burst_left) {
     if (now >= s.next_burst) telemetry(now);

@@ -77,6 +77,8 @@ size_t eag_port_write(const uint8_t *bytes, size_t count) {
   return count;
 }
 
+bool eag_port_write_idle(void) { return gathered_count == 0; }
+
 void eag_port_write_flush(void) {
   const uint8_t *at = gathered, *end = gathered + gathered_count;
   while (at < end) {
@@ -104,7 +106,7 @@ const char *eag_port_trouble(void) { return NULL; }
 void eag_port_sleep(void) {
   eag_port_write_flush();
   struct pollfd line = {.fd = STDIN_FILENO, .events = POLLIN};
-  poll(&line, 1, 20);
+  poll(&line, 1, 1);
 }
 
 void eag_port_timing_gpio(bool high) { (void)high; }

@@ -99,8 +99,10 @@ size_t eag_port_write(const uint8_t *bytes, size_t count) {
   return taken;
 }
 
+bool eag_port_write_idle(void) { return tx_out == tx_in; }
+
 void eag_port_write_flush(void) {
-  while (!polling && tx_out != tx_in) eag_port_sleep();
+  while (!polling && !eag_port_write_idle()) eag_port_sleep();
   wait_for(&USART1->ISR, USART_ISR_TC, USART_ISR_TC);
 }
 

@@ -89,13 +89,13 @@ void systick_handler(void) { wraps++; }
 uint64_t eag_port_cycles(void) {
   /* SysTick rather than CYCCNT, which stands still while the core sleeps. Its counter runs down
    * from 2^24 and its interrupt is pending from the moment it reaches 0. */
-  uint32_t high, low, pending;
+  uint32_t high, low;
   do {
     high = wraps;
     low = -SYSTICK->CVR & SYSTICK_LARGEST;
-    pending = SCB->ICSR & SCB_ICSR_PENDSTSET;
   } while (high != wraps);
-  if (pending && low < SYSTICK_LARGEST / 2) high++;
+  /* In a handler the interrupt of the latest wrap may still be waiting. */
+  if (low < 0x10000 && SCB->ICSR & SCB_ICSR_PENDSTSET) high++;
   return (uint64_t)high << 24 | low;
 }
 

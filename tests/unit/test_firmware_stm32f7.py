@@ -1,0 +1,279 @@
+"""The shipping image on the virtual STM32F746: what only the real port can show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from edge_autoglm.device.wire import Decoder, Frame, encode
+from edge_autoglm.device.wiredefs import WIRE, Event, Request
+from edge_boards.elf import Elf
+from edge_boards.errors import ToolchainError
+from edge_boards.loader import load_board
+from edge_boards.toolchain import BuildRequest, Image, ModelSources, build_image, find_toolchain
+
+MODEL = """
+#include "eag_model.h"
+EAG_ARENA(dtcm) EAG_ALIGNED(16) static uint8_t arena[32];
+static volatile uint32_t sink;
+__attribute__((noinline)) static uint32_t descend(uint32_t depth) {
+  volatile uint32_t local[8];
+  for (uint32_t i = 0; i < 8; i++) local[i] = depth + i;
+  return depth == 1000000 ? 0 : descend(depth + 1) + local[depth & 7];
+}
+void tricks_copy(void) { for (int i = 0; i < 8; i++) arena[16 + i] = arena[i]; }
+void tricks_wait(void) { for (uint32_t i = 0; i < 8000000; i++) sink = i; }
+void tricks_undefined(void) { __asm__ volatile("udf #1"); }
+void tricks_overflow(void) { sink = descend(0); }
+void tricks_nowhere(void) { sink = *(volatile uint32_t *)0x10000000; }
+void tricks_jump(void) { ((void (*)(void))0xF0000001)(); }
+void tricks_misaligned(void) {
+  __asm__ volatile("ldr r0, =0x20000202\\n ldrd r0, r1, [r0]\\n .ltorg" ::: "r0", "r1", "memory");
+}
+static const eag_step_fn steps[] = {STEPS};
+static const uint8_t sha256[32] = {1};
+static const uint8_t description[600] = {1, 2, 3, 4, 5, 6, 7, 8};
+static const eag_tensor inputs[] = {{arena, 8}};
+static const eag_tensor outputs[] = {{arena + 16, 8}};
+static const eag_block blocks[] = {{arena, sizeof arena}};
+extern const eag_model NAME_model;
+const eag_model NAME_model = {
+    .name = "NAME", .sha256 = sha256, .description = description,
+    .description_size = sizeof description, .steps = steps, .inputs = inputs,
+    .outputs = outputs, .arena = blocks, .step_count = sizeof steps / sizeof *steps,
+    .input_count = 1, .output_count = 1, .arena_count = 1};
+"""
+FAULTS = ("undefined", "overflow", "nowhere", "jump", "misaligned")
+
+
+def model_source(name: str, steps: tuple[str, ...]) -> str:
+    called = ", ".join(f"tricks_{step}" for step in steps)
+    text = MODEL.replace("STEPS", called).replace("NAME", name)
+    # Every function is there once only, whatever the model: the others stay unused.
+    return text.replace("void tricks_", "__attribute__((unused, noinline)) static void tricks_")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """The profile app with model 0 of three steps, and one model for each way to fault."""
+    folder = tmp_path_factory.mktemp("image")
+    board = load_board("stm32f746")
+    try:
+        toolchain = find_toolchain(board)
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    models = []
+    names = [("tricks", ("copy", "wait", "copy"))]
+    names += [(f"fault_{kind}", ("copy", kind)) for kind in FAULTS]
+    for name, steps in names:
+        source = folder / f"{name}.c"
+        source.write_text(model_source(name, steps), encoding="utf-8")
+        models.append(ModelSources(name, (source,), (), 0, (("dtcm", 32),)))
+    request = BuildRequest(board, "profile", tuple(models), folder / "out", optimize="-O1")
+    return build_image(request, toolchain)
+
+
+class Board:
+    """A virtual board in this process, with the wire on its console."""
+
+    def __init__(self, image: Image) -> None:
+        # Unicorn is an extra: without it these tests are skipped, not broken.
+        pytest.importorskip("unicorn")
+        from edge_boards.virtual.machine import Machine
+
+        self.machine = Machine(load_board("stm32f746"))
+        self.machine.load_flash(image.binary.read_bytes())
+        self.machine.reset(power_on=True)
+        self.link = self.machine.links["console"]
+        self.decoder = Decoder()
+        self.frames: list[Frame] = []
+        self.sequence = 0
+        self.run(0.01)  # before its pins are set up the board hears nothing
+
+    def run(self, seconds: float) -> None:
+        """Lets modelled time pass and collects what was sent."""
+        self.machine.run(int(seconds * 216_000_000))
+        self.frames += self.decoder.feed(self.link.take())
+
+    def request(self, kind: int, **payload: Any) -> bytes:
+        self.sequence += 1
+        payload = {"request": self.sequence + 500, **payload}
+        return encode(Frame(kind, 0, self.sequence, payload))
+
+    def ask(self, kind: int, **payload: Any) -> Frame:
+        self.link.feed(self.request(kind, **payload))
+        return self.wait_for(lambda f: f.type == kind and f.is_response)
+
+    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 3.0) -> Frame:
+        """The next frame that is wanted; what came before it is dropped."""
+        for _ in range(int(seconds / 0.005)):
+            for index, frame in enumerate(self.frames):
+                if wanted(frame):
+                    del self.frames[: index + 1]
+                    return frame
+            self.run(0.005)
+        raise AssertionError(f"no such frame in {seconds} s; came: {self.frames[-5:]}")
+
+    def event(self, kind: int) -> Frame:
+        return self.wait_for(lambda f: f.type == kind)
+
+
+@pytest.fixture
+def board(image: Image) -> Iterator[Board]:
+    running = Board(image)
+    yield running
+    running.machine.close()
+
+
+def test_it_boots_to_216_mhz_and_says_so(board: Board) -> None:
+    assert board.event(Event.LOG).payload == {"detail": "boot"}
+    hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
+    assert hello["clock_hz"] == board.machine.rcc.hclk == 216_000_000
+    assert hello["board"] == "stm32f746"
+    assert hello["reset_cause"] == WIRE.reset_cause["power_on"]
+    assert hello["boot_count"] == 1
+    assert hello["capabilities"] == sum(WIRE.capabilities.values()) - 0x80  # no FPU for doubles
+    assert len(hello["uid"]) == 12
+
+
+def test_hello_carries_the_build_id(board: Board, image: Image) -> None:
+    assert board.ask(Request.HELLO, protocol=[1, 0]).payload["build_id"] == image.build_id
+
+
+def test_resets_are_counted_and_told_apart(board: Board) -> None:
+    board.ask(Request.RESET)
+    board.event(Event.LOG)
+    hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
+    assert (hello["boot_count"], hello["reset_cause"]) == (2, WIRE.reset_cause["software"])
+    board.machine.reset()
+    board.event(Event.LOG)
+    hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
+    assert (hello["boot_count"], hello["reset_cause"]) == (3, WIRE.reset_cause["pin"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "cfsr_bit"),
+    [("undefined", 16), ("overflow", 1), ("nowhere", 9), ("jump", 0), ("misaligned", 24)],
+)
+def test_a_fault_is_reported_with_its_place_and_the_board_starts_again(
+    board: Board, image: Image, kind: str, cfsr_bit: int
+) -> None:
+    model = 1 + FAULTS.index(kind)
+    board.link.feed(board.request(Request.INVOKE, model=model))
+    fault = board.event(Event.FAULT).payload
+    assert fault["cfsr"] >> cfsr_bit & 1, f"CFSR {fault['cfsr']:#x}"
+    assert fault["hfsr"] == 1 << 30  # escalated
+    assert (fault["model"], fault["step"]) == (model, 1)
+    if kind == "overflow":
+        # The exception frame would not fit above the guard either: no PC, but the address.
+        assert fault["pc"] == 0
+        assert 0x2000_0000 <= fault["mmfar"] < 0x2000_0020
+    elif kind == "jump":
+        assert fault["pc"] & ~1 == 0xF0000000
+    else:
+        symbols = Elf.load(image.elf).symbols
+        (function,) = [s for s in symbols if s.name == f"tricks_{kind}" and s.size]
+        assert 0 <= fault["pc"] - (function.value & ~1) < function.size
+    if kind == "nowhere":
+        assert fault["bfar"] == 0x10000000
+    board.event(Event.LOG)
+    hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
+    assert (hello["boot_count"], hello["reset_cause"]) == (2, WIRE.reset_cause["fault"])
+    assert board.ask(Request.INVOKE, model=0).payload["cycles"] > 0
+
+
+def test_a_window_of_the_largest_requests_is_kept_while_an_inference_runs(board: Board) -> None:
+    window = board.ask(Request.HELLO, protocol=[1, 0]).payload["window"]
+    board.link.feed(board.request(Request.INVOKE, model=0))
+    board.run(0.01)  # it has begun; 8 million turns take it a tenth of a second and more
+    requests = [
+        board.request(Request.ECHO, data=bytes([n % 250 + 1]) * 480) for n in range(window - 1)
+    ]
+    board.link.feed(b"".join(requests))
+    board.wait_for(lambda f: f.type == Request.INVOKE)
+    for number in range(window - 1):
+        answer = board.wait_for(lambda f: f.type == Request.ECHO)
+        assert answer.payload["data"] == bytes([number + 1]) * 480
+    stats = board.ask(Request.STATS).payload
+    assert (stats["rx_lost"], stats["rx_bad"], stats["rx_missing"]) == (0, 0, 0)
+
+
+def test_time_goes_on_past_the_counters_width_and_through_sleep(board: Board) -> None:
+    board.run(25.0)  # CYCCNT wraps after 19.9 s, SysTick 258 times
+    beats = [f.payload["uptime_cycles"] for f in board.frames if f.type == Event.HEARTBEAT]
+    assert beats == sorted(beats)
+    assert beats[-1] > 2**32
+    assert abs(beats[-1] - board.machine.cycles) < 0.7 * 216e6
+    apart = [later - earlier for earlier, later in pairwise(beats)]
+    # Half a second, and at most the tick that ends a sleep later.
+    assert all(0.5 * 216e6 <= gap < 0.5 * 216e6 + 2**24 + 1e6 for gap in apart)
+
+
+def test_2000_frames_a_second_at_921600_baud_and_none_lost(board: Board) -> None:
+    board.ask(Request.BAUD, baud=921_600)
+    board.run(0.01)
+    board.ask(Request.BURST, count=2000, rate=2000)
+    frames = [board.event(Event.TELEMETRY).payload for _ in range(2000)]
+    assert [frame["sequence"] for frame in frames] == list(range(2000))
+    lasted = frames[-1]["uptime_cycles"] - frames[0]["uptime_cycles"]
+    assert lasted == pytest.approx(216e6, rel=0.01)
+    assert board.decoder.counters.lost == board.decoder.counters.malformed == 0
+
+
+def divider(board: Board) -> int:
+    return int(board.machine.bus.read(0x4001_100C, 4))
+
+
+def test_a_speed_at_which_nobody_speaks_is_given_up_after_two_seconds(board: Board) -> None:
+    before = divider(board)
+    board.ask(Request.BAUD, baud=1_000_000)
+    board.run(1.0)
+    assert divider(board) == 108
+    board.run(1.5)
+    assert divider(board) == before
+
+
+def test_a_speed_that_serves_is_kept_until_only_noise_comes(board: Board) -> None:
+    before = divider(board)
+    board.ask(Request.BAUD, baud=1_000_000)
+    board.run(0.1)
+    board.ask(Request.STATS)
+    board.run(10.0)
+    assert divider(board) == 108  # a silent host is no reason
+    for _ in range(30):
+        board.link.feed(b"\x00\x13garbage\x00")
+        board.run(0.1)
+    assert divider(board) == before
+
+
+def test_the_timing_pin_is_high_while_an_inference_runs(board: Board) -> None:
+    edges: list[tuple[bool, int]] = []
+
+    def watch(port: str, levels: int, cycles: int) -> None:
+        high = bool(levels >> 6 & 1)
+        if port == "GPIOG" and (not edges or edges[-1][0] != high):
+            edges.append((high, cycles))
+
+    board.machine.on_pins = watch
+    cycles = board.ask(Request.INVOKE, model=0).payload["cycles"]
+    high = [at for level, at in edges if level]
+    low = [at for level, at in edges if not level and at > high[0]]
+    assert (len(high), len(low)) == (1, 1)
+    assert low[0] - high[0] == pytest.approx(cycles, rel=0.01)
+
+
+def test_the_sensors_read_what_the_factory_calibrated(board: Board) -> None:
+    stats = board.ask(Request.STATS).payload
+    assert 3200 <= stats["supply_mv"] <= 3400
+    assert 0 < stats["die_decicelsius"] < 600
+
+
+def test_the_stack_watermark_grows_with_what_ran(board: Board) -> None:
+    before = board.ask(Request.STATS).payload
+    board.ask(Request.PROFILE, model=0)
+    after = board.ask(Request.STATS).payload
+    assert 0 < before["stack_used"] <= after["stack_used"] < 1024
+    assert after["stack_size"] == 4096
