@@ -27,6 +27,7 @@ class LineRelay:
     """
 
     _PIECE = 64
+    _SLACK = 0.02
 
     def __init__(
         self,
@@ -75,6 +76,17 @@ class LineRelay:
         """Bytes that reach the host as if the board had sent them."""
         os.write(self._ours, data)
 
+    def hang_up(self) -> None:
+        """Pulls the cable: the port's far end is gone."""
+        self._stop()
+        os.close(self._ours)
+        self._ours = -1
+
+    def _stop(self) -> None:
+        os.write(self._wake, b"x")
+        for thread in self._threads:
+            thread.join(5)
+
     def _carry(self, source: int, sink: int, line: NoisyLine) -> None:
         queue: deque[bytes] = deque()
         due = time.monotonic()
@@ -91,7 +103,8 @@ class LineRelay:
                     if not data:
                         return
                     if not queue:
-                        due = max(due, time.monotonic())
+                        # This thread may run late; the line would not have waited for it.
+                        due = max(due, time.monotonic() - self._SLACK)
                     queue += (
                         data[at : at + self._PIECE] for at in range(0, len(data), self._PIECE)
                     )
@@ -106,9 +119,7 @@ class LineRelay:
 
     def close(self) -> None:
         """Ends the process and the line."""
-        os.write(self._wake, b"x")
-        for thread in self._threads:
-            thread.join(5)
+        self._stop()
         self.process.kill()
         self.process.wait()
         assert self.process.stdin is not None
@@ -116,7 +127,8 @@ class LineRelay:
         self.process.stdin.close()
         self.process.stdout.close()
         for handle in (self._ours, self._keep_open, self._end, self._wake):
-            os.close(handle)
+            if handle >= 0:
+                os.close(handle)
 
     def __enter__(self) -> LineRelay:
         return self

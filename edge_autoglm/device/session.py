@@ -251,7 +251,7 @@ class Session:
         )
 
     def stats(self, model: ModelInfo | None = None) -> Stats:
-        """Watermarks, counters and sensors; `arena_used` only for a model."""
+        """Watermarks, counters and sensors; `arena_used` is that of `model`, else of the first."""
         keys: dict[str, Any] = {} if model is None else {"model": model.index}
         return replies.stats(self.link.board, self.link.request(Request.STATS, **keys))
 
