@@ -59,6 +59,7 @@ def flash(
     from edge_autoglm import pipeline
     from edge_autoglm.flash import flash_image
     from edge_autoglm.measure.builds import remember
+    from edge_autoglm.report.tables import wrapped
 
     aim = the_board(board, boards)
     exported = pipeline.exported(target, aim, out)
@@ -76,11 +77,12 @@ def flash(
             models={exported.name: bytes.fromhex(exported.model_sha256)},
             progress=advance,
         )
-    output().print(
-        f"flashed {exported.name} ({result.size:,} B) to {result.port.name} by {result.programmer} in "
-        f"{result.seconds:.1f} s; build {built.image.build_id.hex()} read back and equal",
-        soft_wrap=True,
+    done = (
+        f"flashed {exported.name} ({result.size:,} B) to {result.port.name} by "
+        f"{result.programmer} in {result.seconds:.1f} s; build {built.image.build_id.hex()} read "
+        "back and equal"
     )
+    output().print(wrapped(done, "  "), soft_wrap=True)
     if profile:
         measure(aim, result.port, runs, warmup, exported.name, bundle, exported.directory, json)
     else:

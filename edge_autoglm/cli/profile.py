@@ -65,6 +65,7 @@ def measure(
     from edge_autoglm.measure.run import bundle as leave_bundle
     from edge_autoglm.measure.run import run_profile
     from edge_autoglm.report.profile import profile_json, profile_lines, profile_table
+    from edge_autoglm.report.tables import wrapped
 
     with progress("profiling") as advance:
         result, log = run_profile(
@@ -73,7 +74,7 @@ def measure(
     lines = profile_lines(result)
     output().print(profile_table(result))
     for line in lines:
-        output().print(line)
+        output().print(wrapped(line, "  "), soft_wrap=True)
     folder = leave_bundle(
         result, [*(each.detail for each in log), *lines], folder=bundle, parent=parent
     )

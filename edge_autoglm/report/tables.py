@@ -13,7 +13,7 @@ RIGHT = ">"
 LEFT = "<"
 SHRINK = "~"  # left-aligned, and cut when the terminal is narrow
 _LEAST = 6  # characters that a cut column keeps
-_GAP = 3  # between columns, as box.SIMPLE_HEAD pads them
+_GAP = 2  # between columns: the box's separator and one of padding
 
 
 def terminal_width() -> int:
@@ -34,7 +34,9 @@ def table(
     Rich takes the width it lacks from every column; here only those marked to shrink give way,
     since half a figure is worse than half a name.
     """
-    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     cells = [[written(value) for value in row] for row in rows]
     if total is not None:
         cells.append([written(value) for value in total])
