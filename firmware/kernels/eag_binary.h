@@ -2,7 +2,7 @@
  *
  * Layout: any, dense. Shapes are at most four dimensions after merging (the exporter merges every
  * run of dimensions that both operands walk alike), row-major; an operand that is broadcast along
- * a dimension has stride 0 there. No scratch. Stack: under 96 bytes.
+ * a dimension has stride 0 there. No scratch. Stack: under 128 bytes.
  */
 #ifndef EAG_BINARY_H
 #define EAG_BINARY_H

@@ -1,5 +1,5 @@
 /* Conversions between element types and quantizations, and the activations that are one: RELU and
- * RELU6. Layout: any, dense; `size` counts elements. No scratch. Stack: under 48 bytes.
+ * RELU6. Layout: any, dense; `size` counts elements. No scratch. Stack: under 64 bytes.
  * Bit-exact to TensorFlow Lite Micro's; single precision only.
  */
 #ifndef EAG_QUANTIZE_H

@@ -1,5 +1,5 @@
 /* SOFTMAX over the innermost dimension, int8 to int8 or int16, bit-exact to TensorFlow Lite
- * Micro's (gemmlowp fixed point). No scratch. Stack: under 64 bytes.
+ * Micro's (gemmlowp fixed point). No scratch. Stack: under 96 bytes.
  *
  * exp_table[d] is exp(-d * beta * input_scale) in Q0.31 as gemmlowp's exp_on_negative_values gives
  * it. Only 256 differences exist, so the exporter evaluates it ahead and the board carries neither

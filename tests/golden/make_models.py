@@ -473,6 +473,19 @@ def net_branches(d: Draft) -> int:
 
 
 @_model
+def net_shared_memory(d: Draft) -> int:
+    """Tensors that share bytes under two shapes, while operators that could work in place must
+    not: each result's other readers come later."""
+    x = d.conv(d.image(4, 4, 3), 4)
+    flat = d.reshape(x, (1, 64))
+    positive = d.operator("RELU", (flat,))
+    total = d.elementwise("ADD", flat, positive, d._quantization(x).scale * 2, 3)
+    again = d.elementwise("MUL", d.reshape(total, (1, 4, 4, 4)), x, 0.9, -20)
+    doubled = d.elementwise("ADD", d.reshape(again, (1, 64)), d.reshape(again, (1, 64)), 1.9, 0)
+    return d.elementwise("ADD", doubled, positive, 2.3, 5)
+
+
+@_model
 def net_float_ends(d: Draft) -> int:
     """Float32 in, float32 out."""
     x = d.quantize(d.input("x", (1, 20), dtype=DType.FLOAT32), 0.05, 0)

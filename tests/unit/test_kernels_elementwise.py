@@ -44,12 +44,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
     return HostKernels(tmp_path_factory.mktemp("host"), SOURCES)
 
 
-@pytest.fixture(scope="module")
-def arm(tmp_path_factory: pytest.TempPathFactory) -> ArmKernels:
+@pytest.fixture(scope="module", params=["gcc", "zig"])
+def arm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ArmKernels:
     pytest.importorskip("unicorn", reason="no unicorn: install edge-autoglm[virtual]")
-    if shutil.which("arm-none-eabi-gcc") is None:
+    if request.param == "gcc" and shutil.which("arm-none-eabi-gcc") is None:
         pytest.skip("no arm-none-eabi-gcc on PATH")
-    return ArmKernels(tmp_path_factory.mktemp("arm"), SOURCES)
+    if request.param == "zig":
+        pytest.importorskip("ziglang", reason="no ziglang: install edge-autoglm[zig]")
+    return ArmKernels(tmp_path_factory.mktemp("arm"), SOURCES, request.param)
 
 
 def check(graph: Graph, kernels: Kernels, seed: int, *expected: str) -> None:
