@@ -199,6 +199,10 @@ def _multipliers(
 
 
 def _pool(graph: Graph, operator: Operator) -> Iterator[Fault]:
+    faults = _faults(_arity(operator, 1, 1))
+    yield from faults
+    if faults:
+        return
     yield from _unary(graph, operator, same_quantization=True)
     yield from _activation(graph, operator, _CLAMPS)
     for tensor in graph.operands(operator):

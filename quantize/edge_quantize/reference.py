@@ -31,7 +31,8 @@ _INSTALL_LITERT = "ai-edge-litert is not installed: pip install ai-edge-litert"
 _ARENA_A_TENSOR = 512
 _ARENA_AN_OPERATOR = 4096
 _ARENA_BASE = 256 * 1024
-_MOST_ARENA = 1 << 30
+# More than any microcontroller's model; a mistaken shape must not fill the host's memory.
+_MOST_ACTIVATION_BYTES = 256 << 20
 
 
 class Reference(Protocol):
@@ -113,6 +114,12 @@ class _Loaded:
     """What both runtimes share: the graph, and checks of what goes in."""
 
     def __init__(self, graph: Graph, preserve: bool) -> None:
+        activations = sum(t.nbytes for t in graph.tensors if not t.is_constant)
+        if activations > _MOST_ACTIVATION_BYTES:
+            raise ReferenceRuntimeError(
+                f"{graph.name}: its activations take {activations} bytes, more than "
+                f"{_MOST_ACTIVATION_BYTES}, which no board here has"
+            )
         self.graph = graph
         self._preserve = preserve
         self._ran = False
@@ -202,18 +209,13 @@ def _arena_bytes(graph: Graph) -> int:
     activations = sum(t.nbytes + 64 for t in graph.tensors if not t.is_constant)
     # Per-channel multipliers and shifts are kept for each weighted operator.
     channels = sum(len(t.quantization.scales) for t in graph.tensors if t.quantization)
-    size = (
+    return (
         _ARENA_BASE
         + 2 * activations
         + 16 * channels
         + _ARENA_A_TENSOR * len(graph.tensors)
         + _ARENA_AN_OPERATOR * len(graph.operators)
     )
-    if size > _MOST_ARENA:
-        raise ReferenceRuntimeError(
-            f"{graph.name}: its activations take {activations} bytes, too many for tflite_micro"
-        )
-    return size
 
 
 class LiteRtReference(_Loaded):

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edge_quantize.check import SUPPORTED_OPS, check_supported, require_supported
 from edge_quantize.errors import UnsupportedModelError
@@ -109,6 +111,12 @@ def test_batches_are_refused() -> None:
     assert "has batch 2; only batch 1" in said(graph)
 
 
+def test_a_clamp_that_int32_cannot_hold_is_refused() -> None:
+    graph = conv_graph(Activation.RELU6)
+    assert said(graph) == ""
+    assert "too small for RELU6" in said(with_tensor(graph, "conv_2d_0", quantization=scales(2e-9)))
+
+
 @pytest.mark.parametrize("activation", [Activation.TANH, Activation.SIGN_BIT])
 def test_activations_without_a_clamp_are_refused(activation: Activation) -> None:
     assert f"fused activation {activation.value}" in said(conv_graph(activation))
@@ -127,6 +135,61 @@ def test_options_that_no_shape_follows_from(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("inputs", [(0,), (0, -1, 2), (0, 1, 2, 2)])
 def test_missing_and_surplus_operands(inputs: tuple[int, ...]) -> None:
     assert "input" in said(with_operator(conv_graph(), 0, inputs=inputs))
+
+
+def every_op_graph() -> Graph:
+    b = GraphBuilder("every")
+    x = b.input("x", (1, 4, 4, 2))
+    w = b.weights("w", np.ones((2, 1, 1, 2), np.int8), [0.1, 0.1])
+    d = b.weights("d", np.ones((1, 1, 1, 2), np.int8), [0.1, 0.1], axis=3)
+    f = b.weights("f", np.ones((2, 2), np.int8), [0.1])
+    y = b.conv_2d(x, w, b.bias("b", [1, 2], x, w), 0.1, 0)
+    y = b.depthwise_conv_2d(y, d, None, 0.1, 0)
+    y = b.pool("AVERAGE_POOL_2D", y, (2, 2), (1, 1))
+    y = b.pool("MAX_POOL_2D", y, (2, 2), (1, 1))
+    y = b.elementwise("MUL", b.elementwise("ADD", y, y, 0.1, 0), y, 0.1, 0)
+    y = b.concatenation([b.pad(y, [(0, 0), (1, 1), (0, 0), (0, 0)])] * 2, 3)
+    y = b.operator("RELU6", (b.operator("RELU", (y,)),))
+    y = b.fully_connected(
+        b.reshape(b.mean(y, [1, 2], 0.1, 0, keep_dims=False), (2, 2)), f, None, 0.1, 0
+    )
+    return b.build([b.dequantize(b.quantize(b.softmax(y), 0.1, 0))])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_no_wiring_makes_the_check_itself_fail(data: st.DataObject) -> None:
+    """The reader lets through any operands and results that exist."""
+    graph = every_op_graph()
+    index = data.draw(st.integers(0, len(graph.operators) - 1))
+    tensors = st.integers(0, len(graph.tensors) - 1)
+    inputs = data.draw(st.lists(tensors | st.just(-1), max_size=4))
+    outputs = data.draw(st.lists(tensors, min_size=1, max_size=3))
+    check_supported(with_operator(graph, index, inputs=tuple(inputs), outputs=tuple(outputs)))
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_no_tensor_makes_the_check_itself_fail(data: st.DataObject) -> None:
+    graph = every_op_graph()
+    name = data.draw(st.sampled_from([tensor.name for tensor in graph.tensors]))
+    changes: dict[str, Any] = data.draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "shape": st.lists(st.integers(0, 5), max_size=5).map(tuple),
+                "dtype": st.sampled_from(DType),
+                "quantization": st.none()
+                | st.builds(scales, st.floats(0, 1e9))
+                | st.builds(scales, st.floats(0, 1), st.floats(0, 1), zero_point=st.integers()),
+                "data": st.none(),
+                "is_variable": st.booleans(),
+                "shape_signature": st.lists(st.integers(-1, 5), max_size=4).map(tuple),
+                "encoding": st.sampled_from(["", "sparse"]),
+            },
+        )
+    )
+    check_supported(with_tensor(graph, name, **changes))
 
 
 @pytest.mark.parametrize("op", ["GATHER", "TRANSPOSE_CONV", "CUSTOM:Mine"])

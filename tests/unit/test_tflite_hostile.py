@@ -231,8 +231,25 @@ def _aliased_metadata(builder: flatbuffers.Builder) -> int:
     return int(schema.ModelEnd(builder))
 
 
+def _aliased_signatures(builder: flatbuffers.Builder) -> int:
+    """Not read here, but the runtimes' Python wrappers would copy 100 million entries."""
+    schema.TensorMapStart(builder)
+    entries = _vector_of_one(builder, schema.TensorMapEnd(builder), 10_000)
+    schema.SignatureDefStart(builder)
+    schema.SignatureDefAddInputs(builder, entries)
+    signatures = _vector_of_one(builder, schema.SignatureDefEnd(builder), 10_000)
+    schema.SubGraphStart(builder)
+    subgraphs = _vector_of_one(builder, schema.SubGraphEnd(builder), 1)
+    schema.ModelStart(builder)
+    schema.ModelAddVersion(builder, 3)
+    schema.ModelAddSubgraphs(builder, subgraphs)
+    schema.ModelAddSignatureDefs(builder, signatures)
+    return int(schema.ModelEnd(builder))
+
+
 @pytest.mark.parametrize(
-    "build", [_aliased_scales, _aliased_names, _aliased_tensors, _aliased_metadata]
+    "build",
+    [_aliased_scales, _aliased_names, _aliased_tensors, _aliased_metadata, _aliased_signatures],
 )
 def test_a_small_file_cannot_expand(build: Callable[[flatbuffers.Builder], int]) -> None:
     data = crafted(build)

@@ -70,6 +70,12 @@ class Walk:
             raise ModelFileError(f"{where}: {view.size} numbers are more than the file can hold")
         return view.tolist()  # type: ignore[no-any-return]
 
+    def skip(self, where: str, length: Callable[[], int]) -> None:
+        """Pay for a vector that is not read here, but that other runtimes will copy."""
+        self._scalars -= self.get(where, length)
+        if self._scalars < 0:
+            raise ModelFileError(f"{where}: more entries than the file can hold")
+
     def integers(self, where: str, accessor: Callable[[], Any]) -> tuple[int, ...]:
         return tuple(self.scalars(where, accessor))
 

@@ -98,6 +98,7 @@ class _Reader:
         inputs = walk.integers("inputs of the model", subgraph.InputsAsNumpy)
         outputs = walk.integers("outputs of the model", subgraph.OutputsAsNumpy)
         metadata = self.metadata(model)
+        self.skip_signatures(model)
         subgraph_name = walk.text("subgraph name", subgraph.Name)
         others = tuple(
             self.subgraph_name(model, i) or f"subgraph {i}" for i in range(1, subgraph_count)
@@ -229,6 +230,8 @@ class _Reader:
         zero_points = walk.integers(f"{where}: zero points", parameters.ZeroPointAsNumpy)
         if not scales:
             return None, ""
+        walk.skip(where, parameters.MinLength)
+        walk.skip(where, parameters.MaxLength)
         axis = walk.get(where, parameters.QuantizedDimension)
         if not zero_points:
             zero_points = (0,) * len(scales)
@@ -320,6 +323,9 @@ class _Reader:
             )
         op, version = self.codes[code]
         where = f"operator {index} {op}"
+        for unread in (table.IntermediatesLength, table.MutatingVariableInputsLength):
+            walk.skip(where, unread)
+        walk.skip(where, table.CustomOptionsLength)
         return Operator(
             index=index,
             op=op,
@@ -328,6 +334,15 @@ class _Reader:
             options=read_options(walk, where, op, table),
             version=version,
         )
+
+    def skip_signatures(self, model: Any) -> None:
+        """Signatures only name inputs and outputs a second time."""
+        walk = self.walk
+        walk.skip("metadata buffer", model.MetadataBufferLength)
+        for i in range(walk.count("signatures", model.SignatureDefsLength)):
+            signature = walk.get(f"signature {i}", model.SignatureDefs, i)
+            walk.skip(f"signature {i}: inputs", signature.InputsLength)
+            walk.skip(f"signature {i}: outputs", signature.OutputsLength)
 
     def metadata(self, model: Any) -> dict[str, bytes]:
         walk = self.walk
