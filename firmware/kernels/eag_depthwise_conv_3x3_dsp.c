@@ -60,19 +60,17 @@ typedef struct {
   int32_t bias, doubled, rounding, exponent;
 } channel_constants;
 
-static channel_constants constants_of(const struct eag_depthwise_conv_3x3_dsp_params *p,
-                                      const uint32_t *weights, uint32_t channel) {
+static void fill_constants(const struct eag_depthwise_conv_3x3_dsp_params *p,
+                           const uint32_t *weights, uint32_t channel, channel_constants *k) {
   const uint32_t q = p->per_channel ? channel : 0;
-  channel_constants k;
   for (uint32_t i = 0; i < 3; i++) {
-    k.w[0][i] = weights[COLUMN_WORDS * i];
-    k.w[1][i] = weights[COLUMN_WORDS * i + 1];
+    k->w[0][i] = weights[COLUMN_WORDS * i];
+    k->w[1][i] = weights[COLUMN_WORDS * i + 1];
   }
-  k.bias = p->bias[channel];
-  k.doubled = p->doubled[q];
-  k.exponent = p->exponent[q];
-  k.rounding = eag_rounding_with_zero(p->out_zero, k.exponent);
-  return k;
+  k->bias = p->bias[channel];
+  k->doubled = p->doubled[q];
+  k->exponent = p->exponent[q];
+  k->rounding = eag_rounding_with_zero(p->out_zero, k->exponent);
 }
 
 /* One channel of one output row. x: the first column; odd: the first pair of rows is the second in
@@ -127,7 +125,9 @@ void eag_depthwise_conv_3x3_dsp(const struct eag_depthwise_conv_3x3_dsp_params *
     widen_pair(weights, w0, w1, 3);
     widen_pair(weights + 1, p->stride_h == 1 ? none : w2, p->stride_h == 1 ? w2 : none, 3);
     channel_constants constants[GROUP];
-    for (uint32_t i = 0; i < GROUP; i++) constants[i] = constants_of(p, weights + 2 * i, c + i);
+    for (uint32_t i = 0; i < GROUP; i++) {
+      fill_constants(p, weights + 2 * i, c + i, &constants[i]);
+    }
     int32_t y = -(int32_t)p->pad_h;
     uint32_t half = 0;
     uint32_t *image = columns + p->pad_w * COLUMN_WORDS;
