@@ -215,11 +215,11 @@ def test_time_goes_on_past_the_counters_width_and_through_sleep(board: Board) ->
 def test_2000_frames_a_second_at_921600_baud_and_none_lost(board: Board) -> None:
     board.ask(Request.BAUD, baud=921_600)
     board.run(0.01)
-    board.ask(Request.BURST, count=2000, rate=2000)
-    frames = [board.event(Event.TELEMETRY).payload for _ in range(2000)]
-    assert [frame["sequence"] for frame in frames] == list(range(2000))
+    board.ask(Request.BURST, count=500, rate=2000)
+    frames = [board.event(Event.TELEMETRY).payload for _ in range(500)]
+    assert [frame["sequence"] for frame in frames] == list(range(500))
     lasted = frames[-1]["uptime_cycles"] - frames[0]["uptime_cycles"]
-    assert lasted == pytest.approx(216e6, rel=0.01)
+    assert lasted == pytest.approx(499 * 108_000, rel=0.01)
     assert board.decoder.counters.lost == board.decoder.counters.malformed == 0
 
 

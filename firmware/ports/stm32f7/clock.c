@@ -15,8 +15,11 @@ _Static_assert(EAG_CLOCK_HZ % 1000000u == 0 && EAG_CLOCK_HZ > 180000000u &&
 #define PLLCFGR_RESERVED 0x20000000u /* its reset value */
 
 bool wait_for(reg *at, uint32_t mask, uint32_t value) {
-  for (uint32_t left = 1u << 20; left; left--)
+  for (uint32_t left = 1u << 16; left; left--) {
     if ((*at & mask) == value) return true;
+    /* About a hundred cycles, so that a status register is not all that the bus is busy with. */
+    for (uint32_t pause = 32; pause; pause--) __asm__ volatile("");
+  }
   return false;
 }
 

@@ -24,7 +24,8 @@
  * it from more. */
 uint32_t clock_init(const char **trouble);
 
-/* Waits until `*at & mask` is `value`, for at most half a second or so; false when it is not. */
+/* Waits until `*at & mask` is `value`; false when that takes more than 0.4 s on the HSI, 30 ms at
+ * full speed: many times what anything here needs. */
 bool wait_for(reg *at, uint32_t mask, uint32_t value);
 
 void pin_alternate(char letter, uint32_t pin, uint32_t function);
