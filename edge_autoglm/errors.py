@@ -1,13 +1,13 @@
 """Errors of `edge_autoglm`.
 
-    EdgeError                 base; the CLI prints it as one line and exits 1
-    +-- UsageError            wrong usage; exit 2
-    +-- TransportError        port absent, busy, without permission, or gone (the cable's fault)
-    +-- SessionError          the board does not answer as it should (the program's fault)
-    |   +-- BoardSilentError  nothing came back
-    |   +-- BoardFaultError   the firmware reported a fault and reset
-    +-- FlashError            programming failed, or what was read back differs
-    +-- VerdictError          a comparison ended badly: the command's work is done, exit 1
+EdgeError                 base; the CLI prints it as one line and exits 1
++-- UsageError            wrong usage; exit 2
++-- TransportError        port absent, busy, without permission, or gone (the cable's fault)
++-- SessionError          the board does not answer as it should (the program's fault)
+|   +-- BoardSilentError  nothing came back
+|   +-- BoardFaultError   the firmware reported a fault and reset
++-- FlashError            programming failed, or what was read back differs
++-- VerdictError          a comparison ended badly: the command's work is done, exit 1
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Errors of `edge_export`.
 
-    ExportError           base; the CLI prints it as one line and exits 1
-    +-- LoweringError     no kernel takes a layer; every such layer is listed
-    +-- PlanError         the model does not fit the board, or a plan file is wrong
-    +-- HostBuildError    the generated C did not compile or load on the host
+ExportError           base; the CLI prints it as one line and exits 1
++-- LoweringError     no kernel takes a layer; every such layer is listed
++-- PlanError         the model does not fit the board, or a plan file is wrong
++-- HostBuildError    the generated C did not compile or load on the host
 """
 
 from __future__ import annotations
