@@ -71,13 +71,13 @@ class StepCounter:
         if pc == self._call:
             machine.step_begins()
             function = machine.engine.read("R0") & ~1
-            outside = machine.core.handler_instructions
+            outside = state.handler_instructions
             # The blx itself is counted when it runs, right after this.
             self._start = (function, state.instructions + 1 - outside, state.cycles)
         elif self._start is not None:
             machine.step_ends()
             function, begun, cycles = self._start
-            count = state.instructions - machine.core.handler_instructions - begun
+            count = state.instructions - state.handler_instructions - begun
             spent = state.cycles - cycles - state.per_instruction
             self.steps.append(StepCount(function, count, spent))
             self._start = None

@@ -155,11 +155,9 @@ class Engine:
         state.deadline = 0
         state.per_instruction = 1
         state.skip = 1
-        for n in range(13):
-            state.register_ids[n] = self._ids[f"R{n}"]
-        for n, name in ((13, "SP"), (14, "LR"), (15, "PC")):
-            state.register_ids[n] = self._ids[name]
-        state.register_xpsr = self._ids["XPSR"]
+        state.register_write = self._address(self.library.uc_reg_write)
+        for index, name in enumerate(native.REGISTER_ORDER):
+            state.register_ids[index] = self._ids[name]
         self._add_hook(HOOK_CODE, self.hooks.eag_on_code)
         self._add_hook(HOOK_INTR, self.hooks.eag_on_interrupt)
         self._add_hook(HOOK_MEM_UNMAPPED_AND_PROT, self.hooks.eag_on_access)
@@ -254,6 +252,18 @@ class Engine:
             ),
             f"map 0x{address:08x}",
         )
+
+    def enter(self, number: int, return_address: int) -> int:
+        """Exception entry in the CPU; what went wrong while stacking (native.STACK...)."""
+        return int(
+            self.hooks.eag_enter(self.state, self.handle, number, return_address & 0xFFFF_FFFF)
+        )
+
+    def leave(self, exc_return: int) -> tuple[int, int]:
+        """Exception return in the CPU: native.LEFT and the PC, or what was wrong."""
+        pc = ctypes.c_uint32()
+        result = self.hooks.eag_leave(self.state, self.handle, exc_return, ctypes.byref(pc))
+        return int(result), int(pc.value)
 
     def read(self, name: str) -> int:
         self._value.value = 0

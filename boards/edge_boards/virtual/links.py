@@ -28,13 +28,9 @@ class Link:
         self.to_host.clear()
         return data
 
-    @property
-    def tx_pin(self) -> tuple[str, int]:
-        return _pin(self.serial.tx)
-
-    @property
-    def rx_pin(self) -> tuple[str, int]:
-        return _pin(self.serial.rx)
+    def __post_init__(self) -> None:
+        self.tx_pin = _pin(self.serial.tx)
+        self.rx_pin = _pin(self.serial.rx)
 
 
 def _pin(name: str) -> tuple[str, int]:

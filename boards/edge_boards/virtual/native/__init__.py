@@ -1,4 +1,4 @@
-"""Builds `hooks.c` for this machine, once, and mirrors its structures.
+"""Builds the hooks (C) for this machine, once, and mirrors its structures.
 
 A Python hook on every instruction would cost a microsecond each; the C ones cost about five
 nanoseconds. The library is kept in the user's cache folder under a name made from the source, so
@@ -17,7 +17,9 @@ from pathlib import Path
 from edge_boards.errors import ToolchainError, VirtualBoardError
 from edge_boards.toolchain.host import find_host_compiler
 
-SOURCE = Path(__file__).with_name("hooks.c")
+_FOLDER = Path(__file__).parent
+SOURCES = (_FOLDER / "hooks.c", _FOLDER / "exceptions.c")
+HEADER = _FOLDER / "machine.h"
 REGIONS = 8
 MPU_REGIONS = 16
 
@@ -30,6 +32,16 @@ NO_FPU = 5
 RECHECK = 6
 INTERRUPT = 7
 NOWHERE = 8
+
+STACKED, STACK_PROTECTED, STACK_NOWHERE = 0, 1, 2
+LEFT, BAD_RETURN, UNSTACK_NOWHERE = 0, 1, 2
+
+REGISTER_ORDER = (
+    *(f"R{n}" for n in range(13)),
+    *("SP", "LR", "PC", "XPSR", "IPSR", "MSP", "PSP", "CONTROL", "FAULTMASK", "FPSCR"),
+    *(f"S{n}" for n in range(16)),
+)
+"""The registers that the hooks know, in the order of `register_ids`."""
 
 CLASS_KNOWN = 0x80
 CLASS_MARK = 0x20
@@ -100,9 +112,17 @@ class HookState(ctypes.Structure):
         ("register_read", ctypes.c_void_p),
         ("control", ctypes.c_void_p),
         ("drain", ctypes.c_void_p),
-        ("register_ids", ctypes.c_int * 16),
-        ("register_xpsr", ctypes.c_int),
+        ("register_write", ctypes.c_void_p),
+        ("register_ids", ctypes.c_int * len(REGISTER_ORDER)),
         ("tlb_flush_code", ctypes.c_uint32),
+        ("active_depth", ctypes.c_uint32),
+        ("active", ctypes.c_uint32 * 32),
+        ("lines", ctypes.c_uint32 * 4),
+        ("handler_since", ctypes.c_uint64),
+        ("handler_instructions", ctypes.c_uint64),
+        ("align_stack", ctypes.c_uint32),
+        ("fp_context_address", ctypes.c_uint32),
+        ("sleep_on_exit", ctypes.c_uint32),
     )
 
 
@@ -113,7 +133,7 @@ def _cache_folder() -> Path:
 
 def _build(target: Path) -> None:
     try:
-        find_host_compiler().shared_library([SOURCE], target)
+        find_host_compiler().shared_library(SOURCES, target, (_FOLDER,))
     except ToolchainError as error:
         raise VirtualBoardError(
             f"the virtual board's instruction hooks cannot be compiled for this machine: {error}"
@@ -126,7 +146,8 @@ def load_hooks() -> ctypes.CDLL:
 
     Raises `VirtualBoardError` where this machine has no C compiler.
     """
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    text = b"".join(path.read_bytes() for path in (HEADER, *SOURCES))
+    digest = hashlib.sha256(text).hexdigest()[:16]
     target = _cache_folder() / f"virtual-hooks-{platform.machine()}-{digest}.so"
     try:
         if not target.exists():
@@ -138,6 +159,20 @@ def load_hooks() -> ctypes.CDLL:
         ) from None
     library.eag_mpu_permissions.argtypes = (ctypes.POINTER(HookState), ctypes.c_uint32)
     library.eag_mpu_permissions.restype = ctypes.c_uint32
+    library.eag_enter.argtypes = (
+        ctypes.POINTER(HookState),
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+        ctypes.c_uint32,
+    )
+    library.eag_enter.restype = ctypes.c_uint32
+    library.eag_leave.argtypes = (
+        ctypes.POINTER(HookState),
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+        ctypes.POINTER(ctypes.c_uint32),
+    )
+    library.eag_leave.restype = ctypes.c_uint32
     library.eag_classify.argtypes = (ctypes.c_uint16, ctypes.c_uint16)
     library.eag_classify.restype = ctypes.c_uint8
     return library

@@ -4,97 +4,8 @@
  * must be checked at every instruction is checked here: the deadline, the instruction count, word
  * alignment of multi-word accesses, the FPU's enable bits and the MPU. Everything else is left to
  * Python, which reads `reason` after Unicorn has stopped.
- *
- * struct eag_machine is mirrored in native/__init__.py, field by field. Nothing of Unicorn is
- * included or linked: its functions arrive as pointers.
  */
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#define EAG_HOOKS_ABI 2
-#define EAG_REGIONS 8
-#define EAG_MPU_REGIONS 16
-
-enum eag_reason {
-  EAG_RAN = 0,       /* Unicorn stopped by itself: an error, or WFI */
-  EAG_DEADLINE = 1,  /* `cycles` reached `deadline`, or Python asked */
-  EAG_MARKED = 2,    /* at a marked address, not yet executed */
-  EAG_UNALIGNED = 3, /* a multi-word access from an unaligned base, not executed */
-  EAG_UNDEFINED = 4, /* a double-precision instruction, not executed */
-  EAG_NO_FPU = 5,    /* an FPU instruction with CPACR closed, not executed */
-  EAG_RECHECK = 6,   /* an interrupt mask was written while something was pending */
-  EAG_INTERRUPT = 7, /* Unicorn's own exception; `detail` is its number */
-  EAG_NOWHERE = 8    /* an instruction outside every region */
-};
-
-/* What is known of the instruction at an address; one byte per halfword of memory. */
-enum eag_class {
-  EAG_KNOWN = 0x80,
-  EAG_WORDS = 0x01,  /* needs a word-aligned base */
-  EAG_DOUBLE = 0x02, /* double-precision data processing */
-  EAG_FPU = 0x04,    /* any coprocessor 10/11 instruction */
-  EAG_MASKS = 0x08,  /* CPS, or MSR to a special register */
-  EAG_IT = 0x10,
-  EAG_MARK = 0x20 /* set by Python */
-};
-
-/* A trace entry's second word: bytes, and what it was; neither flag: a block of code begins. */
-enum { EAG_TRACE_DATA = 0x10000, EAG_TRACE_WRITE = 0x20000, EAG_TRACE_CUT = 0x40000 };
-
-enum { EAG_NO_ACCESS = 0, EAG_READ = 1, EAG_WRITE = 2, EAG_EXECUTE = 4 };
-
-struct eag_region {
-  uint32_t base;
-  uint32_t size;
-  const uint8_t *bytes;
-  uint8_t *classes;
-  uint32_t writable;
-  uint32_t padding;
-};
-
-struct eag_mpu_region {
-  uint32_t base;
-  uint32_t last;        /* inclusive */
-  uint32_t subregions;  /* bit set: that eighth is disabled */
-  uint32_t permissions; /* EAG_READ | ... */
-};
-
-struct eag_machine {
-  uint64_t instructions; /* begun since power-on; IT-skipped ones included */
-  uint64_t cycles;       /* modelled time */
-  uint64_t deadline;     /* stop before the next instruction once cycles reach it */
-  uint64_t per_instruction; /* cycles of one instruction; 0 while a cycle model adds its own */
-  uint32_t reason;
-  uint32_t detail;
-  uint32_t pc;   /* of the last instruction begun */
-  uint32_t skip; /* a marked address that is passed once */
-  uint32_t it_start;
-  uint32_t it_end;
-  uint32_t recheck;       /* the last instruction wrote a mask */
-  uint32_t pending;       /* Python: some exception waits for a mask to open */
-  uint32_t fpu_enabled;
-  uint32_t fault_kind; /* Unicorn's UC_MEM_* */
-  uint32_t fault_address;
-  uint32_t fault_size;
-  uint64_t fault_value;
-  uint32_t flush_tlb;
-  uint32_t mpu_count;      /* 0: no MPU */
-  uint32_t mpu_background; /* permissions where no region matches */
-  struct eag_mpu_region mpu[EAG_MPU_REGIONS];
-  uint32_t region_count;
-  uint32_t trace_length; /* in entries of two words: address; size and EAG_TRACE_* */
-  uint32_t trace_capacity;
-  struct eag_region regions[EAG_REGIONS];
-  uint32_t *trace;
-  int (*stop)(void *uc);
-  int (*register_read)(void *uc, int id, void *value);
-  int (*control)(void *uc, uint32_t code, ...);
-  void (*drain)(void); /* the trace is full */
-  int register_ids[16];
-  int register_xpsr;
-  uint32_t tlb_flush_code;
-};
+#include "machine.h"
 
 static bool is_wide(uint16_t first) { return (first & 0xf800) >= 0xe800; }
 
@@ -141,7 +52,7 @@ static uint16_t halfword(const struct eag_region *region, uint32_t offset) {
   return (uint16_t)(region->bytes[offset] | region->bytes[offset + 1] << 8);
 }
 
-static struct eag_region *find_region(struct eag_machine *m, uint32_t address) {
+struct eag_region *eag_find_region(struct eag_machine *m, uint32_t address) {
   for (uint32_t i = 0; i < m->region_count; ++i)
     if (address - m->regions[i].base < m->regions[i].size) return &m->regions[i];
   return NULL;
@@ -199,7 +110,7 @@ void eag_on_code(void *uc, uint64_t address, uint32_t size, void *user) {
   }
   struct eag_region *region = &m->regions[0];
   if (pc - region->base >= region->size) {
-    region = find_region(m, pc);
+    region = eag_find_region(m, pc);
     if (region == NULL) {
       stop(m, uc, EAG_NOWHERE, pc);
       return;
@@ -241,11 +152,11 @@ void eag_on_code(void *uc, uint64_t address, uint32_t size, void *user) {
   m->skip = 1;
   m->pc = pc;
   m->instructions += count;
-  m->cycles += count * m->per_instruction;
+  m->cycles += count * (m->active_depth ? 1 : m->per_instruction);
 }
 
 static void record(struct eag_machine *m, uint32_t address, uint32_t what) {
-  if (m->trace_capacity == 0) return;
+  if (m->trace_capacity == 0 || m->active_depth) return;
   uint32_t *entry = m->trace + 2 * (size_t)m->trace_length;
   entry[0] = address;
   entry[1] = what;
@@ -269,13 +180,24 @@ void eag_on_data(void *uc, int type, uint64_t address, int size, int64_t value, 
 
 void eag_on_interrupt(void *uc, uint32_t number, void *user) {
   struct eag_machine *m = user;
+  if (number == EAG_EXCEPTION_EXIT && m->active_depth && !m->pending && !m->sleep_on_exit) {
+    const uint32_t irq = m->active[m->active_depth - 1] - 16;
+    const bool again = irq < 128 && (m->lines[irq / 32] >> irq % 32 & 1);
+    uint32_t pc = 0;
+    m->register_read(uc, m->register_ids[EAG_PC], &pc);
+    if (!again && eag_leave(m, uc, pc | 1, &pc) == EAG_LEFT) {
+      pc |= 1;
+      m->register_write(uc, m->register_ids[EAG_PC], &pc); /* Unicorn goes on from there */
+      return;
+    }
+  }
   m->reason = EAG_INTERRUPT;
   m->detail = number;
   m->stop(uc);
 }
 
 /* What the MPU allows at an address: the highest-numbered region that holds it decides. */
-static uint32_t mpu_permissions(const struct eag_machine *m, uint32_t address) {
+uint32_t eag_mpu_permissions(const struct eag_machine *m, uint32_t address) {
   for (uint32_t i = m->mpu_count; i-- > 0;) {
     const struct eag_mpu_region *r = &m->mpu[i];
     if (r->last < r->base || address < r->base || address > r->last) continue;
@@ -284,10 +206,6 @@ static uint32_t mpu_permissions(const struct eag_machine *m, uint32_t address) {
     return r->permissions;
   }
   return m->mpu_background;
-}
-
-uint32_t eag_mpu_permissions(const struct eag_machine *m, uint32_t address) {
-  return mpu_permissions(m, address);
 }
 
 /* Pages that an MPU region covers in part are closed as a whole and looked at here. Unicorn's
@@ -300,12 +218,12 @@ bool eag_on_access(void *uc, int type, uint64_t address, int size, int64_t value
   m->fault_address = (uint32_t)address;
   m->fault_size = (uint32_t)size;
   if (type < 22 || m->mpu_count == 0) return false;
-  const struct eag_region *region = find_region(m, (uint32_t)address);
+  const struct eag_region *region = eag_find_region(m, (uint32_t)address);
   if (region == NULL || (type == 22 && !region->writable)) return false;
   const uint32_t need = type == 22 ? EAG_WRITE : type == 23 ? EAG_READ : EAG_EXECUTE;
   const uint32_t last = (uint32_t)address + (size > 0 ? (uint32_t)size - 1 : 0);
-  const bool allowed = (mpu_permissions(m, (uint32_t)address) & need) &&
-                       (mpu_permissions(m, last) & need);
+  const bool allowed = (eag_mpu_permissions(m, (uint32_t)address) & need) &&
+                       (eag_mpu_permissions(m, last) & need);
   /* The page is now in Unicorn's TLB, which would let the next access pass unseen. */
   if (allowed) m->flush_tlb = 1;
   return allowed;

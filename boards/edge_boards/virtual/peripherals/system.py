@@ -72,7 +72,7 @@ class SystemRegisters:
     # -- reading
 
     def read(self, address: int) -> int:
-        core = self._machine.core
+        core, machine = self._machine.core, self._machine
         if address in _READ_ONLY:
             return _READ_ONLY[address]
         if address in self._plain:
@@ -115,7 +115,7 @@ class SystemRegisters:
             case 0xE000_EF34:
                 return core.fpccr
             case 0xE000_EF38:
-                return core.fpcar
+                return int(machine.engine.state.fp_context_address)
             case 0xE000_EF3C:
                 return core.fpdscr
         raise Unmodelled("read of an unmodelled register of the core")
@@ -207,7 +207,7 @@ class SystemRegisters:
                 core.set_enabled(number, False)
             elif block == 0x200:
                 core.pend(number)
-            elif number not in core.lines:
+            elif not core.line_is_high(number):
                 core.unpend(number)
 
     def _write_named(self, address: int, value: int) -> None:
@@ -226,11 +226,11 @@ class SystemRegisters:
             case 0xE000_ED10:
                 if value & 4:
                     raise Unmodelled("SCR.SLEEPDEEP: stop and standby modes")
-                core.scr = value & 0x16
+                core.set_scr(value & 0x16)
             case 0xE000_ED14:
                 if value & (_CCR_UNALIGN_TRP | _CCR_USERSETMPEND):
                     raise Unmodelled("CCR.UNALIGN_TRP or USERSETMPEND")
-                core.ccr = core.ccr & ~_CCR_WRITABLE | value & _CCR_WRITABLE
+                core.set_ccr(core.ccr & ~_CCR_WRITABLE | value & _CCR_WRITABLE)
             case 0xE000_ED24:
                 core.shcsr_enables = value & _SHCSR_ENABLES
             case 0xE000_ED28:
@@ -252,7 +252,7 @@ class SystemRegisters:
                 if not value & 1 << 31:
                     raise Unmodelled("FPCCR.ASPEN = 0")
             case 0xE000_EF38:
-                core.fpcar = value & ~7
+                machine.engine.state.fp_context_address = value & ~7
             case 0xE000_EF3C:
                 core.fpdscr = value & 0x07C0_0000
             case _:

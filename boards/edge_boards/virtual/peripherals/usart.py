@@ -45,7 +45,7 @@ class Usart(Peripheral):
         ISR: Register("ISR", _ISR_RESET),
         ICR: Register("ICR", 0, 0x0012_1BDF),
         RDR: Register("RDR", 0, 0, 0x1FF),
-        TDR: Register("TDR", 0, 0x1FF),
+        TDR: Register("TDR", 0, 0x1FF, 0xFFFF_FE00),
     }
 
     def __init__(self, machine: Machine, name: str, base: int) -> None:
@@ -53,6 +53,8 @@ class Usart(Peripheral):
         self._arrival: Event | None = None
         self._departure: Event | None = None
         self.lost = 0
+        self._frame_of: tuple[int, ...] = ()
+        self._frame = 0
         super().__init__(machine, name, base)
 
     def reset(self) -> None:
@@ -84,6 +86,19 @@ class Usart(Peripheral):
 
     def frame_cycles(self) -> int:
         """Core cycles of one frame: start, 7 to 9 bits, stops."""
+        rcc = self.machine.rcc
+        given = (
+            self.values[CR1] & (_M0 | _M1 | _OVER8),
+            self.values[CR2],
+            self.values[BRR],
+            rcc.hclk,
+            rcc.uart_hz(self.name),
+        )
+        if given != self._frame_of:
+            self._frame_of, self._frame = given, self._frame_cycles()
+        return self._frame
+
+    def _frame_cycles(self) -> int:
         control = self.values[CR1]
         word = 9 if control & _M0 else 7 if control & _M1 else 8
         stops = (1, 0.5, 2, 1.5)[self.values[CR2] >> 12 & 3]
