@@ -25,8 +25,9 @@ struct eag_depthwise_conv_2d_params {
   int8_t act_min, act_max;
 };
 
-/* Portable C99. |accumulator| < 2^31, proven when the model is compiled. `out` must not overlap
- * `in`. Scratch: none (NULL). Stack: under 128 B. */
+/* Portable C99. |accumulator| < 2^31, proven when the model is compiled. Pixels are made in order,
+ * so `out` may overlap `in` where it starts far enough before it
+ * (export/edge_export/kernels/overlap.py says how far). Scratch: none (NULL). Stack: under 128 B. */
 void eag_depthwise_conv_2d(const struct eag_depthwise_conv_2d_params *p, const int8_t *in,
                            int8_t *out, void *scratch);
 uint32_t eag_depthwise_conv_2d_scratch_bytes(const struct eag_depthwise_conv_2d_params *p);

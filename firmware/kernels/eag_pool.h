@@ -8,7 +8,9 @@
 
 /* Input [in_h][in_w][channels], output [out_h][out_w][channels], dense. Padding is at the top and
  * left; what the windows reach past the bottom and right is left out too. Every window covers at
- * least one input element. min, max: fused activation, -128..127. */
+ * least one input element. min, max: fused activation, -128..127. Pixels are made in order, so the
+ * output may overlap the input where it starts far enough before it
+ * (export/edge_export/kernels/overlap.py says how far). */
 struct eag_pool_s8_params {
   int32_t in_h, in_w, channels;
   int32_t out_h, out_w;

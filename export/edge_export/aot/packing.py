@@ -9,8 +9,8 @@ plan) follows.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from .liveness import Liveness, Sharing, Storage
 
@@ -100,16 +100,17 @@ class Packer:
         self.near = neighbours(problem.liveness)
 
     def pack(
-        self, order: Iterable[str], spaces: Sequence[Space], share_first: bool
+        self, order: Iterable[str], spaces: Sequence[Space], sharing_first: Set[str]
     ) -> dict[str, Spot] | None:
-        """Spots of all storages, or None when one fits nowhere."""
+        """Spots of all storages, or None when one fits nowhere. Those in `sharing_first` lie over
+        a neighbour that gives leave wherever that is possible."""
         spots = dict(self.problem.pinned)
         for name in order:
             if name in spots:
                 continue
             limit = self.problem.limited.get(name)
             for space in spaces if limit is None else (limit,):
-                offset = self._fit(self.by_name[name], space, spots, share_first)
+                offset = self._fit(self.by_name[name], space, spots, name in sharing_first)
                 if offset is not None:
                     spots[name] = Spot(space.name, offset)
                     break
@@ -118,9 +119,9 @@ class Packer:
         return spots
 
     def _fit(
-        self, storage: Storage, space: Space, spots: Mapping[str, Spot], share_first: bool
+        self, storage: Storage, space: Space, spots: Mapping[str, Spot], sharing_first: bool
     ) -> int | None:
-        """The offset that leaves the smallest gap; with `share_first`, one over a neighbour that
+        """The offset that leaves the smallest gap; with `sharing_first`, one over a neighbour that
         gives leave."""
         taken: list[Taken] = []
         for other, sharing in self.near[storage.name].items():
@@ -131,7 +132,7 @@ class Packer:
                 taken.append(Taken(spot.offset, high, sharing, is_operand))
         taken.sort(key=lambda t: (t.low, t.high))
         shared = [start for t in taken for start in t.shared_starts(storage.alignment)]
-        if share_first:
+        if sharing_first:
             for start in shared:
                 if self._free(storage, start, taken, space):
                     return start
@@ -192,43 +193,65 @@ _ORDERS: tuple[Callable[[Storage], tuple[int, ...]], ...] = (
 )
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """What one greedy run depends on."""
+
+    order: tuple[str, ...]
+    spaces: tuple[Space, ...]
+    sharing_first: frozenset[str]
+
+
 def pack(problem: Problem) -> dict[str, Spot] | None:
     """The smallest packing found, or None when nothing fits. Deterministic."""
     packer = Packer(problem)
     storages = problem.liveness.storages
+    everyone = frozenset(s.name for s in storages)
     # All regions together, then each alone: a plan split over two may add up to more.
     choices = [problem.spaces, *((space,) for space in problem.spaces)]
+    trials = [
+        _Trial(tuple(s.name for s in sorted(storages, key=_by(key))), choice, sharing_first)
+        for choice in choices
+        for key in _ORDERS
+        for sharing_first in (everyone, frozenset[str]())
+    ]
     best: tuple[tuple[int, int], dict[str, Spot]] | None = None
-    best_order: list[str] = []
-    best_choice: Sequence[Space] = problem.spaces
-    best_share = True
-    for choice in choices:
-        for key in _ORDERS:
-            order = [s.name for s in sorted(storages, key=lambda s: (*key(s), s.name))]
-            for share_first in (True, False):
-                spots = packer.pack(order, choice, share_first)
-                if spots is None:
-                    continue
-                cost = packer.cost(spots)
-                if best is None or cost < best[0]:
-                    best = (cost, spots)
-                    best_order, best_choice, best_share = order, choice, share_first
-    if not best_order:
-        best_order = [s.name for s in sorted(storages, key=lambda s: (-s.size, s.name))]
-    if (best is not None and best[0][0] <= problem.liveness.bound) or len(storages) < 2:
-        return None if best is None else best[1]
+    chosen = trials[0]
+    for trial in trials:
+        spots = packer.pack(trial.order, trial.spaces, trial.sharing_first)
+        if spots is not None and (best is None or packer.cost(spots) < best[0]):
+            best, chosen = (packer.cost(spots), spots), trial
     generator = random.Random(len(storages))
-    order = best_order
-    for _ in range(_SEARCH_ROUNDS):
-        trial = list(order)
-        i, j = generator.sample(range(len(trial)), 2)
-        trial.insert(j, trial.pop(i))
-        spots = packer.pack(trial, best_choice, best_share)
-        if spots is None:
-            continue
-        cost = packer.cost(spots)
-        if best is None or cost <= best[0]:
-            best, order = (cost, spots), trial
-            if cost[0] <= problem.liveness.bound:
-                break
+    for _ in range(_SEARCH_ROUNDS if len(storages) > 1 else 0):
+        if best is not None and best[0][0] <= problem.liveness.bound:
+            break
+        trial = chosen
+        for name in generator.choices(_critical(packer, best), k=generator.randint(1, 3)):
+            trial = _vary(trial, name, generator)
+        spots = packer.pack(trial.order, trial.spaces, trial.sharing_first)
+        if spots is not None and (best is None or packer.cost(spots) <= best[0]):
+            best, chosen = (packer.cost(spots), spots), trial
     return None if best is None else best[1]
+
+
+def _by(key: Callable[[Storage], tuple[int, ...]]) -> Callable[[Storage], tuple[object, ...]]:
+    return lambda storage: (*key(storage), storage.name)
+
+
+def _critical(packer: Packer, best: tuple[tuple[int, int], dict[str, Spot]] | None) -> list[str]:
+    """The storages that make the best packing as large as it is, and those alive beside them."""
+    if best is None:
+        return list(packer.by_name)
+    spots = best[1]
+    ends = extents(packer.by_name, spots)
+    top = [n for n, s in spots.items() if s.offset + packer.by_name[n].size == ends[s.region]]
+    return sorted({*top, *(other for name in top for other in packer.near[name])})
+
+
+def _vary(trial: _Trial, name: str, generator: random.Random) -> _Trial:
+    """A storage moved in the order, or made (un)willing to share."""
+    if generator.random() < 0.5:
+        return replace(trial, sharing_first=trial.sharing_first ^ {name})
+    order = [other for other in trial.order if other != name]
+    order.insert(generator.randint(0, len(order)), name)
+    return replace(trial, order=tuple(order))

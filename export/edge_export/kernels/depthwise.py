@@ -9,6 +9,7 @@ from edge_quantize.graph.options import DepthwiseConv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
+from .overlap import Windows, overlap_distance
 from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
 
@@ -99,7 +100,9 @@ def bind(layer: LayerView) -> Binding:
             ("act_max", mac.act_max),
         ),
     )
-    return Binding(params, constants, operands=(0,), macs=macs(mac))
+    fields = (*window_fields(layer, mac), ("out_c", mac.out.shape[3]))
+    distance = overlap_distance(Windows.of(fields))
+    return Binding(params, constants, operands=(0,), overlap=((0, distance),), macs=macs(mac))
 
 
 def scratch_bytes_3x3(out_w: int, stride_w: int) -> int:

@@ -6,6 +6,7 @@ from edge_export.aot.program import Struct
 from edge_quantize.graph.options import Activation, Pool2DOptions
 
 from .checks import activation_tensor, first_reason, operand_count, quantized, same_quantization
+from .overlap import Windows, overlap_distance
 from .quant import activation_range, output_size, padding_before
 from .row import Binding, KernelRow, LayerView
 
@@ -76,6 +77,8 @@ def _bind(layer: LayerView) -> Binding:
     low, high = activation_range(layer.output, options.activation)
     pad_h = padding_before(options.padding, in_h, options.filter_h, options.stride_h, out_h)
     pad_w = padding_before(options.padding, in_w, options.filter_w, options.stride_w, out_w)
+    stride = (options.stride_h, options.stride_w)
+    windows = Windows(in_h, in_w, channels, out_h, out_w, channels, *stride, pad_h, pad_w)
     return Binding(
         params=Struct(
             "struct eag_pool_s8_params",
@@ -97,6 +100,7 @@ def _bind(layer: LayerView) -> Binding:
         ),
         constants=(),
         operands=(0,),
+        overlap=((0, overlap_distance(windows)),),
     )
 
 
