@@ -236,6 +236,19 @@ def _same(most: int) -> Rule:
     return lambda graph, operator: _unary(graph, operator, most, same_quantization=True)
 
 
+def _pad_value(graph: Graph, operator: Operator) -> Iterator[Fault]:
+    """PADV2: the third operand is the constant to pad with."""
+    faults = _faults(_arity(operator, 3, 3))
+    faults = faults or _faults(_unary(graph, operator, most=3, same_quantization=True))
+    value = graph.operands(operator)[2] if not faults else None
+    if value is not None:
+        faults = _faults(_int8(value))
+        if value.data is None or value.elements != 1:
+            faults.append((value.name, "must be one constant to pad with"))
+        faults = faults or _faults(_same_quantization(graph.results(operator)[0], value))
+    yield from faults
+
+
 def _requantizing(most: int) -> Rule:
     def rule(graph: Graph, operator: Operator) -> Iterator[Fault]:
         faults = _faults(_unary(graph, operator, most))
@@ -361,7 +374,10 @@ RULES: dict[str, Rule] = {
     "MUL": _binary,
     "MEAN": _requantizing(most=2),
     "PAD": _same(most=2),
+    "PADV2": _pad_value,
     "RESHAPE": _same(most=2),
+    "EXPAND_DIMS": _same(most=2),
+    "SQUEEZE": _same(most=1),
     "SOFTMAX": _softmax,
     "CONCATENATION": _concatenation,
     "RELU": _requantizing(most=1),

@@ -31,3 +31,7 @@ class UnsupportedModelError(QuantizeError):
 
 class ReferenceRuntimeError(QuantizeError):
     """A host reference runtime is not installed, or refused the model."""
+
+
+class InputDataError(QuantizeError):
+    """A data file does not fit the model's inputs; the message says what was expected."""

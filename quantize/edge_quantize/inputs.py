@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import QuantizeError
+from .errors import InputDataError
 from .graph.model import DType, Graph, Tensor
 
 LCG_MULTIPLIER = 1664525
@@ -25,10 +25,6 @@ _MASK = 0xFFFFFFFF
 _MOST_DATA_BYTES = 1 << 30
 
 Arrays = tuple[npt.NDArray[np.generic], ...]
-
-
-class InputDataError(QuantizeError):
-    """A data file does not fit the model's inputs; the message says what was expected."""
 
 
 def _jumps() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_quantize.errors import InputDataError
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph
 from edge_quantize.ingest.tflite import read_tflite
-from edge_quantize.inputs import InputDataError, lcg_bytes, lcg_inputs, load_inputs, quantize_array
+from edge_quantize.inputs import lcg_bytes, lcg_inputs, load_inputs, quantize_array
 
 
 def image_graph() -> Graph:

@@ -91,6 +91,13 @@ class ReshapeOptions:
 
 
 @dataclass(frozen=True)
+class SqueezeOptions:
+    """`dims` names the dimensions of size 1 that go; empty means all of them."""
+
+    dims: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class NoOptions:
     """Operators whose schema has no options, or an empty table (PAD, QUANTIZE, RELU, ...)."""
 
@@ -113,6 +120,7 @@ Options = (
     | ConcatenationOptions
     | ReducerOptions
     | ReshapeOptions
+    | SqueezeOptions
     | NoOptions
     | UnknownOptions
 )

@@ -23,6 +23,7 @@ from .options import (
     Pool2DOptions,
     ReducerOptions,
     ReshapeOptions,
+    SqueezeOptions,
 )
 
 Shape = tuple[int, ...]
@@ -214,6 +215,27 @@ def _reshape(operands: Sequence[Tensor | None], options: Options) -> Shape:
     return tuple(wanted)
 
 
+def _expand_dims(operands: Sequence[Tensor | None], _: Options) -> Shape:
+    shape = _operand(operands, 0, "input").shape
+    axes = _constant(operands, 1, "axis")
+    if len(axes) != 1 or not -len(shape) - 1 <= axes[0] <= len(shape):
+        raise ShapeError(f"axis {axes} is not a place in shape {list(shape)}")
+    at = axes[0] % (len(shape) + 1)
+    return (*shape[:at], 1, *shape[at:])
+
+
+def _squeeze(operands: Sequence[Tensor | None], options: Options) -> Shape:
+    assert isinstance(options, SqueezeOptions)
+    shape = _operand(operands, 0, "input").shape
+    wrong = [i for i in options.dims if not -len(shape) <= i < len(shape) or shape[i] != 1]
+    if wrong:
+        raise ShapeError(f"dimension {wrong[0]} of shape {list(shape)} is not of size 1")
+    gone = {i % len(shape) for i in options.dims}
+    if not options.dims:
+        gone = {i for i, n in enumerate(shape) if n == 1}
+    return tuple(n for i, n in enumerate(shape) if i not in gone)
+
+
 def _concatenation(operands: Sequence[Tensor | None], options: Options) -> Shape:
     assert isinstance(options, ConcatenationOptions)
     shapes = [_operand(operands, i, "input").shape for i in range(max(1, len(operands)))]
@@ -241,7 +263,10 @@ _RULES: dict[str, Callable[[Sequence[Tensor | None], Options], Shape]] = {
     "MUL": _elementwise,
     "MEAN": _mean,
     "PAD": _pad,
+    "PADV2": _pad,
     "RESHAPE": _reshape,
+    "EXPAND_DIMS": _expand_dims,
+    "SQUEEZE": _squeeze,
     "SOFTMAX": _same,
     "CONCATENATION": _concatenation,
     "RELU": _same,

@@ -29,6 +29,7 @@ from .options import (
     ReducerOptions,
     ReshapeOptions,
     SoftmaxOptions,
+    SqueezeOptions,
     UnknownOptions,
 )
 
@@ -38,7 +39,7 @@ _SCHEMA_VERSION = 3
 # Codes past this do not fit the file's older 8-bit field; it then holds this placeholder.
 _DEPRECATED_CODE_MOST = 127
 _EMPTY_TABLES = {"PAD": "PadOptions", "QUANTIZE": "QuantizeOptions", "PADV2": "PadV2Options"}
-_EMPTY_TABLES |= {"DEQUANTIZE": "DequantizeOptions"}
+_EMPTY_TABLES |= {"DEQUANTIZE": "DequantizeOptions", "EXPAND_DIMS": "ExpandDimsOptions"}
 _ELEMENTWISE = {"ADD": "AddOptions", "MUL": "MulOptions", "SUB": "SubOptions"}
 
 
@@ -276,5 +277,6 @@ _FIELDS: dict[type[Options], Callable[[_Writer, Any], dict[str, Any]]] = {
         "FusedActivationFunction": _activation(o),
     },
     ReducerOptions: lambda _, o: {"KeepDims": o.keep_dims},
+    SqueezeOptions: lambda w, o: {"SqueezeDims": w.numbers(o.dims, np.int32)},
     ReshapeOptions: lambda w, o: {"NewShape": w.numbers(o.new_shape, np.int32)},
 }

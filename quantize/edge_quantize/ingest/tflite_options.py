@@ -24,6 +24,7 @@ from edge_quantize.graph.options import (
     ReducerOptions,
     ReshapeOptions,
     SoftmaxOptions,
+    SqueezeOptions,
     UnknownOptions,
 )
 
@@ -134,6 +135,10 @@ def _reshape(f: _Fields) -> Options:
     return ReshapeOptions(new_shape=f.integers("NewShapeAsNumpy"))
 
 
+def _squeeze(f: _Fields) -> Options:
+    return SqueezeOptions(dims=f.integers("SqueezeDimsAsNumpy"))
+
+
 _READERS: dict[str, Callable[[_Fields], Options]] = {
     "Conv2DOptions": _conv,
     "DepthwiseConv2DOptions": _depthwise,
@@ -146,6 +151,7 @@ _READERS: dict[str, Callable[[_Fields], Options]] = {
     "SubOptions": _elementwise,
     "ReducerOptions": _reducer,
     "ReshapeOptions": _reshape,
+    "SqueezeOptions": _squeeze,
 }
 
 # The table each operator must carry. RESHAPE may leave it out and name its shape by a tensor.
@@ -161,9 +167,10 @@ REQUIRED = {
     "MUL": "MulOptions",
     "SUB": "SubOptions",
     "MEAN": "ReducerOptions",
+    "SQUEEZE": "SqueezeOptions",
 }
 # Operators whose table, when there is one, is empty.
-OPTIONLESS = frozenset({"PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6"})
+OPTIONLESS = frozenset({"PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "EXPAND_DIMS"})
 
 
 def read_options(walk: Walk, where: str, op: str, operator: Any) -> Options:
