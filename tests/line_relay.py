@@ -27,7 +27,7 @@ class LineRelay:
     """
 
     _PIECE = 64
-    _SLACK = 0.02
+    _SLACK = 0.05
 
     def __init__(
         self,
@@ -89,6 +89,8 @@ class LineRelay:
 
     def _carry(self, source: int, sink: int, line: NoisyLine) -> None:
         queue: deque[bytes] = deque()
+        # Two milliseconds of the line: fine enough for it, coarse enough for a busy machine.
+        size = max(self._PIECE, self.baud // 5000) if self.baud else 4096
         due = time.monotonic()
         while True:
             wait = max(0.0, due - time.monotonic()) if queue else None
@@ -105,9 +107,7 @@ class LineRelay:
                     if not queue:
                         # This thread may run late; the line would not have waited for it.
                         due = max(due, time.monotonic() - self._SLACK)
-                    queue += (
-                        data[at : at + self._PIECE] for at in range(0, len(data), self._PIECE)
-                    )
+                    queue += (data[at : at + size] for at in range(0, len(data), size))
                 while queue and time.monotonic() >= due:
                     piece = queue.popleft()
                     due += 10 * len(piece) / self.baud if self.baud else 0

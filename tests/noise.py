@@ -24,6 +24,8 @@ class NoisyLine:
 
     def send_marked(self, data: bytes) -> tuple[bytes, bool]:
         """What arrives of `data`, and whether it is what was sent."""
+        if not self._rate:
+            return data, False
         out = bytearray()
         hit = False
         for byte in data:
