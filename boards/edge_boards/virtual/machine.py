@@ -20,6 +20,7 @@ from edge_boards.virtual.bootrom import BootRom, Protection
 from edge_boards.virtual.bus import Bus
 from edge_boards.virtual.core import HFSR_VECTTBL, Core
 from edge_boards.virtual.counting import StepCounter, trampoline
+from edge_boards.virtual.cycles.steps import StepCycles
 from edge_boards.virtual.engine import Engine
 from edge_boards.virtual.events import FAR, Agenda, Event
 from edge_boards.virtual.faults import BusError, FaultKind, MachineStop, Unmodelled
@@ -100,6 +101,7 @@ class Machine:
             self.engine.map_io(base, size, self._io_read, self._io_write)
         self.links = {s.name: Link(s, self._fed) for s in board.serial}
         self.counter = StepCounter(self)
+        self._step_cycles: StepCycles | None = None
         self.image: ImageInfo | None = None
         self.bootrom: BootRom | None = None
         self.protection = Protection()
@@ -328,6 +330,8 @@ class Machine:
         """Counts instructions step by step, for the image in flash."""
         if not on:
             self.counter.disarm()
+            self._step_cycles = None
+            self.trace(None)
             return
         if self.image is None:
             self.image = find_image_info(self.memory.flash.view)
@@ -336,12 +340,25 @@ class Machine:
                 "the image in flash does not say where its steps are: it has no eag_image_info"
             )
         self.counter.arm(*trampoline(self.image.step_return))
+        self._step_cycles = StepCycles(self.board, self)
+        self.trace(self._step_cycles.listen, data=self._step_cycles.cached_ranges)
+
+    def read_code(self, address: int, size: int) -> bytes:
+        """Bytes of memory, as the cycle model disassembles them; empty where there is none."""
+        return self.memory.read(address, size) or b""
 
     def step_begins(self) -> None:
         """A counted step's trampoline is about to call it."""
+        if self._step_cycles is not None:
+            self.drain_trace()
+            self._step_cycles.begin(self.engine.state)
 
     def step_ends(self) -> None:
-        """A counted step came back."""
+        """A counted step came back: from here on its time is what the model says, and the
+        firmware reads the same from its own cycle counter."""
+        if self._step_cycles is not None:
+            self.drain_trace()
+            self._step_cycles.end(self.engine.state)
 
     def trace(
         self,

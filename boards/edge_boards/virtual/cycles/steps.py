@@ -1,0 +1,105 @@
+"""The cycle model beside a machine: listens to its blocks and accesses while a step runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from edge_boards.board import Board
+from edge_boards.virtual import native
+
+from .model import CycleModel, MemoryKind
+
+_KINDS = {"itcm": MemoryKind.TCM, "dtcm": MemoryKind.TCM, "flash": MemoryKind.FLASH}
+
+
+class Traced(Protocol):
+    """What the model needs of a machine."""
+
+    def read_code(self, address: int, size: int) -> bytes: ...
+
+
+class Clocked(Protocol):
+    """The machine's counters (`native.State`)."""
+
+    cycles: int
+    instructions: int
+    handler_instructions: int
+    per_instruction: int
+
+
+class StepCycles:
+    """Models the cycles of the code that runs between `begin` and `end`.
+
+    The machine calls `listen` with its trace, in order; entries outside a step are dropped.
+    """
+
+    def __init__(self, board: Board, machine: Traced) -> None:
+        self._ranges: list[tuple[int, int, MemoryKind]] = []
+        for memory in board.memories:
+            kind = _KINDS.get(memory.kind, MemoryKind.SRAM)
+            self._ranges.append((memory.address, memory.end, kind))
+            for _, alias in memory.aliases:
+                self._ranges.append((alias, alias + memory.size, kind))
+        self._model = CycleModel(machine.read_code, self._kind_of)
+        self._pending: tuple[int, int] | None = None
+        self._before = (0, 0)
+        self._inside = False
+
+    @property
+    def cached_ranges(self) -> Sequence[tuple[int, int]]:
+        """(first, last) address of every memory behind the data cache."""
+        return [(first, end - 1) for first, end, kind in self._ranges if kind is not MemoryKind.TCM]
+
+    @property
+    def model(self) -> CycleModel:
+        return self._model
+
+    def begin(self, state: Clocked) -> None:
+        """A step is about to run."""
+        self._model.restart()
+        self._pending = None
+        self._before = (self._model.cycles, state.instructions - state.handler_instructions)
+        self._inside = True
+
+    def end(self, state: Clocked) -> None:
+        """The step came back: puts its modelled cycles in the place of one an instruction."""
+        self._run_pending()
+        self._inside = False
+        cycles, instructions = self._before
+        ran = state.instructions - state.handler_instructions - instructions
+        # The trampoline's own blx is among them; it keeps its one cycle.
+        state.cycles += self._model.cycles - cycles - (ran - 1) * state.per_instruction
+
+    def listen(self, entries: memoryview) -> None:
+        """Pairs of uint32, see `Machine.trace`."""
+        if not self._inside:
+            return
+        words = entries.tolist()
+        model = self._model
+        pending = self._pending
+        for at in range(0, len(words), 2):
+            address, what = words[at], words[at + 1]
+            if what & native.TRACE_CUT:
+                # The block was interrupted; what is left of it comes as a block of its own.
+                if pending is not None:
+                    pending = (pending[0], address - pending[0]) if address > pending[0] else None
+            elif what & native.TRACE_DATA:
+                size = what & native.TRACE_SIZE_MASK
+                model.data(address, size, write=bool(what & native.TRACE_WRITE))
+            else:
+                if pending is not None:
+                    model.block(*pending)
+                pending = (address, what)
+        self._pending = pending
+
+    def _run_pending(self) -> None:
+        if self._pending is not None:
+            self._model.block(*self._pending)
+            self._pending = None
+
+    def _kind_of(self, address: int) -> MemoryKind:
+        for first, end, kind in self._ranges:
+            if first <= address < end:
+                return kind
+        return MemoryKind.SRAM
