@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from edge_quantize.graph import DType, Graph, Quantization
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.options import Activation, Padding, SoftmaxOptions
+from edge_quantize.graph.options import Activation, Padding, SoftmaxOptions, SqueezeOptions
 from edge_quantize.graph.writer import write_tflite
 
 FOLDER = Path(__file__).parent / "models"
@@ -420,6 +420,23 @@ def net_uint8_image(d: Draft) -> int:
     x = d.conv(d.quantize(image, 1 / 128, 0), 4, stride=(2, 2), activation=RELU)
     x = d.softmax(d.dense(d.reshape(x, (1, 36)), 5))
     return d.quantize(x, 1 / 256, 0, DType.UINT8)
+
+
+@_model
+def pad_with_a_value(d: Draft) -> int:
+    x = d.image(3, 4, 3)
+    amounts = d.constant("paddings", np.asarray([(0, 0), (1, 0), (2, 1), (0, 3)], np.int32))
+    return d.operator("PADV2", (x, amounts, d.operand((1,), 0.037, -11)))
+
+
+@_model
+def net_one_dimensional(d: Draft) -> int:
+    """A convolution over time as converters write it: one dimension put in, and taken out again."""
+    x = d.input("signal", (1, 16, 2), 0.037, -11)
+    x = d.operator("EXPAND_DIMS", (x, d.constant("axis", np.asarray([1], np.int32))))
+    x = d.conv(x, 6, (1, 3), (1, 2), activation=RELU)
+    x = d.operator("SQUEEZE", (x,), SqueezeOptions((1,)))
+    return d.dense(d.mean(x, [1], d._quantization(x).scale, -3, keep_dims=False), 4)
 
 
 @_model

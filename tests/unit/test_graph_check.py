@@ -263,5 +263,5 @@ def test_the_operators_of_the_plan_are_supported() -> None:
     assert {
         "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D",
         "MAX_POOL_2D", "MEAN", "PAD", "RESHAPE", "SOFTMAX", "CONCATENATION", "RELU", "RELU6",
-        "QUANTIZE", "DEQUANTIZE",
+        "QUANTIZE", "DEQUANTIZE", "PADV2", "SQUEEZE", "EXPAND_DIMS",
     } == SUPPORTED_OPS  # fmt: skip

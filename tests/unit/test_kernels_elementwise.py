@@ -28,7 +28,7 @@ from edge_export.kernels.row import LayerView
 from edge_export.kernels.table import KERNELS
 from edge_quantize.graph import DType, Graph, Quantization
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.options import Activation, Padding, SoftmaxOptions
+from edge_quantize.graph.options import Activation, Padding, SoftmaxOptions, SqueezeOptions
 
 SOURCES = tuple(sorted(path.name for path in KERNEL_FOLDER.glob("*.c")))
 EXAMPLES = settings(
@@ -362,8 +362,7 @@ def pads(draw: st.DrawFn) -> Graph:
     constant = b.constant("paddings", np.asarray(amounts, np.int32))
     content = np.asarray([draw(zero_points)], np.int8)
     value = b.constant("value", content, Quantization((scale,), (zero_point,)))
-    padded = [n + before + after for n, (before, after) in zip(shape, amounts, strict=True)]
-    return b.build([b.operator("PADV2", (x, constant, value), shape=padded)])
+    return b.build([b.operator("PADV2", (x, constant, value))])
 
 
 @EXAMPLES
@@ -467,9 +466,9 @@ def reshaping(op: str) -> Graph:
     if op == "RESHAPE":
         return b.build([b.reshape(relu, (2, 12))])
     if op == "SQUEEZE":
-        return b.build([b.operator(op, (relu,), shape=(4, 6))])
+        return b.build([b.operator(op, (relu,), SqueezeOptions((0,)))])
     axis = b.constant("axis", np.asarray([1], np.int32))
-    return b.build([b.operator(op, (relu, axis), shape=(1, 1, 4, 6))])
+    return b.build([b.operator(op, (relu, axis))])
 
 
 @pytest.mark.parametrize("op", ["RESHAPE", "SQUEEZE", "EXPAND_DIMS"])

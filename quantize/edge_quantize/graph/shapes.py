@@ -99,7 +99,7 @@ def _conv(operands: Sequence[Tensor | None], options: Options) -> Shape:
     assert isinstance(options, Conv2DOptions)
     batch, height, width, channels = _rank(_operand(operands, 0, "input"), 4, "input")
     outputs, taps_h, taps_w, depth = _rank(_operand(operands, 1, "weights"), 4, "weights")
-    if depth == 0 or channels % depth or outputs % (channels // depth):
+    if depth == 0 or channels == 0 or channels % depth or outputs % (channels // depth):
         raise ShapeError(f"weights for {depth} channels do not go with {channels} input channels")
     o, p = options, options.padding
     return (
