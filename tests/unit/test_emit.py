@@ -14,8 +14,11 @@ from aot_models import board, classifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_boards.data import data_path
 from edge_boards.errors import ToolchainError
 from edge_boards.toolchain import HostCompiler, find_host_compiler
+from edge_export import HostModel
+from edge_export.aot.emit import MODEL_ABI
 from edge_export.aot.emit.emitter import Emitter, array_lines, c_float
 from edge_export.aot.package import compile_model, export_model, load_export
 from edge_export.errors import ExportError, PlanError
@@ -184,6 +187,34 @@ def test_another_runtime_version_is_refused_by_the_compiler(tmp_path: Path) -> N
     )
     assert done.returncode != 0
     assert "generated for EAG_MODEL_ABI 1" in done.stderr
+
+
+def test_the_abi_is_that_of_the_runtimes_header() -> None:
+    header = data_path("firmware", "runtime", "eag_model.h").read_text()
+    assert f"#define EAG_MODEL_ABI {MODEL_ABI}\n" in header
+
+
+def test_the_build_files_name_files_that_exist(tmp_path: Path) -> None:
+    export = export_model(classifier(), board(), tmp_path / "out")
+    library = json.loads((export.directory / "library.json").read_text())
+    sources = [f[2:-1] for f in library["build"]["srcFilter"] if f.startswith("+<")]
+    assert sorted(sources) == sorted(export.sources)
+    assert all((export.directory / source).is_file() for source in sources)
+    for flag in library["build"]["flags"]:
+        assert (export.directory / flag.removeprefix("-I")).is_dir()
+    cmake = (export.directory / "CMakeLists.txt").read_text()
+    assert all(source in cmake for source in export.sources)
+
+
+def test_a_model_without_operators_compiles_and_needs_no_step(tmp_path: Path) -> None:
+    cc = host("gcc")
+    b = GraphBuilder("nothing")
+    x = b.input("x", (1, 12), scale=0.1)
+    export = export_model(b.build([x]), board(), tmp_path / "out")
+    with HostModel(export, cc) as model:
+        assert model.step_count == 0
+        values = np.arange(12, dtype=np.int8)
+        assert model.run([values.reshape(1, 12)])[0].tolist() == [values.tolist()]
 
 
 def test_the_public_header_also_serves_cpp(tmp_path: Path) -> None:

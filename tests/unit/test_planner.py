@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -356,3 +357,25 @@ def test_an_impossible_pin_is_refused_with_its_reason(pins: Pins, message: str) 
 def test_the_bound_counts_an_in_place_result_once() -> None:
     program = make_program([((0,), None, (0,))], [500, 400], [20])
     assert analyse(program).bound == 520
+
+
+def test_constants_in_a_second_flash_do_not_count_in_the_first() -> None:
+    small = replace(FLASH, capacity=100)
+    qspi = Region("qspi", 1 << 20, False, 201)
+    pins = Pins(constants={"c1": Pin("qspi")})
+    plan = plan_memory(with_constants(40, 80), (DTCM, small, qspi), "board", pins)
+    assert plan.place("c0").region == "flash"
+    assert plan.place("c1").region == "qspi"
+
+
+def test_a_network_of_many_layers_is_planned_in_seconds() -> None:
+    layers = 400
+    program = make_program(
+        [((i,), None, ()) for i in range(layers)],
+        [200 + (i * 7919) % 1000 for i in range(layers + 1)],
+        [(i * 31) % 90 for i in range(layers)],
+    )
+    start = time.perf_counter()
+    plan = plan_memory(program, REGIONS, "board")
+    assert time.perf_counter() - start < 20
+    check_sound(program, plan, REGIONS)

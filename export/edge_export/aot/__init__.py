@@ -1,1 +1,1 @@
-
+"""Ahead of time: Graph -> Program (`lower`) -> MemoryPlan (`planner`) -> C (`emit`, `package`)."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from .liveness import Liveness, Sharing, Storage
 
 _SEARCH_ROUNDS = 300
+_SEARCH_PLACEMENTS = 30_000  # of one storage; bounds the search on networks of many layers
 
 
 def align_up(value: int, alignment: int) -> int:
@@ -222,7 +223,7 @@ def pack(problem: Problem) -> dict[str, Spot] | None:
         if spots is not None and (best is None or packer.cost(spots) < best[0]):
             best, chosen = (packer.cost(spots), spots), trial
     generator = random.Random(len(storages))
-    for _ in range(_SEARCH_ROUNDS if len(storages) > 1 else 0):
+    for _ in range(min(_SEARCH_ROUNDS, _SEARCH_PLACEMENTS // max(len(storages), 1))):
         if best is not None and best[0][0] <= problem.liveness.bound:
             break
         trial = chosen

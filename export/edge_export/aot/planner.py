@@ -160,9 +160,14 @@ def _check_constants_fit(
     placed: Mapping[str, Placement],
     default: Region | None,
 ) -> None:
+    writable = {region.name for region in regions if region.writable}
     for region in regions:
         # Flash also keeps the initial image of constants that are copied to RAM at boot.
-        inside = [p for p in placed.values() if p.region == region.name or region is default]
+        inside = [
+            p
+            for p in placed.values()
+            if p.region == region.name or (region is default and p.region in writable)
+        ]
         need = sum(p.size for p in inside)
         if need > region.capacity:
             raise PlanError(
