@@ -175,8 +175,10 @@ def read_back(
         )
     there = {model.name: model.sha256 for model in info.models}
     for name, digest in models.items():
-        if there.get(name) != digest:
-            found = there[name].hex()[:16] if name in there else "no such model"
+        # The board gives 32 characters of a name.
+        digest_there = there.get(name[:32])
+        if digest_there != digest:
+            found = "no such model" if digest_there is None else digest_there.hex()[:16] + "..."
             raise FlashError(
                 f"{board.title}: model {name} should have SHA-256 {digest.hex()[:16]}..., the "
                 f"board has {found}; build and flash again"

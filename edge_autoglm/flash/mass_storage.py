@@ -87,7 +87,7 @@ def program(job: Job, *, mounts: Path = Path("/proc/mounts"), waits: Waits | Non
     before = _failure(folder)
     _copy(job, folder)
     waits = waits or Waits()
-    remounted = _wait_for_remount(label, mounts, waits)
+    remounted = _wait_for_remount(label, mounts, waits, before)
     if remounted is None:
         raise FlashError(
             f"{job.board.title}: the disk {label} did not come back within "
@@ -124,7 +124,9 @@ def _copy(job: Job, folder: Path) -> None:
         )
 
 
-def _wait_for_remount(label: str, mounts: Path, waits: Waits) -> tuple[Path, bool] | None:
+def _wait_for_remount(
+    label: str, mounts: Path, waits: Waits, before: tuple[float, str] | None
+) -> tuple[Path, bool] | None:
     """The disk's folder once it is there to stay, and whether it went away; None: it is gone."""
     gone = False
     last: Path | None = None
@@ -136,7 +138,7 @@ def _wait_for_remount(label: str, mounts: Path, waits: Waits) -> tuple[Path, boo
             deadline = time.monotonic() + waits.come_back
         elif folder is not None:
             last = folder
-            if gone or _failure(folder) is not None:
+            if gone or _failure(folder) not in (None, before):
                 break
         time.sleep(waits.poll)
     else:

@@ -141,11 +141,21 @@ class Bootloader:
             except _NoAnswerError:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                # A command cut short leaves the ROM waiting; two bad bytes bring it back to NACK.
-                self._transport.write(b"\xff\xff")
-                time.sleep(0.05)
-                self._discard()
+                self._realign()
         raise AssertionError("the last attempt returns or raises")
+
+    def _realign(self) -> None:
+        """Brings the ROM back to where it waits for a command.
+
+        A message that lost bytes leaves it waiting for them. Filled up, one by one, with bytes
+        whose checksum is wrong, it ends in a NACK; so does a command of two such bytes.
+        """
+        self._discard()
+        for _ in range(BLOCK + 4):
+            self._transport.write(b"\xff")
+            if NACK in self._transport.read(0.05):
+                break
+        self._discard()
 
     def _command(self, code: int) -> None:
         self._transport.write(bytes([code, code ^ 0xFF]))
