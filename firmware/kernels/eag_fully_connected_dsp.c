@@ -14,22 +14,51 @@ static EAG_NOINLINE const eag_word *four_rows(const eag_word *w, const eag_word 
                                               const eag_word *end, const int32_t *bias,
                                               int32_t *sums) {
   int32_t s0 = bias[0], s1 = bias[1], s2 = bias[2], s3 = bias[3];
+#ifdef EAG_DSP_ARM
+  /* Ordered for dual issue, as in eag_conv_2d_dsp.c: 16 products in 23 instructions. */
+  uint32_t even, odd, first, second, t;
+  __asm__(
+      "1:\n"
+      "ldr %[odd], [%[x]], #4\n"
+      "ldrd %[first], %[second], [%[w]], #8\n"
+      "sxtb16 %[even], %[odd]\n"
+      "cmp %[x], %[end]\n"
+      "sxtb16 %[t], %[first]\n"
+      "sxtb16 %[odd], %[odd], ror #8\n"
+      "smlad %[s0], %[t], %[even], %[s0]\n"
+      "sxtb16 %[first], %[first], ror #8\n"
+      "sxtb16 %[t], %[second]\n"
+      "smlad %[s0], %[first], %[odd], %[s0]\n"
+      "sxtb16 %[second], %[second], ror #8\n"
+      "smlad %[s1], %[t], %[even], %[s1]\n"
+      "smlad %[s1], %[second], %[odd], %[s1]\n"
+      "ldrd %[first], %[second], [%[w]], #8\n"
+      "sxtb16 %[t], %[first]\n"
+      "sxtb16 %[first], %[first], ror #8\n"
+      "smlad %[s2], %[t], %[even], %[s2]\n"
+      "sxtb16 %[t], %[second]\n"
+      "smlad %[s2], %[first], %[odd], %[s2]\n"
+      "sxtb16 %[second], %[second], ror #8\n"
+      "smlad %[s3], %[t], %[even], %[s3]\n"
+      "smlad %[s3], %[second], %[odd], %[s3]\n"
+      "bne 1b\n"
+      : [w] "+&r"(w), [x] "+&r"(x), [s0] "+&r"(s0), [s1] "+&r"(s1), [s2] "+&r"(s2),
+        [s3] "+&r"(s3), [even] "=&r"(even), [odd] "=&r"(odd), [first] "=&r"(first),
+        [second] "=&r"(second), [t] "=&r"(t)
+      : [end] "r"(end)
+      : "cc", "memory");
+#else
   do {
-    uint32_t first, second;
-    const uint32_t quad = *x++;
-    const uint32_t even = eag_sxtb16(quad);
-    const uint32_t odd = eag_sxtb16_ror8(quad);
-    eag_next_two(&w, &first, &second);
-    s0 = eag_smlad(eag_sxtb16(first), even, s0);
-    s0 = eag_smlad(eag_sxtb16_ror8(first), odd, s0);
-    s1 = eag_smlad(eag_sxtb16(second), even, s1);
-    s1 = eag_smlad(eag_sxtb16_ror8(second), odd, s1);
-    eag_next_two(&w, &first, &second);
-    s2 = eag_smlad(eag_sxtb16(first), even, s2);
-    s2 = eag_smlad(eag_sxtb16_ror8(first), odd, s2);
-    s3 = eag_smlad(eag_sxtb16(second), even, s3);
-    s3 = eag_smlad(eag_sxtb16_ror8(second), odd, s3);
+    const uint32_t even = eag_sxtb16(*x);
+    const uint32_t odd = eag_sxtb16_ror8(*x);
+    s0 = eag_smlad(eag_sxtb16_ror8(w[0]), odd, eag_smlad(eag_sxtb16(w[0]), even, s0));
+    s1 = eag_smlad(eag_sxtb16_ror8(w[1]), odd, eag_smlad(eag_sxtb16(w[1]), even, s1));
+    s2 = eag_smlad(eag_sxtb16_ror8(w[2]), odd, eag_smlad(eag_sxtb16(w[2]), even, s2));
+    s3 = eag_smlad(eag_sxtb16_ror8(w[3]), odd, eag_smlad(eag_sxtb16(w[3]), even, s3));
+    w += 4;
+    x++;
   } while (x != end);
+#endif
   sums[0] = s0;
   sums[1] = s1;
   sums[2] = s2;

@@ -64,7 +64,9 @@ static eag_receiver rx;
 static eag_cbor_writer w;
 static uint8_t tx[EAG_FRAME_BYTES];
 
-/* Writing. */
+/* Writing. Called from everywhere, and small enough that clang would copy most of it there. */
+
+#define SHARED __attribute__((noinline)) static
 
 static void put_bytes_out(const uint8_t *bytes, size_t count) {
   while (count) {
@@ -75,36 +77,36 @@ static void put_bytes_out(const uint8_t *bytes, size_t count) {
   }
 }
 
-static void begin(void) {
+SHARED void begin(void) {
   w.at = tx + EAG_WIRE_HEADER;
   w.end = w.at + EAG_WIRE_MAX_PAYLOAD;
   w.full = false;
   eag_cbor_open(&w, EAG_CBOR_MAP);
 }
 
-static void send(uint8_t type, uint8_t flags) {
+SHARED void send(uint8_t type, uint8_t flags) {
   eag_wire_send(tx, type, flags, s.sequence++, (size_t)(w.at - tx) - EAG_WIRE_HEADER,
                 put_bytes_out);
 }
 
-static void key(uint32_t number) {
+SHARED void key(uint32_t number) {
   eag_cbor_entry(&w);
   eag_cbor_put(&w, EAG_CBOR_UINT, number);
 }
 
-static void put64(uint32_t number, uint64_t value) {
+SHARED void put64(uint32_t number, uint64_t value) {
   key(number);
   eag_cbor_put(&w, EAG_CBOR_UINT, value);
 }
 
-static void put(uint32_t number, uint32_t value) { put64(number, value); }
+SHARED void put(uint32_t number, uint32_t value) { put64(number, value); }
 
-static void put_data(uint32_t number, const void *bytes, uint32_t count) {
+SHARED void put_data(uint32_t number, const void *bytes, uint32_t count) {
   key(number);
   eag_cbor_put_bytes(&w, EAG_CBOR_BYTES, bytes, count);
 }
 
-static void put_text(uint32_t number, const char *text, uint32_t most) {
+SHARED void put_text(uint32_t number, const char *text, uint32_t most) {
   uint32_t count = 0;
   while (count < most && text[count]) count++;
   key(number);
@@ -121,13 +123,13 @@ static void put_sensor(uint32_t number, int32_t value) {
     eag_cbor_put(&w, EAG_CBOR_UINT, (uint32_t)value);
 }
 
-static void put_sensors(void) {
+SHARED void put_sensors(void) {
   put_sensor(EAG_KEY_SUPPLY_MV, eag_port_supply_mv());
   put_sensor(EAG_KEY_DIE_DECICELSIUS, eag_port_die_decicelsius());
 }
 
 /* The sizes of `count` tensors or blocks; `size` is the first one's. */
-static void put_sizes(uint32_t number, const uint32_t *size, uint32_t count) {
+SHARED void put_sizes(uint32_t number, const uint32_t *size, uint32_t count) {
   _Static_assert(sizeof(eag_tensor) == sizeof(eag_block), "one stride serves both");
   key(number);
   eag_cbor_put(&w, EAG_CBOR_ARRAY, count);
@@ -137,7 +139,7 @@ static void put_sizes(uint32_t number, const uint32_t *size, uint32_t count) {
   }
 }
 
-static void put_result(const eag_model *m) {
+SHARED void put_result(const eag_model *m) {
   uint8_t bytes[RESULT_BYTES];
   uint32_t count = 0;
   for (uint32_t i = 0; i < m->output_count; i++) {
@@ -149,9 +151,9 @@ static void put_result(const eag_model *m) {
   put_data(EAG_KEY_RESULT, bytes, count);
 }
 
-static void put_state(void) { put(EAG_KEY_STATE, s.running); }
+SHARED void put_state(void) { put(EAG_KEY_STATE, s.running); }
 
-static void put_uptime(uint64_t now) { put64(EAG_KEY_UPTIME_CYCLES, now); }
+SHARED void put_uptime(uint64_t now) { put64(EAG_KEY_UPTIME_CYCLES, now); }
 
 /* Running. */
 

@@ -134,12 +134,20 @@ size_t eag_port_uid(uint8_t uid[16]) {
   return 12;
 }
 
+/* The ROM bootloader starts an image with its own pins still set up, PA10 among them: a second
+ * receiver pin of the console's USART. */
+static void reset_pins(void) {
+  RCC->AHB1RSTR = RCC_AHB1_ALL_GPIO;
+  RCC->AHB1RSTR = 0;
+}
+
 void eag_port_init(void) {
   read_reset_cause();
   core_hz = clock_init(&trouble);
   enable_caches();
   guard_stack();
   start_time();
+  reset_pins();
   pin_output(EAG_TIMING_PIN);
   console_init(core_hz);
   __asm__ volatile("cpsie i" ::: "memory");

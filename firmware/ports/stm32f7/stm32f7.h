@@ -32,6 +32,7 @@ typedef struct {
 #define RCC_CFGR_PPRE1_4 (5u << 10)
 #define RCC_CFGR_PPRE2_2 (4u << 13)
 #define RCC_AHB1_GPIO(letter) (1u << ((letter) - 'A'))
+#define RCC_AHB1_ALL_GPIO 0x7FFu /* A to K */
 #define RCC_APB1_PWR (1u << 28)
 #define RCC_APB2_USART1 (1u << 4)
 #define RCC_APB2_ADC1 (1u << 8)
