@@ -107,6 +107,7 @@ def test_a_named_kernel_is_taken_and_a_wrong_one_is_refused_with_the_reason() ->
         ("dir/My Model-v1.2.tflite", "My_Model_v1_2"),
         ("1net.tflite", "model_1net"),
         ("int.tflite", "model_int"),
+        ("string.tflite", "model_string"),
         ("..tflite", "model"),
         ("größe.tflite", "gr_e"),
         ("eag_x.tflite", "model_eag_x"),

@@ -8,10 +8,12 @@ from pathlib import PurePath
 
 from edge_quantize.graph import Graph, Operator
 
-_KEYWORDS = re.compile(
+# C keywords, and C's own headers: NAME.h must not hide <string.h> from a user's project.
+_RESERVED = re.compile(
     r"auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|"
     r"inline|int|long|main|register|restrict|return|short|signed|sizeof|static|struct|switch|"
-    r"typedef|union|unsigned|void|volatile|while"
+    r"typedef|union|unsigned|void|volatile|while|assert|complex|ctype|errno|fenv|inttypes|iso646|"
+    r"limits|locale|math|setjmp|signal|std[a-z]+|string|tgmath|threads|time|uchar|wchar|wctype"
 )
 
 # What Keras calls the layer that becomes an operator; the converter leaves these in tensor names.
@@ -38,7 +40,7 @@ def identifier(file_name: str) -> str:
     for suffix in (".tflite", ".lite"):
         stem = stem.removesuffix(suffix)
     name = re.sub(r"[^0-9A-Za-z]+", "_", stem).strip("_")
-    if not name or name[0].isdigit() or _KEYWORDS.fullmatch(name) or name.startswith("eag"):
+    if not name or name[0].isdigit() or _RESERVED.fullmatch(name) or name.startswith("eag"):
         name = f"model_{name}".rstrip("_")
     return name
 
