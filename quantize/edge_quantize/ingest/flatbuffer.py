@@ -44,7 +44,9 @@ class Walk:
             return accessor(*arguments)
         except (struct.error, TypeError, ValueError, OverflowError) as error:
             # What the accessors raise on an offset outside the file or outside 32 bits.
-            raise ModelFileError(f"{where}: an offset points outside the file") from error
+            raise ModelFileError(
+                f"{where}: an offset points outside the file; was it cut short or damaged?"
+            ) from error
 
     def count(
         self, where: str, length: Callable[[], int], table_bytes: int = _LEAST_TABLE_BYTES

@@ -196,5 +196,5 @@ def read_options(walk: Walk, where: str, op: str, operator: Any) -> Options:
     if union is None:
         raise ModelFileError(f"{where}: its {name} are missing")
     table = getattr(schema, name)()
-    table.Init(union.Bytes, union.Pos)
+    walk.get(f"{where}: {name}", table.Init, union.Bytes, union.Pos)
     return reader(_Fields(walk, where, table))
