@@ -328,9 +328,11 @@ class Machine:
 
     def count(self, on: bool) -> None:
         """Counts instructions step by step, for the image in flash."""
+        if self._step_cycles is not None:
+            self._step_cycles.abandon()
+            self._step_cycles = None
         if not on:
             self.counter.disarm()
-            self._step_cycles = None
             self.trace(None)
             return
         if self.image is None:
@@ -341,7 +343,8 @@ class Machine:
             )
         self.counter.arm(*trampoline(self.image.step_return))
         self._step_cycles = StepCycles(self.board, self)
-        self.trace(self._step_cycles.listen, data=self._step_cycles.cached_ranges)
+        # Short pieces: time stands still within one, and bytes on a line must not bunch up.
+        self.trace(self._step_cycles.listen, capacity=2048, data=self._step_cycles.cached_ranges)
 
     def read_code(self, address: int, size: int) -> bytes:
         """Bytes of memory, as the cycle model disassembles them; empty where there is none."""

@@ -23,8 +23,6 @@ class Clocked(Protocol):
     """The machine's counters (`native.State`)."""
 
     cycles: int
-    instructions: int
-    handler_instructions: int
     per_instruction: int
 
 
@@ -43,8 +41,9 @@ class StepCycles:
                 self._ranges.append((alias, alias + memory.size, kind))
         self._model = CycleModel(machine.read_code, self._kind_of)
         self._pending: tuple[int, int] | None = None
-        self._before = (0, 0)
-        self._inside = False
+        self._state: Clocked | None = None
+        self._base = 0
+        self._per_instruction = 0
 
     @property
     def cached_ranges(self) -> Sequence[tuple[int, int]]:
@@ -56,24 +55,38 @@ class StepCycles:
         return self._model
 
     def begin(self, state: Clocked) -> None:
-        """A step is about to run."""
+        """A step is about to run.
+
+        From here to its end time moves only by what the model says, each time the trace is
+        handed over, and so never backwards: a handler that reads the cycle counter in between
+        would take that for a wrap. Handlers themselves take no time meanwhile.
+        """
         self._model.restart()
         self._pending = None
-        self._before = (self._model.cycles, state.instructions - state.handler_instructions)
-        self._inside = True
+        self._state = state
+        self._per_instruction = state.per_instruction
+        self._base = state.cycles - self._model.cycles
+        state.per_instruction = 0
 
     def end(self, state: Clocked) -> None:
-        """The step came back: puts its modelled cycles in the place of one an instruction."""
-        self._run_pending()
-        self._inside = False
-        cycles, instructions = self._before
-        ran = state.instructions - state.handler_instructions - instructions
-        # The trampoline's own blx is among them; it keeps its one cycle.
-        state.cycles += self._model.cycles - cycles - (ran - 1) * state.per_instruction
+        """The step came back."""
+        if self._pending is not None:
+            self._model.block(*self._pending)
+            self._pending = None
+        # One instruction of the trampoline, its blx, ran without time.
+        state.cycles = self._base + self._model.cycles + self._per_instruction
+        state.per_instruction = self._per_instruction
+        self._state = None
+
+    def abandon(self) -> None:
+        """The machine was reset, or counting ends, within a step."""
+        if self._state is not None:
+            self._state.per_instruction = self._per_instruction
+            self._state = None
 
     def listen(self, entries: memoryview) -> None:
         """Pairs of uint32, see `Machine.trace`."""
-        if not self._inside:
+        if self._state is None:
             return
         words = entries.tolist()
         model = self._model
@@ -92,11 +105,7 @@ class StepCycles:
                     model.block(*pending)
                 pending = (address, what)
         self._pending = pending
-
-    def _run_pending(self) -> None:
-        if self._pending is not None:
-            self._model.block(*self._pending)
-            self._pending = None
+        self._state.cycles = self._base + model.cycles
 
     def _kind_of(self, address: int) -> MemoryKind:
         for first, end, kind in self._ranges:
