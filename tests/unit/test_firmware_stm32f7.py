@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ __attribute__((noinline)) static uint32_t descend(uint32_t depth) {
   return depth == 1000000 ? 0 : descend(depth + 1) + local[depth & 7];
 }
 void tricks_copy(void) { for (int i = 0; i < 8; i++) arena[16 + i] = arena[i]; }
-void tricks_wait(void) { for (uint32_t i = 0; i < 8000000; i++) sink = i; }
+void tricks_wait(void) { for (uint32_t i = 0; i < 3000000; i++) sink = i; }
 void tricks_undefined(void) { __asm__ volatile("udf #1"); }
 void tricks_overflow(void) { sink = descend(0); }
 void tricks_nowhere(void) { sink = *(volatile uint32_t *)0x10000000; }
@@ -56,13 +57,11 @@ def model_source(name: str, steps: tuple[str, ...]) -> str:
     return text.replace("void tricks_", "__attribute__((unused, noinline)) static void tricks_")
 
 
-@pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+def built(folder: Path, compiler: str | None) -> Image:
     """The profile app with model 0 of three steps, and one model for each way to fault."""
-    folder = tmp_path_factory.mktemp("image")
     board = load_board("stm32f746")
     try:
-        toolchain = find_toolchain(board)
+        toolchain = find_toolchain(board, prefer=compiler)
     except ToolchainError as error:
         pytest.skip(str(error))
     models = []
@@ -74,6 +73,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
         models.append(ModelSources(name, (source,), (), 0, (("dtcm", 32),)))
     request = BuildRequest(board, "profile", tuple(models), folder / "out", optimize="-O1")
     return build_image(request, toolchain)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return built(tmp_path_factory.mktemp("image"), None)
 
 
 class Board:
@@ -187,12 +191,17 @@ def test_a_fault_is_reported_with_its_place_and_the_board_starts_again(
 
 def test_a_window_of_the_largest_requests_is_kept_while_an_inference_runs(board: Board) -> None:
     window = board.ask(Request.HELLO, protocol=[1, 0]).payload["window"]
+    board.ask(Request.BAUD, baud=921_600)
+    board.run(0.01)
     board.link.feed(board.request(Request.INVOKE, model=0))
-    board.run(0.01)  # it has begun; 8 million turns take it a tenth of a second and more
+    board.run(0.001)
     requests = [
         board.request(Request.ECHO, data=bytes([n % 250 + 1]) * 480) for n in range(window - 1)
     ]
     board.link.feed(b"".join(requests))
+    board.run(0.038)
+    assert board.machine.backlog(board.link) == 0  # all of it has come,
+    assert not [f for f in board.frames if f.is_response]  # and the inference still runs
     board.wait_for(lambda f: f.type == Request.INVOKE)
     for number in range(window - 1):
         answer = board.wait_for(lambda f: f.type == Request.ECHO)
@@ -277,3 +286,16 @@ def test_the_stack_watermark_grows_with_what_ran(board: Board) -> None:
     after = board.ask(Request.STATS).payload
     assert 0 < before["stack_used"] <= after["stack_used"] < 1024
     assert after["stack_size"] == 4096
+
+
+def test_an_image_that_zig_compiled_boots_runs_and_reports_its_faults(tmp_path: Path) -> None:
+    board = Board(built(tmp_path, "zig"))
+    assert board.ask(Request.HELLO, protocol=[1, 0]).payload["clock_hz"] == 216_000_000
+    board.ask(Request.WRITE, model=0, tensor=0, offset=0, data=b"12345678")
+    assert board.ask(Request.PROFILE, model=0).payload["result"] == b"12345678"
+    board.link.feed(board.request(Request.INVOKE, model=1 + FAULTS.index("undefined")))
+    assert board.event(Event.FAULT).payload["step"] == 1
+    board.event(Event.LOG)
+    reset_cause = board.ask(Request.HELLO, protocol=[1, 0]).payload["reset_cause"]
+    assert reset_cause == WIRE.reset_cause["fault"]
+    board.machine.close()
