@@ -16,12 +16,10 @@ from .decode import Decoder, Instruction
 from .issue import Cost, schedule
 
 HALVES = 2
-# Exposed cycles a 32-byte line streamed from flash costs at 216 MHz and 7 wait states: computed
-# from two published MLPerf Tiny AD results that differ only in where the weights lie.
+# Exposed cycles a 32-byte line streamed from flash costs at 216 MHz and 7 wait states, more than
+# one from RAM: computed from two published MLPerf Tiny AD results that differ only in where the
+# weights lie. What a line of AXI SRAM itself costs is in no public table: not modelled.
 FLASH_LINE_HALVES = 15
-# A line of AXI SRAM: no published figure; a burst of four 64-bit beats through the bus matrix
-# and its latency. An assumption, said so in docs/virtual-board.md.
-SRAM_LINE_HALVES = 12
 MISPREDICTED = 8
 MISPREDICTED_FLAGS_EARLY = 6  # when the flags were set 3 or more cycles before
 FLAGS_EARLY = 3
@@ -131,9 +129,9 @@ class CycleModel:
         if not write and size > 1 and address % min(size, 4):
             self._halves += HALVES * (UNALIGNED + (first != last))
         for line in range(first, last + 1):
-            if self._dcache.touch(line) and not write:
-                flash = self._kind_of(address) is MemoryKind.FLASH
-                self._halves += FLASH_LINE_HALVES if flash else SRAM_LINE_HALVES
+            missing = self._dcache.touch(line)
+            if missing and not write and self._kind_of(address) is MemoryKind.FLASH:
+                self._halves += FLASH_LINE_HALVES
 
     def _load(self, address: int, size: int) -> _Block:
         instructions = self._decoder.block(self._read_code(address, size), address)
