@@ -23,7 +23,7 @@ def boards(context: typer.Context, boards: BoardsOption = None, json: JsonOption
     from edge_boards import list_boards
 
     known = list_boards((boards,) if boards else ())
-    output().print(boards_table(known))
+    output(json).print(boards_table(known))
     write_json(json, [board_json(board) for board in known])
 
 
@@ -39,5 +39,5 @@ def show(
 
     shown = the_board(board, boards or context.obj)
     for table in board_tables(shown):
-        output().print(table)
+        output(json).print(table)
     write_json(json, board_json(shown))

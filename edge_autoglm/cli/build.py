@@ -33,9 +33,9 @@ def build(
     with progress("compiling") as advance:
         built = pipeline.build(exported, the_board(exported.board, boards), toolchain, advance)
     for table in size_tables(built.image.sizes):
-        output().print(table)
-    output().print(f"compiler: {built.toolchain}")
-    output().print(f"image: {built.image.elf}, build {built.image.build_id.hex()}")
+        output(json).print(table)
+    output(json).print(f"compiler: {built.toolchain}")
+    output(json).print(f"image: {built.image.elf}, build {built.image.build_id.hex()}")
     write_json(
         json,
         {

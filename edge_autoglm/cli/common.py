@@ -28,9 +28,34 @@ BoardsOption = Annotated[
         "(or name it in EDGE_AUTOGLM_BOARDS).",
     ),
 ]
+
+
+def _writable(path: Path | None) -> Path | None:
+    """Refuses a file that cannot be written before anything is done for it."""
+    if path is not None and str(path) != "-":
+        from edge_autoglm.files import check_writable
+
+        check_writable(path)
+    return path
+
+
 JsonOption = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Also write the result as JSON; - for stdout."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        callback=_writable,
+        help="Also write the result as JSON; - for stdout (tables then go to stderr).",
+    ),
+]
+JsonLinesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--jsonl",
+        metavar="FILE",
+        callback=_writable,
+        help="Append one JSON line an inference; - for stdout (no table then).",
+    ),
 ]
 PortOption = Annotated[
     str | None,
@@ -70,18 +95,19 @@ def version_option(
     """The options of the program itself."""
 
 
-def output() -> Console:
-    """Where tables go: stdout."""
+def output(json: Path | None = None) -> Console:
+    """Where tables go: stdout, unless `json` goes there."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=False)
+    # Names and paths are printed as they are: "[b]" in one is no mark-up.
+    return Console(stderr=str(json) == "-", highlight=False, markup=False, emoji=False)
 
 
 def notes() -> Console:
     """Where progress and remarks go: stderr."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def the_board(name: str, folder: Path | None) -> Board:
@@ -103,7 +129,8 @@ def write_json(path: Path | None, value: Any) -> None:
         return
     from edge_autoglm.files import write_whole
 
-    write_whole(path, text.encode())
+    # A path that is no UTF-8 has lone surrogates, which JSON escapes in the same way.
+    write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
 def _ignore(done: float, total: float | None = None) -> None:

@@ -15,7 +15,7 @@ def doctor(json: JsonOption = None) -> None:
     from edge_boards.doctor import checks
 
     found = checks()
-    out = output()
+    out = output(json)
     for check in found:
         mark = "ok" if check.ok else "MISSING" if check.needed else "absent"
         out.print(wrapped(f"{mark:8}{check.name}: {check.detail}", " " * 8), soft_wrap=True)

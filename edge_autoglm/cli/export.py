@@ -38,10 +38,10 @@ def export(
     from edge_autoglm.report.tables import size, wrapped
 
     result = pipeline.export(model, the_board(board, boards), out, plan)
-    output().print(plan_table(pipeline.plan_of(result)))
+    output(json).print(plan_table(pipeline.plan_of(result)))
     summary = (
         f"{result.directory}: {len(result.sources)} C files, weights {size(result.weight_bytes)}, "
         f"kernels {', '.join(result.kernels)}"
     )
-    output().print(wrapped(summary, "  "), soft_wrap=True)
+    output(json).print(wrapped(summary, "  "), soft_wrap=True)
     write_json(json, export_json(result))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import signal
 import sys
+from types import FrameType
 
 import typer
 
@@ -36,7 +39,14 @@ def _operating_system(error: OSError) -> str:
 
 
 def _say(message: str) -> None:
-    print(f"edge-autoglm: {message}", file=sys.stderr)
+    # A terminal that is gone must not turn one ending into another.
+    with contextlib.suppress(OSError):
+        print(f"edge-autoglm: {_plain(message)}", file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    """Without the control characters that a model's or a board's names may hold."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def report(error: BaseException) -> int:
@@ -52,13 +62,11 @@ def report(error: BaseException) -> int:
         show()
         return int(error.exit_code)
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output went away; say nothing more, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # whoever read our output went away: there is nobody to tell
     if _users_fault(error):
         _say(str(error))
         for problem in getattr(error, "problems", ()):
-            print(f"  - {problem}", file=sys.stderr)
+            print(f"  - {_plain(str(problem))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     if isinstance(error, OSError):
         _say(_operating_system(error))
@@ -66,17 +74,40 @@ def report(error: BaseException) -> int:
     raise error
 
 
-def _terminated(*_: object) -> None:
-    # A `kill` must leave as little behind as Ctrl-C does.
+def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _prepare() -> None:
+    """A `kill` and a closed terminal leave as little behind as Ctrl-C does; a name that the
+    terminal's encoding lacks is no reason to fail."""
+    signal.signal(signal.SIGTERM, _terminated)
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) == signal.SIG_DFL:  # else nohup's
+        signal.signal(hangup, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def run(app: typer.Typer, arguments: list[str]) -> int:
     """Runs `app`; every ending has a code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    _prepare()
     try:
         # Not "standalone": that would turn Ctrl-C into exit 1.
         code = app(args=arguments, prog_name="edge-autoglm", standalone_mode=False)
+        # Here, where a full disk or a closed pipe can still be reported.
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
-        return report(error)
+        code = report(error)
+        _flush()
     return code if isinstance(code, int) else 0
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is buffered for a stdout that takes no more would fail again at exit.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,7 +21,7 @@ from .common import (
     the_board,
     write_json,
 )
-from .profile import BundleOption, measure
+from .profile import BundleOption, check_bundle, measure
 
 
 def flash(
@@ -58,14 +58,20 @@ def flash(
     """
     from edge_autoglm import pipeline
     from edge_autoglm.flash import flash_image
+    from edge_autoglm.flash.flashing import choose_programmer
     from edge_autoglm.measure.builds import remember
     from edge_autoglm.report.tables import wrapped
 
     aim = the_board(board, boards)
+    _check_options(profile, port, programmer, console, runs, warmup, bundle)
+    check_bundle(bundle)
+    if port != "virtual":
+        choose_programmer(aim, port or "auto", programmer)  # no board: said before any work
     exported = pipeline.exported(target, aim, out)
     with progress("compiling") as advance:
         built = pipeline.build(exported, aim, toolchain, advance)
-    remember(built.image, target if target.is_file() else None)
+    plan = exported.directory / "plan.json"
+    remember(built.image, target if target.is_file() else None, plan if plan.is_file() else None)
     notes().print(f"{built.image.elf}: {built.toolchain}, {built.image.sizes.flash:,} B of flash")
     with progress("flashing") as advance:
         result = flash_image(
@@ -82,9 +88,9 @@ def flash(
         f"{result.programmer} in {result.seconds:.1f} s; build {built.image.build_id.hex()} read "
         "back and equal"
     )
-    output().print(wrapped(done, "  "), soft_wrap=True)
+    output(json).print(wrapped(done, "  "), soft_wrap=True)
     if profile:
-        measure(aim, result.port, runs, warmup, exported.name, bundle, exported.directory, json)
+        measure(aim, result.port, runs, warmup, exported.name, bundle, json)
     else:
         write_json(
             json,
@@ -95,4 +101,28 @@ def flash(
                 "build_id": built.image.build_id.hex(),
                 "model": {"name": exported.name, "sha256": exported.model_sha256},
             },
+        )
+
+
+def _check_options(
+    profile: bool,
+    port: str | None,
+    programmer: str | None,
+    console: str | None,
+    runs: int | None,
+    warmup: int | None,
+    bundle: Path | None,
+) -> None:
+    """Refuses options that would go unheard. Raises UsageError."""
+    from edge_autoglm.errors import UsageError
+
+    if not profile:
+        named = [("-n", runs), ("--warmup", warmup), ("--bundle", bundle)]
+        unheard = [name for name, value in named if value is not None]
+        if unheard:
+            raise UsageError(f"{', '.join(unheard)}: only with --profile")
+    if port == "virtual" and (programmer or console):
+        raise UsageError(
+            f"{'--programmer' if programmer else '--console'}: not with --port virtual, which "
+            "goes through the board's own ROM bootloader and console"
         )

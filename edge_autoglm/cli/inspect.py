@@ -32,7 +32,7 @@ def inspect(
     target = the_board(board, boards) if board else None
     graph = read_tflite(model)
     analysis = analyse(graph)
-    out = output()
+    out = output(json)
     names = unique([layer_name(graph, operator) for operator in graph.operators])
     for table in analysis_tables(analysis, names):
         out.print(table)

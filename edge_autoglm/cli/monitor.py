@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from .common import BoardOption, BoardsOption, PortOption, notes, output, the_board
+from .common import BoardOption, BoardsOption, JsonLinesOption, PortOption, notes, output, the_board
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,15 +19,13 @@ if TYPE_CHECKING:
     from edge_autoglm.measure.monitor import Sample
 
 _SHOWN = 12
+_LONGEST_MS = 3_600_000
 
 
 def monitor(
     board: BoardOption,
     port: PortOption = None,
-    jsonl: Annotated[
-        Path | None,
-        typer.Option("--jsonl", metavar="FILE", help="Append one JSON line an inference."),
-    ] = None,
+    jsonl: JsonLinesOption = None,
     period: Annotated[
         float | None,
         typer.Option("--period", metavar="MS", help="Start to start (default: back to back)."),
@@ -39,53 +39,83 @@ def monitor(
     boards: BoardsOption = None,
 ) -> None:
     """Let the board run by itself and show each inference, until Ctrl-C or -n."""
-    from contextlib import ExitStack
-
-    from rich.live import Live
-
     from edge_autoglm.device.messages import LogLine
     from edge_autoglm.device.ports import find_port, open_port
     from edge_autoglm.device.session import Session
+    from edge_autoglm.errors import UsageError
     from edge_autoglm.measure.monitor import Monitor
 
+    if period is not None and not 0 < period <= _LONGEST_MS:
+        raise UsageError(f"--period {period:g}: give milliseconds above 0, up to {_LONGEST_MS:,}")
     aim = the_board(board, boards)
-    found = find_port(aim, port or "auto")
-    recent: deque[Sample] = deque(maxlen=_SHOWN)
-    seen = lost = 0
     with ExitStack() as stack:
-        file = stack.enter_context(jsonl.open("a", encoding="utf-8")) if jsonl else None
+        lines = _lines(jsonl, stack)
+        found = find_port(aim, port or "auto")
         session = stack.enter_context(Session(open_port(found)))
         watch = Monitor(session, aim, session.model(model), found.is_virtual)
+        screen = _Screen(stack, shown=lines is not sys.stdout)
         stack.enter_context(watch.running(period))
-        screen = output()
-        live = None
-        if screen.is_terminal:
-            live = stack.enter_context(Live(console=screen, auto_refresh=False))
         for sample in watch.samples():
             if isinstance(sample, LogLine):
-                notes().print(f"board: {sample.detail}")
+                screen.say(f"board: {sample.detail}")
                 continue
-            seen, lost = seen + 1, lost + sample.lost
-            recent.append(sample)
-            if file:
-                file.write(json_module.dumps(sample.json()) + "\n")
-                file.flush()
-            if live:
-                live.update(_table(recent, seen, lost), refresh=True)
-            if count and seen >= count:
+            if lines:
+                lines.write(json_module.dumps(sample.json()) + "\n")
+                lines.flush()
+            screen.add(sample)
+            if count and screen.seen >= count:
                 break
-    if not screen.is_terminal:
-        screen.print(_table(recent, seen, lost))
+
+
+def _lines(jsonl: Path | None, stack: ExitStack) -> TextIO | None:
+    if jsonl is None:
+        return None
+    if str(jsonl) == "-":
+        return sys.stdout
+    return stack.enter_context(jsonl.open("a", encoding="utf-8"))
+
+
+class _Screen:
+    """A rolling table on a terminal; elsewhere one table when the watch ends, however it does."""
+
+    def __init__(self, stack: ExitStack, shown: bool) -> None:
+        from rich.live import Live
+
+        self.seen = 0
+        self._lost = 0
+        self._recent: deque[Sample] = deque(maxlen=_SHOWN)
+        self._console = output()
+        self._live: Live | None = None
+        if shown and self._console.is_terminal:
+            self._live = stack.enter_context(Live(console=self._console, auto_refresh=False))
+        elif shown:
+            stack.callback(self._print)
+
+    def say(self, line: str) -> None:
+        """A remark, above the table where that moves."""
+        (self._live.console if self._live else notes()).print(line)
+
+    def add(self, sample: Sample) -> None:
+        self.seen += 1
+        self._lost += sample.lost
+        self._recent.append(sample)
+        if self._live:
+            self._live.update(_table(self._recent, self.seen, self._lost), refresh=True)
+
+    def _print(self) -> None:
+        if self.seen:
+            self._console.print(_table(self._recent, self.seen, self._lost))
 
 
 def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
     from edge_autoglm.report.tables import table
 
-    kind = recent[-1].cycles.kind.value if recent else ""
-    energy = recent[-1].energy_mj.kind.value if recent and recent[-1].energy_mj else ""
-    title = f"{seen} inferences, {lost} records lost; cycles {kind}"
+    kind = recent[-1].cycles.kind.value
+    energy = recent[-1].energy_mj
+    inferences = "1 inference" if seen == 1 else f"{seen:,} inferences"
+    title = f"{inferences}, {lost:,} records lost; cycles and ms {kind}"
     if energy:
-        title += f", energy {energy}"
+        title += f", energy {energy.kind.value}"
     return table(
         title,
         [">s", ">seq", ">cycles", ">ms", "~result", ">stack", ">mV", ">°C", ">mJ"],

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 BundleOption = Annotated[
     Path | None,
-    typer.Option("--bundle", metavar="DIR", help="Folder for the run's files (default: runs/...)."),
+    typer.Option(
+        "--bundle", metavar="DIR", help="Folder for the run's files (default: runs/run-001, ...)."
+    ),
 ]
 
 
@@ -47,8 +49,17 @@ def profile(
     from edge_autoglm.device.ports import find_port
 
     target = the_board(board, boards)
+    check_bundle(bundle)
     found = find_port(target, port or "auto")
-    measure(target, found, runs, warmup, model, bundle, Path(), json)
+    measure(target, found, runs, warmup, model, bundle, json)
+
+
+def check_bundle(bundle: Path | None) -> None:
+    """Refuses a taken folder before the run, not after it. Raises BundleError."""
+    if bundle is not None:
+        from edge_autoglm.measure.bundle import check_free
+
+        check_free(bundle)
 
 
 def measure(
@@ -58,7 +69,6 @@ def measure(
     warmup: int | None,
     model: str | None,
     bundle: Path | None,
-    parent: Path,
     json: Path | None,
 ) -> None:
     """Profiles, prints, leaves a bundle; exits 1 when the outputs are not the reference's."""
@@ -72,12 +82,10 @@ def measure(
             board, port, runs=runs, warmup=warmup, model=model, progress=advance
         )
     lines = profile_lines(result)
-    output().print(profile_table(result))
+    output(json).print(profile_table(result))
     for line in lines:
-        output().print(wrapped(line, "  "), soft_wrap=True)
-    folder = leave_bundle(
-        result, [*(each.detail for each in log), *lines], folder=bundle, parent=parent
-    )
+        output(json).print(wrapped(line, "  "), soft_wrap=True)
+    folder = leave_bundle(result, port, log, lines, bundle)
     notes().print(f"bundle: {folder}")
     write_json(json, profile_json(result))
     if result.verdict is not None and not result.verdict.good:

@@ -71,7 +71,7 @@ def verify(
                 with Session(open_port(find_port(aim, port))) as session:
                     result = stages.verify(graph, host, reference, inputs, session, advance)
     for line in _lines(result):
-        output().print(line)
+        output(json).print(line)
     if port is None:
         notes().print("no board took part; name one with --port auto, --port virtual or a port")
     write_json(json, _json(result, graph.sha256, aim.name))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .common import BoardsOption, JsonOption, output, the_board, write_json
+from .common import BoardsOption, JsonOption, notes, output, the_board, write_json
 
 if TYPE_CHECKING:
     from edge_boards.virtual.client import VirtualInfo
@@ -15,6 +16,10 @@ app = typer.Typer(
     help="Start, reset, stop and list virtual boards.", no_args_is_help=True, rich_markup_mode=None
 )
 BoardArgument = Annotated[str, typer.Argument(metavar="B", help="A board's name, or a file.")]
+RunningArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="B", help="A running board; not needed where it is the only one."),
+]
 Boot0Option = Annotated[
     bool, typer.Option("--boot0", help="Hold BOOT0 high: the ROM bootloader runs, not the image.")
 ]
@@ -30,12 +35,13 @@ def _json(info: VirtualInfo) -> dict[str, Any]:
     }
 
 
-def _print(infos: tuple[VirtualInfo, ...]) -> None:
+def _print(infos: tuple[VirtualInfo, ...], json: Path | None) -> None:
     # Lines, not a table: a port is there to be copied, so it is never cut.
+    out = output(json)
     for info in infos:
-        output().print(f"virtual {info.board}, process {info.pid}")
+        out.print(f"virtual {info.board}, process {info.pid}")
         for link, path in info.links.items():
-            output().print(f"  {link:11}{path}", soft_wrap=True)
+            out.print(f"  {link:11}{path}", soft_wrap=True)
 
 
 @app.command("start")
@@ -48,27 +54,34 @@ def start(
     """Start a virtual board; it goes on until `stop`, and keeps its flash."""
     from edge_boards.virtual import client
 
-    info = client.start(the_board(board, boards), boot0=boot0)
-    _print((info,))
+    aim = the_board(board, boards)
+    before = client.attach(aim)
+    info = client.start(aim, boot0=boot0)
+    if before is not None and before.pid == info.pid:
+        reset = ", and was reset into its ROM bootloader" if boot0 else ""
+        notes().print(f"virtual {info.board} was running already{reset}")
+    _print((info,), json)
     write_json(json, _json(info))
 
 
 @app.command("reset")
-def reset(board: BoardArgument, boot0: Boot0Option = False, boards: BoardsOption = None) -> None:
+def reset(
+    board: RunningArgument = None, boot0: Boot0Option = False, boards: BoardsOption = None
+) -> None:
     """Reset a running virtual board."""
     from edge_boards.virtual import client
 
-    name = the_board(board, boards).name
+    name = _running(board, boards)
     client.reset(name, boot0=boot0)
     output().print(f"{name} was reset" + (" into its ROM bootloader" if boot0 else ""))
 
 
 @app.command("stop")
-def stop(board: BoardArgument, boards: BoardsOption = None) -> None:
+def stop(board: RunningArgument = None, boards: BoardsOption = None) -> None:
     """Stop a virtual board; its flash is kept."""
     from edge_boards.virtual import client
 
-    name = the_board(board, boards).name
+    name = _running(board, boards)
     client.stop(name)
     output().print(f"{name} has stopped")
 
@@ -80,7 +93,35 @@ def running(json: JsonOption = None) -> None:
 
     infos = client.list_running()
     if infos:
-        _print(infos)
+        _print(infos, json)
     else:
-        output().print("No virtual board is running; `edge-autoglm virtual start B` starts one.")
+        output(json).print(
+            "No virtual board is running; `edge-autoglm virtual start B` starts one."
+        )
     write_json(json, [_json(info) for info in infos])
+
+
+def _running(board: str | None, boards: Path | None) -> str:
+    """The name of the running board that is meant: the only one where none is named.
+
+    Raises EdgeError when there is none, UsageError when there are several.
+    """
+    from edge_autoglm.errors import EdgeError, UsageError
+    from edge_boards.virtual import client
+
+    names = [info.board for info in client.list_running()]
+    there = ", ".join(names) or "none"
+    if board is None:
+        if len(names) > 1:
+            raise UsageError(f"name the virtual board; running: {there}")
+        if not names:
+            raise EdgeError("no virtual board is running; `edge-autoglm virtual start B` starts it")
+        return names[0]
+    # A running board's own name needs no board file; another name of it does.
+    name = board if board in names else the_board(board, boards).name
+    if name not in names:
+        raise EdgeError(
+            f"no virtual board {name} is running (running: {there}); "
+            f"`edge-autoglm virtual start {board}` starts it"
+        )
+    return name

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_autoglm.device.messages import Description, LogLine, ModelInfo, Record
 from edge_autoglm.device.session import Session
+from edge_autoglm.errors import SessionError, TransportError
 from edge_boards import Board
 
 from .figures import Figure, Kind
@@ -75,11 +76,17 @@ class Monitor:
         """Lets the board run by itself on generated inputs while the context lasts."""
         clock = self._session.info.clock_hz
         period = None if period_ms is None else int(period_ms * 1e-3 * clock)
-        self._session.start(self._model, seed=SEED, period_cycles=period)
+        there = True
         try:
+            # Inside: an interruption here finds the board running already.
+            self._session.start(self._model, seed=SEED, period_cycles=period)
             yield
+        except (SessionError, TransportError):
+            there = False  # to ask it again would only take longer
+            raise
         finally:
-            self._session.stop(self._model)
+            if there:
+                self._session.stop(self._model)
 
     def samples(self) -> Iterator[Sample | LogLine]:
         """Samples without end, with the firmware's words between them."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_autoglm import __version__
 from edge_autoglm.device.messages import LogLine, ModelInfo
 from edge_autoglm.device.ports import Port, open_port
 from edge_autoglm.device.session import Session
-from edge_autoglm.errors import EdgeError
 from edge_autoglm.report.profile import profile_json
 from edge_boards import Board
 from edge_export.verify import max_abs_diff
@@ -23,7 +23,7 @@ from edge_quantize.inputs import lcg_inputs
 from edge_quantize.reference import best_reference
 
 from .builds import Build, recall
-from .bundle import next_folder, write_bundle
+from .bundle import write_bundle, write_next
 from .counts import counter_of
 from .profile import SEED, Profile, Verdict, profile_board, tolerance
 
@@ -96,25 +96,31 @@ def verdict(session: Session, model: ModelInfo, graph: Graph) -> Verdict:
 
 def bundle(
     profile: Profile,
-    log: Sequence[str],
-    *,
-    folder: Path | None,
-    parent: Path,
+    port: Port,
+    log: Sequence[LogLine],
+    lines: Sequence[str],
+    folder: Path | None = None,
 ) -> Path:
-    """Leaves the run's bundle in `folder`, or in the next free one under `parent`/runs."""
+    """Leaves the run's bundle in `folder`, or in the next free one of `runs`.
+
+    profile.json, log.txt, and the build's memory.map and plan.json where they are still what this
+    build was made of. Raises BundleError when `folder` is taken, OSError.
+    """
+    said = [
+        f"edge-autoglm {__version__}",
+        f"{profile.board} at {port.name}, build {profile.build_id}, {profile.clock_hz} Hz",
+        *(f"board: {line.detail}" for line in log),
+        *lines,
+    ]
     files = {
         "profile.json": (json.dumps(profile_json(profile), indent=2) + "\n").encode(),
-        "log.txt": "".join(f"{line}\n" for line in log).encode(),
+        "log.txt": "".join(f"{line}\n" for line in said).encode(),
     }
     build = recall(profile.build_id)
-    if build is not None:
-        elf = Path(build.elf)
-        for name, path in (("memory.map", elf.with_suffix(".map")),
-                           ("plan.json", elf.parent.parent / "plan.json")):  # fmt: skip
-            if path.is_file():
-                files[name] = path.read_bytes()
-    wanted = folder or next_folder(parent / RUNS_FOLDER)
-    try:
-        return write_bundle(wanted, files)
-    except FileExistsError as error:
-        raise EdgeError(f"{wanted}: {error.strerror}; name another with --bundle") from error
+    for kept in build.files if build else ():
+        content = kept.content()
+        if content is not None:
+            files[kept.name] = content
+    if folder is None:
+        return write_next(Path(RUNS_FOLDER), files)
+    return write_bundle(folder, files)

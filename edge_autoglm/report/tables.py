@@ -96,7 +96,8 @@ def written(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    # A model's names may hold anything, a terminal's commands too.
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
 
 
 def size(count: int) -> str:

@@ -77,25 +77,40 @@ def start(
             env=environment,
             start_new_session=True,
         )
-    deadline = time.monotonic() + wait
-    while time.monotonic() < deadline:
-        info = _describe(files, process.pid)
+    try:
+        info = _ready(files, process, wait)
+    except BaseException:
+        # Interrupted while waiting: nobody asked for a board that goes on without them.
+        process.terminate()
+        process.wait()
+        raise
+    if info is not None:
+        return info
+    if process.poll() is not None:
+        # Two starts at once: the one that lost the lock leaves, the other is the board.
+        info = attach(board, state_dir=state_dir, name=name)
         if info is not None:
             return info
-        if process.poll() is not None:
-            # Two starts at once: the one that lost the lock leaves, the other is the board.
-            info = attach(board, state_dir=state_dir, name=name)
-            if info is not None:
-                return info
-            raise VirtualBoardError(
-                f"the virtual board {files.folder.name} did not start: {_last_line(files.log)} "
-                f"(log: {files.log})"
-            )
-        time.sleep(_POLL_S)
+        raise VirtualBoardError(
+            f"the virtual board {files.folder.name} did not start: {_last_line(files.log)} "
+            f"(log: {files.log})"
+        )
     process.terminate()
+    process.wait()
     raise VirtualBoardError(
         f"the virtual board {files.folder.name} was not ready within {wait:g} s (log: {files.log})"
     )
+
+
+def _ready(files: BoardFiles, process: subprocess.Popen[bytes], wait: float) -> VirtualInfo | None:
+    """The board once it answers; None when its process ended or `wait` seconds are over."""
+    deadline = time.monotonic() + wait
+    while time.monotonic() < deadline:
+        info = _describe(files, process.pid)
+        if info is not None or process.poll() is not None:
+            return info
+        time.sleep(_POLL_S)
+    return None
 
 
 def attach(
