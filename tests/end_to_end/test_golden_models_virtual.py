@@ -1,0 +1,129 @@
+"""The committed small models on the virtual STM32F746: many of them linked into one image of the
+shipping app, each bit-exact to tflite_micro over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edge_autoglm.device.session import Session
+from edge_boards.errors import ToolchainError
+from edge_boards.loader import load_board
+from edge_boards.toolchain import BuildRequest, ModelSources, build_image, find_toolchain
+from edge_export.aot.package import export_model
+from edge_quantize.graph import Graph
+from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.reference import TflmReference, tflm_available
+
+MODELS = sorted((Path(__file__).resolve().parents[1] / "golden" / "models").glob("*.tflite"))
+BOARD = load_board("stm32f746")
+IN_ONE_IMAGE = 48
+
+
+class MachineTransport:
+    """The console of a virtual board in this process: reading lets the board's time pass."""
+
+    name = "virtual stm32f746"
+    baud = 115_200
+
+    def __init__(self, image: bytes) -> None:
+        # Unicorn is an extra: without it these tests are skipped, not broken.
+        pytest.importorskip("unicorn")
+        from edge_boards.virtual.machine import Machine
+
+        self.machine = Machine(BOARD)
+        self.machine.load_flash(image)
+        self.machine.reset(power_on=True)
+        self.link = self.machine.links["console"]
+        self.machine.run(2_160_000)  # before its pins are set up the board hears nothing
+
+    def read(self, timeout: float) -> bytes:
+        for _ in range(max(1, round(timeout / 0.001))):
+            data = self.link.take()
+            if data:
+                return data
+            self.machine.run(216_000)
+        return self.link.take()
+
+    def write(self, data: bytes) -> None:
+        self.link.feed(data)
+
+    def set_baud(self, baud: int) -> None:
+        assert baud == self.baud
+
+    def board_seconds(self) -> float | None:
+        return self.machine.seconds
+
+    def close(self) -> None:
+        self.machine.close()
+
+
+def batches() -> Iterator[list[Path]]:
+    for start in range(0, len(MODELS), IN_ONE_IMAGE):
+        yield MODELS[start : start + IN_ONE_IMAGE]
+
+
+@pytest.fixture(params=["gcc", "zig"])
+def toolchain(request: pytest.FixtureRequest) -> Any:
+    try:
+        return find_toolchain(BOARD, request.param)
+    except ToolchainError as error:
+        pytest.skip(str(error))
+
+
+def inputs_of(graph: Graph, seed: int) -> list[npt.NDArray[Any]]:
+    generator = np.random.default_rng(seed)
+    arrays: list[npt.NDArray[Any]] = []
+    for index in graph.inputs:
+        tensor = graph.tensor(index)
+        if tensor.dtype.value == "float32":
+            arrays.append(generator.normal(0.0, 3.0, tensor.shape).astype(np.float32))
+        else:
+            kind = np.iinfo(tensor.dtype.value)
+            values = generator.integers(kind.min, kind.max, tensor.shape, endpoint=True)
+            arrays.append(values.astype(tensor.dtype.value))
+    return arrays
+
+
+def linked(paths: list[Path], folder: Path) -> tuple[ModelSources, ...]:
+    """Every model's generated folder, as the build takes it."""
+    return tuple(
+        export_model(
+            read_tflite(path), BOARD, folder / path.stem, name=f"m_{path.stem}"
+        ).model_sources()
+        for path in paths
+    )
+
+
+@pytest.mark.parametrize("paths", list(batches()), ids=lambda paths: f"{paths[0].stem}..{paths[-1].stem}")
+def test_models_on_the_board_equal_tflite_micro(
+    paths: list[Path], toolchain: Any, tmp_path: Path
+) -> None:
+    if not tflm_available():
+        pytest.skip("no tflite_micro wheel on this machine")
+    request = BuildRequest(BOARD, "profile", linked(paths, tmp_path), tmp_path / "image")
+    image = build_image(request, toolchain)
+    wrong: list[str] = []
+    with Session(MachineTransport(image.binary.read_bytes())) as session:
+        assert len(session.models) == len(paths)
+        for path in paths:
+            graph = read_tflite(path)
+            reference = TflmReference(graph)
+            model = session.model(f"m_{path.stem}")
+            for seed in range(2):
+                inputs = inputs_of(graph, seed)
+                for position, value in enumerate(inputs):
+                    session.write_input(model, position, value.tobytes())
+                session.invoke(model)
+                for position, wanted in enumerate(reference.run(inputs)):
+                    if (
+                        session.read_output(model, position)
+                        != np.ascontiguousarray(wanted).tobytes()
+                    ):
+                        wrong.append(f"{path.stem}, input {seed}, output {position}")
+    assert wrong == []
