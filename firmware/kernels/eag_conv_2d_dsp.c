@@ -13,10 +13,20 @@ uint32_t eag_conv_2d_dsp_scratch_bytes(const struct eag_conv_2d_dsp_params *p) {
  * pixel's share and return where it goes on. */
 static uint32_t *widen(uint32_t *to, const int8_t *from, uint32_t count) {
   const eag_word *quad = (const eag_word *)(const void *)from;
-  for (const eag_word *end = quad + count / 4; quad != end; to += 4) {
+  const eag_word *end = quad + count / 4;
+  if (count & 4) {
     const uint32_t four = *quad++;
     to[0] = eag_sxtb16(four);
     to[2] = eag_sxtb16_ror8(four);
+    to += 4;
+  }
+  for (; quad != end; to += 8) {
+    uint32_t first, second;
+    eag_next_two(&quad, &first, &second);
+    to[0] = eag_sxtb16(first);
+    to[2] = eag_sxtb16_ror8(first);
+    to[4] = eag_sxtb16(second);
+    to[6] = eag_sxtb16_ror8(second);
   }
   return to;
 }

@@ -1,13 +1,16 @@
 #include "eag_depthwise_conv_3x3_dsp.h"
 
+#include <stddef.h>
+
 #include "eag_clamp_range.h"
 #include "eag_dsp.h"
 #include "eag_requant.h"
 
 enum {
-  GROUP = 4,        /* channels widened at a time: a word of int8 */
-  COLUMN_WORDS = 8, /* a column: of four channels a word for each of two pairs of rows */
-  WEIGHT_WORDS = 24 /* three columns of weights */
+  GROUP = 4,           /* channels widened at a time: a word of int8 */
+  CONSTANT_WORDS = 12, /* channel_constants */
+  COLUMN_WORDS = 8,    /* a column: of four channels a word for each of two pairs of rows */
+  WEIGHT_WORDS = 24    /* three columns of weights */
 };
 
 static uint32_t touched_columns(const struct eag_depthwise_conv_3x3_dsp_params *p) {
@@ -16,7 +19,7 @@ static uint32_t touched_columns(const struct eag_depthwise_conv_3x3_dsp_params *
 
 uint32_t eag_depthwise_conv_3x3_dsp_scratch_bytes(
     const struct eag_depthwise_conv_3x3_dsp_params *p) {
-  return 4u * (WEIGHT_WORDS + COLUMN_WORDS * touched_columns(p));
+  return 4u * (GROUP * CONSTANT_WORDS + WEIGHT_WORDS + COLUMN_WORDS * touched_columns(p));
 }
 
 /* A row of four channels: its words lie `step` bytes apart, or are all one word (step 0). */
@@ -54,14 +57,17 @@ static quad_row image_row(const struct eag_depthwise_conv_3x3_dsp_params *p, con
   return row;
 }
 
-/* What one channel needs for all of its rows. w: three columns for each pair of rows. */
+/* What one channel needs for all of its rows. The assembly below knows the offsets. */
 typedef struct {
-  uint32_t w[2][3];
+  uint32_t w[2][3]; /* three columns for each pair of rows */
   int32_t bias, doubled, rounding, exponent;
+  uint32_t channels; /* bytes from one output to the next */
+  uint32_t end;      /* address of the column where the pairs of outputs end */
 } channel_constants;
 
 static void fill_constants(const struct eag_depthwise_conv_3x3_dsp_params *p,
-                           const uint32_t *weights, uint32_t channel, channel_constants *k) {
+                           const uint32_t *weights, const uint32_t *columns, uint32_t channel,
+                           channel_constants *k) {
   const uint32_t q = p->per_channel ? channel : 0;
   for (uint32_t i = 0; i < 3; i++) {
     k->w[0][i] = weights[COLUMN_WORDS * i];
@@ -71,7 +77,82 @@ static void fill_constants(const struct eag_depthwise_conv_3x3_dsp_params *p,
   k->doubled = p->doubled[q];
   k->exponent = p->exponent[q];
   k->rounding = eag_rounding_with_zero(p->out_zero, k->exponent);
+  k->channels = p->channels;
+  k->end = (uint32_t)(uintptr_t)(columns + p->out_w / 2u * 2u * p->stride_w * COLUMN_WORDS);
 }
+
+typedef struct {
+  uint32_t first0, first1, first2, second0, second1, second2;
+} six_weights;
+
+#ifdef EAG_DSP_ARM
+/* Pairs of outputs from column x to k->end, `step` bytes of columns apart. Ordered for dual issue: a
+ * load beside each SMLAD, and two outputs at once to hide the latency of requantization. */
+EAG_INLINE int8_t *filter_pairs(const channel_constants *k, const six_weights *w,
+                                const uint32_t *x, int8_t *out, const int step) {
+  uint32_t s0, s1, a, b;
+  __asm__ volatile(
+      "1:\n"
+      "ldr %[a], [%[x]]\n"
+      "ldr %[b], [%[x], #4]\n"
+      "ldr %[s0], [%[k], %[bias]]\n"
+      "mov %[s1], %[s0]\n"
+      "smlad %[s0], %[w0], %[a], %[s0]\n"
+      "ldr %[a], [%[x], #32]\n"
+      "smlad %[s0], %[w3], %[b], %[s0]\n"
+      "ldr %[b], [%[x], #36]\n"
+      "smlad %[s0], %[w1], %[a], %[s0]\n"
+      "ldr %[a], [%[x], #64]\n"
+      "smlad %[s0], %[w4], %[b], %[s0]\n"
+      "ldr %[b], [%[x], #68]\n"
+      "smlad %[s0], %[w2], %[a], %[s0]\n"
+      "ldr %[a], [%[x], %[step]]\n"
+      "smlad %[s0], %[w5], %[b], %[s0]\n"
+      "ldr %[b], [%[x], %[step] + 4]\n"
+      "smlad %[s1], %[w0], %[a], %[s1]\n"
+      "ldr %[a], [%[x], %[step] + 32]\n"
+      "smlad %[s1], %[w3], %[b], %[s1]\n"
+      "ldr %[b], [%[x], %[step] + 36]\n"
+      "smlad %[s1], %[w1], %[a], %[s1]\n"
+      "ldr %[a], [%[x], %[step] + 64]\n"
+      "smlad %[s1], %[w4], %[b], %[s1]\n"
+      "ldr %[b], [%[x], %[step] + 68]\n"
+      "smlad %[s1], %[w2], %[a], %[s1]\n"
+      "ldr %[a], [%[k], %[doubled]]\n"
+      "smlad %[s1], %[w5], %[b], %[s1]\n"
+      "ldr %[b], [%[k], %[rounding]]\n"
+      "smmlar %[s0], %[s0], %[a], %[s0]\n"
+      "add %[x], %[x], %[step] * 2\n"
+      "smmlar %[s1], %[s1], %[a], %[s1]\n"
+      "ldr %[a], [%[k], %[exponent]]\n"
+      "add %[s0], %[s0], %[s0], asr #31\n"
+      "add %[s0], %[s0], %[b]\n"
+      "add %[s1], %[s1], %[s1], asr #31\n"
+      "asr %[s0], %[s0], %[a]\n"
+      "add %[s1], %[s1], %[b]\n"
+      "ldr %[b], [%[k], %[end]]\n"
+      "ssat %[s0], #8, %[s0]\n"
+      "asr %[s1], %[s1], %[a]\n"
+      "ldr %[a], [%[k], %[channels]]\n"
+      "ssat %[s1], #8, %[s1]\n"
+      "strb %[s0], [%[out]]\n"
+      "strb %[s1], [%[out], %[a]]\n"
+      "cmp %[x], %[b]\n"
+      "add %[out], %[out], %[a], lsl #1\n"
+      "bne 1b\n"
+      : [x] "+&r"(x), [out] "+&r"(out), [s0] "=&r"(s0), [s1] "=&r"(s1), [a] "=&r"(a), [b] "=&r"(b)
+      : [k] "r"(k), [w0] "r"(w->first0), [w1] "r"(w->first1), [w2] "r"(w->first2),
+        [w3] "r"(w->second0), [w4] "r"(w->second1), [w5] "r"(w->second2), [step] "i"(step),
+        [bias] "i"(offsetof(channel_constants, bias)),
+        [doubled] "i"(offsetof(channel_constants, doubled)),
+        [rounding] "i"(offsetof(channel_constants, rounding)),
+        [exponent] "i"(offsetof(channel_constants, exponent)),
+        [channels] "i"(offsetof(channel_constants, channels)),
+        [end] "i"(offsetof(channel_constants, end))
+      : "cc", "memory");
+  return out;
+}
+#endif
 
 /* One channel of one output row. x: the first column; odd: the first pair of rows is the second in
  * the columns. */
@@ -79,30 +160,37 @@ static EAG_NOINLINE void filter_row(const struct eag_depthwise_conv_3x3_dsp_para
                                     const channel_constants *k, const uint32_t *x, uint32_t odd,
                                     int8_t *out) {
   const uint32_t *first = k->w[odd], *second = k->w[odd ^ 1];
-  const uint32_t w0 = first[0], w1 = first[1], w2 = first[2];
-  const uint32_t w3 = second[0], w4 = second[1], w5 = second[2];
-  const uint32_t channels = p->channels;
-  const uint32_t step = COLUMN_WORDS * p->stride_w;
-  const int32_t bias = k->bias, doubled = k->doubled;
-  const int32_t rounding = k->rounding, exponent = k->exponent;
+  const six_weights w = {first[0], first[1], first[2], second[0], second[1], second[2]};
   uint32_t left = p->out_w;
+#ifdef EAG_DSP_ARM
+  if (left >= 2 && p->stride_w <= 2) {
+    if (p->stride_w == 1) {
+      out = filter_pairs(k, &w, x, out, 4 * COLUMN_WORDS);
+    } else {
+      out = filter_pairs(k, &w, x, out, 8 * COLUMN_WORDS);
+    }
+    x = (const uint32_t *)k->end;
+    left &= 1;
+  }
+#endif
   for (; left > 0; left--) {
-    int32_t sum = eag_smlad(w0, x[0], bias);
-    sum = eag_smlad(w3, x[1], sum);
-    sum = eag_smlad(w1, x[8], sum);
-    sum = eag_smlad(w4, x[9], sum);
-    sum = eag_smlad(w2, x[16], sum);
-    sum = eag_smlad(w5, x[17], sum);
-    x += step;
-    *out = (int8_t)eag_ssat8(eag_requantize_doubled(sum, doubled, rounding, exponent));
-    out += channels;
+    int32_t sum = eag_smlad(w.first0, x[0], k->bias);
+    sum = eag_smlad(w.second0, x[1], sum);
+    sum = eag_smlad(w.first1, x[8], sum);
+    sum = eag_smlad(w.second1, x[9], sum);
+    sum = eag_smlad(w.first2, x[16], sum);
+    sum = eag_smlad(w.second2, x[17], sum);
+    x += COLUMN_WORDS * p->stride_w;
+    *out = (int8_t)eag_ssat8(eag_requantize_doubled(sum, k->doubled, k->rounding, k->exponent));
+    out += k->channels;
   }
 }
 
 void eag_depthwise_conv_3x3_dsp(const struct eag_depthwise_conv_3x3_dsp_params *p,
                                 const int8_t *in, int8_t *out, void *scratch) {
   const uint32_t channels = p->channels;
-  uint32_t *weights = scratch;
+  channel_constants *constants = scratch;
+  uint32_t *weights = (uint32_t *)(constants + GROUP);
   uint32_t *columns = weights + WEIGHT_WORDS;
   const uint32_t touched = touched_columns(p);
   const uint32_t zero = 0;
@@ -124,9 +212,8 @@ void eag_depthwise_conv_3x3_dsp(const struct eag_depthwise_conv_3x3_dsp_params *
      * where the stride is 1, and then row 2 is below; rows (2, 3) where it is 2. */
     widen_pair(weights, w0, w1, 3);
     widen_pair(weights + 1, p->stride_h == 1 ? none : w2, p->stride_h == 1 ? w2 : none, 3);
-    channel_constants constants[GROUP];
     for (uint32_t i = 0; i < GROUP; i++) {
-      fill_constants(p, weights + 2 * i, c + i, &constants[i]);
+      fill_constants(p, weights + 2 * i, columns + 2 * i, c + i, &constants[i]);
     }
     int32_t y = -(int32_t)p->pad_h;
     uint32_t half = 0;

@@ -29,7 +29,7 @@ struct eag_depthwise_conv_3x3_dsp_params {
  * element, so that one SMLAD takes the taps of both; a pair of rows serves two output rows. `out`
  * may be `in` where the strides are 1 and the sizes equal: a row is overwritten only after the last
  * row that needs it was widened. Scratch: at a multiple of 4, 32 bytes a column that windows touch,
- * and 96. Stack: under 512 B. */
+ * and 288. Stack: under 384 B. */
 void eag_depthwise_conv_3x3_dsp(const struct eag_depthwise_conv_3x3_dsp_params *p,
                                 const int8_t *in, int8_t *out, void *scratch);
 uint32_t eag_depthwise_conv_3x3_dsp_scratch_bytes(

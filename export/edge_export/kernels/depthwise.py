@@ -107,7 +107,7 @@ def bind(layer: LayerView) -> Binding:
 
 def scratch_bytes_3x3(out_w: int, stride_w: int) -> int:
     """Twin of `eag_depthwise_conv_3x3_dsp_scratch_bytes`."""
-    return 96 + 32 * ((out_w - 1) * stride_w + 3)
+    return 288 + 32 * ((out_w - 1) * stride_w + 3)
 
 
 def refuses_3x3_dsp(layer: LayerView) -> str | None:
