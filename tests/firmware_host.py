@@ -32,7 +32,7 @@ FLAGS = (
 )
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-RUNTIME = ("eag_cbor.c", "eag_image.c", "eag_profiler.c", "eag_server.c", "eag_wire.c")
+RUNTIME = ("cbor", "frame", "image", "profiler", "request", "server", "wire")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def build_host_firmware(
         flags: more compiler flags, such as `SANITIZE`.
     """
     firmware = data_path("firmware")
-    files = [firmware / "runtime" / name for name in RUNTIME]
+    files = [firmware / "runtime" / f"eag_{name}.c" for name in RUNTIME]
     files += [firmware / "ports/host/port.c", firmware / "apps/profile/main.c"]
     includes = [folder, firmware / "runtime", firmware / "ports/host"]
     write_build_id(folder)

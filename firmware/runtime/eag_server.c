@@ -1,38 +1,18 @@
 #include "eag_server.h"
 
-#include "eag_libc.h"
-
 #include "eag_cbor.h"
+#include "eag_frame.h"
 #include "eag_image.h"
+#include "eag_libc.h"
 #include "eag_port.h"
 #include "eag_profiler.h"
+#include "eag_request.h"
 #include "eag_wire.h"
 
 /* Requests of the largest size that the port's receive ring can hold while an inference runs. */
 #define WINDOW 7
 /* Bytes of data in one answer: what max_payload leaves beside the other keys. */
 #define PIECE 480
-#define RESULT_BYTES 64
-
-/* The request's keys with a number for a value, and the bits that say which were there. */
-enum {
-  REQUEST, MODEL, OFFSET, LENGTH, TENSOR, SEED, FIRST, STEP, BLOCK, ON, BAUD, COUNT, RATE, PERIOD,
-  FIELDS,
-  DATA = FIELDS
-};
-static const uint8_t field_keys[FIELDS] = {
-    EAG_KEY_REQUEST, EAG_KEY_MODEL, EAG_KEY_OFFSET, EAG_KEY_LENGTH, EAG_KEY_TENSOR,
-    EAG_KEY_SEED,    EAG_KEY_FIRST, EAG_KEY_STEP,   EAG_KEY_BLOCK,  EAG_KEY_ON,
-    EAG_KEY_BAUD,    EAG_KEY_COUNT, EAG_KEY_RATE,   EAG_KEY_PERIOD_CYCLES};
-
-static struct {
-  uint32_t value[FIELDS];
-  uint32_t has; /* 1 << field */
-  const uint8_t *data;
-  uint32_t data_size;
-} q;
-
-#define HAS(field) (q.has >> (field) & 1)
 
 /* What was done for the requests that must not be done twice, the latest ones. */
 typedef struct {
@@ -49,7 +29,6 @@ static struct {
   uint32_t run_sequence, run_seed, run_period;
   uint32_t baud, baud_before, line_frames, line_bad;
   uint32_t next_step;
-  uint16_t sequence;
   uint8_t oldest;
   uint8_t step_model, run_model;
   bool running, run_seeded, baud_trial;
@@ -57,120 +36,34 @@ static struct {
   outcome done[WINDOW];
 } s;
 
+#define NEEDS(field) EAG_BIT(EAG_FIELD_##field)
+#define HAS(field) (q.has >> EAG_FIELD_##field & 1)
+#define VALUE(field) q.value[EAG_FIELD_##field]
+
 static const eag_model *model; /* the request's */
 static uint8_t model_index;
 static const char *blame;
+static eag_request q;
 static eag_receiver rx;
-static eag_cbor_writer w;
-static uint8_t tx[EAG_FRAME_BYTES];
 
-/* Writing. Called from everywhere, and small enough that clang would copy most of it there. */
+static void put_state(void) { eag_put(EAG_KEY_STATE, s.running); }
 
-#define SHARED __attribute__((noinline)) static
-
-static void put_bytes_out(const uint8_t *bytes, size_t count) {
-  while (count) {
-    size_t taken = eag_port_write(bytes, count);
-    bytes += taken;
-    count -= taken;
-    if (count) eag_port_sleep();
-  }
-}
-
-SHARED void begin(void) {
-  w.at = tx + EAG_WIRE_HEADER;
-  w.end = w.at + EAG_WIRE_MAX_PAYLOAD;
-  w.full = false;
-  eag_cbor_open(&w, EAG_CBOR_MAP);
-}
-
-SHARED void send(uint8_t type, uint8_t flags) {
-  eag_wire_send(tx, type, flags, s.sequence++, (size_t)(w.at - tx) - EAG_WIRE_HEADER,
-                put_bytes_out);
-}
-
-SHARED void key(uint32_t number) {
-  eag_cbor_entry(&w);
-  eag_cbor_put(&w, EAG_CBOR_UINT, number);
-}
-
-SHARED void put64(uint32_t number, uint64_t value) {
-  key(number);
-  eag_cbor_put(&w, EAG_CBOR_UINT, value);
-}
-
-SHARED void put(uint32_t number, uint32_t value) { put64(number, value); }
-
-SHARED void put_data(uint32_t number, const void *bytes, uint32_t count) {
-  key(number);
-  eag_cbor_put_bytes(&w, EAG_CBOR_BYTES, bytes, count);
-}
-
-SHARED void put_text(uint32_t number, const char *text, uint32_t most) {
-  uint32_t count = 0;
-  while (count < most && text[count]) count++;
-  key(number);
-  eag_cbor_put_bytes(&w, EAG_CBOR_TEXT, text, count);
-}
-
-/* A sensor's value, left out where the SoC cannot tell. */
-static void put_sensor(uint32_t number, int32_t value) {
-  if (value == INT32_MIN) return;
-  key(number);
-  if (value < 0)
-    eag_cbor_put(&w, EAG_CBOR_NEGATIVE, (uint32_t)(-1 - value));
-  else
-    eag_cbor_put(&w, EAG_CBOR_UINT, (uint32_t)value);
-}
-
-SHARED void put_sensors(void) {
-  put_sensor(EAG_KEY_SUPPLY_MV, eag_port_supply_mv());
-  put_sensor(EAG_KEY_DIE_DECICELSIUS, eag_port_die_decicelsius());
-}
-
-/* The sizes of `count` tensors or blocks; `size` is the first one's. */
-SHARED void put_sizes(uint32_t number, const uint32_t *size, uint32_t count) {
-  _Static_assert(sizeof(eag_tensor) == sizeof(eag_block), "one stride serves both");
-  key(number);
-  eag_cbor_put(&w, EAG_CBOR_ARRAY, count);
-  for (; count; count--) {
-    eag_cbor_put(&w, EAG_CBOR_UINT, *size);
-    size = (const uint32_t *)((const uint8_t *)size + sizeof(eag_tensor));
-  }
-}
-
-SHARED void put_result(const eag_model *m) {
-  uint8_t bytes[RESULT_BYTES];
-  uint32_t count = 0;
-  for (uint32_t i = 0; i < m->output_count; i++) {
-    const uint8_t *at = m->outputs[i].data;
-    for (uint32_t left = m->outputs[i].size; left && count < RESULT_BYTES; left--)
-      bytes[count++] = *at++;
-  }
-  put(EAG_KEY_STACK_USED, eag_stack_used());
-  put_data(EAG_KEY_RESULT, bytes, count);
-}
-
-SHARED void put_state(void) { put(EAG_KEY_STATE, s.running); }
-
-SHARED void put_uptime(uint64_t now) { put64(EAG_KEY_UPTIME_CYCLES, now); }
-
-/* Running. */
+static void put_uptime(uint64_t now) { eag_put64(EAG_KEY_UPTIME_CYCLES, now); }
 
 static void heartbeat(uint64_t now) {
   if (now < s.next_heartbeat) return;
   s.next_heartbeat = now + eag_port_clock_hz() / 2;
-  begin();
-  put(EAG_KEY_SEQUENCE, s.heartbeats++);
+  eag_begin();
+  eag_put(EAG_KEY_SEQUENCE, s.heartbeats++);
   put_state();
   put_uptime(now);
-  put(EAG_KEY_RUNS, s.runs);
+  eag_put(EAG_KEY_RUNS, s.runs);
   bool working = eag_running.step != EAG_NO_STEP;
   if (working) {
-    put(EAG_KEY_STEP, eag_running.step);
-    if (!s.running) put(EAG_KEY_REQUEST, q.value[REQUEST]);
+    eag_put(EAG_KEY_STEP, eag_running.step);
+    if (!s.running) eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
   }
-  send(EAG_EVENT_HEARTBEAT, 0);
+  eag_send(EAG_EVENT_HEARTBEAT, 0);
   /* Sent before the step begins, so that no interrupt of the line's falls into what it counts. */
   if (working) eag_port_write_flush();
 }
@@ -208,28 +101,28 @@ static void free_run(uint64_t now) {
   if (s.next_run < now) s.next_run = now;
   if (s.run_seeded) s.run_seed = fill(m, s.run_seed);
   uint64_t cycles = infer(s.run_model, false);
-  begin();
-  put(EAG_KEY_MODEL, s.run_model);
-  put(EAG_KEY_SEQUENCE, s.run_sequence++);
-  put64(EAG_KEY_CYCLES, cycles);
-  if (s.run_seeded) put(EAG_KEY_SEED, s.run_seed);
-  put_result(m);
+  eag_begin();
+  eag_put(EAG_KEY_MODEL, s.run_model);
+  eag_put(EAG_KEY_SEQUENCE, s.run_sequence++);
+  eag_put64(EAG_KEY_CYCLES, cycles);
+  if (s.run_seeded) eag_put(EAG_KEY_SEED, s.run_seed);
+  eag_put_result(m);
   put_uptime(now);
-  put_sensors();
-  send(EAG_EVENT_RECORD, 0);
+  eag_put_sensors();
+  eag_send(EAG_EVENT_RECORD, 0);
 }
 
 static void telemetry(uint64_t now) {
   s.burst_left--;
   s.next_burst += s.burst_period;
-  begin();
-  put(EAG_KEY_SEQUENCE, s.burst_sequence++);
+  eag_begin();
+  eag_put(EAG_KEY_SEQUENCE, s.burst_sequence++);
   put_uptime(now);
   if (s.burst_length) {
     /* What the bytes are does not matter; flash is at hand, and looks like data. */
-    put_data(EAG_KEY_DATA, s.burst_data, s.burst_length);
+    eag_put_data(EAG_KEY_DATA, s.burst_data, s.burst_length);
   }
-  send(EAG_EVENT_TELEMETRY, 0);
+  eag_send(EAG_EVENT_TELEMETRY, 0);
 }
 
 /* Requests. Each writes its answer's keys, or gives an error's code and may set `blame`. */
@@ -240,135 +133,135 @@ static uint8_t out_of_range(const char *what) {
 }
 
 static void put_model(const eag_model *m) {
-  uint8_t *outside = eag_cbor_open(&w, EAG_CBOR_MAP);
-  put_text(EAG_KEY_NAME, m->name, 32);
-  put_data(EAG_KEY_SHA256, m->sha256, 32);
-  put_sizes(EAG_KEY_INPUTS, &m->inputs->size, m->input_count);
-  put_sizes(EAG_KEY_OUTPUTS, &m->outputs->size, m->output_count);
-  put(EAG_KEY_STEP_COUNT, m->step_count);
-  put_sizes(EAG_KEY_ARENA, &m->arena->size, m->arena_count);
-  put(EAG_KEY_TOTAL, m->description_size);
-  eag_cbor_close(&w, outside);
+  uint8_t *outside = eag_cbor_open(&eag_writer, EAG_CBOR_MAP);
+  eag_put_text(EAG_KEY_NAME, m->name, 32);
+  eag_put_data(EAG_KEY_SHA256, m->sha256, 32);
+  eag_put_sizes(EAG_KEY_INPUTS, &m->inputs->size, m->input_count);
+  eag_put_sizes(EAG_KEY_OUTPUTS, &m->outputs->size, m->output_count);
+  eag_put(EAG_KEY_STEP_COUNT, m->step_count);
+  eag_put_sizes(EAG_KEY_ARENA, &m->arena->size, m->arena_count);
+  eag_put(EAG_KEY_TOTAL, m->description_size);
+  eag_cbor_close(&eag_writer, outside);
 }
 
 static uint8_t hello(void) {
   uint8_t uid[16];
   memset(s.done, 0, sizeof s.done);
-  key(EAG_KEY_PROTOCOL);
-  eag_cbor_put(&w, EAG_CBOR_ARRAY, 2);
-  eag_cbor_put(&w, EAG_CBOR_UINT, EAG_WIRE_MAJOR);
-  eag_cbor_put(&w, EAG_CBOR_UINT, EAG_WIRE_MINOR);
-  put_data(EAG_KEY_UID, uid, eag_port_uid(uid));
-  put(EAG_KEY_BOOT_COUNT, eag_port_boot_count());
-  put_data(EAG_KEY_BUILD_ID, eag_image.build_id, sizeof eag_image.build_id);
-  put_text(EAG_KEY_BOARD, eag_image.board, sizeof eag_image.board);
+  eag_key(EAG_KEY_PROTOCOL);
+  eag_cbor_put(&eag_writer, EAG_CBOR_ARRAY, 2);
+  eag_cbor_put(&eag_writer, EAG_CBOR_UINT, EAG_WIRE_MAJOR);
+  eag_cbor_put(&eag_writer, EAG_CBOR_UINT, EAG_WIRE_MINOR);
+  eag_put_data(EAG_KEY_UID, uid, eag_port_uid(uid));
+  eag_put(EAG_KEY_BOOT_COUNT, eag_port_boot_count());
+  eag_put_data(EAG_KEY_BUILD_ID, eag_image.build_id, sizeof eag_image.build_id);
+  eag_put_text(EAG_KEY_BOARD, eag_image.board, sizeof eag_image.board);
   uint32_t can = EAG_CAPABILITY_PROFILE | EAG_CAPABILITY_STEP | EAG_CAPABILITY_PEEK |
                  EAG_CAPABILITY_FREE_RUN | EAG_CAPABILITY_BAUD;
   if (eag_port_supply_mv() != INT32_MIN) can |= EAG_CAPABILITY_SUPPLY;
   if (eag_port_die_decicelsius() != INT32_MIN) can |= EAG_CAPABILITY_TEMPERATURE;
-  put(EAG_KEY_CAPABILITIES, can);
-  put(EAG_KEY_MAX_PAYLOAD, EAG_WIRE_MAX_PAYLOAD);
-  put(EAG_KEY_WINDOW, WINDOW);
-  put(EAG_KEY_CLOCK_HZ, eag_port_clock_hz());
-  put(EAG_KEY_RESET_CAUSE, eag_port_reset_cause());
+  eag_put(EAG_KEY_CAPABILITIES, can);
+  eag_put(EAG_KEY_MAX_PAYLOAD, EAG_WIRE_MAX_PAYLOAD);
+  eag_put(EAG_KEY_WINDOW, WINDOW);
+  eag_put(EAG_KEY_CLOCK_HZ, eag_port_clock_hz());
+  eag_put(EAG_KEY_RESET_CAUSE, eag_port_reset_cause());
   put_state();
   put_uptime(eag_port_cycles());
-  put(EAG_KEY_COUNT, eag_model_count);
-  key(EAG_KEY_MODELS);
-  uint8_t *outside = eag_cbor_open(&w, EAG_CBOR_ARRAY);
-  for (uint32_t i = q.value[FIRST]; i < eag_model_count; i++) {
-    eag_cbor_writer before = w;
-    eag_cbor_entry(&w);
+  eag_put(EAG_KEY_COUNT, eag_model_count);
+  eag_key(EAG_KEY_MODELS);
+  uint8_t *outside = eag_cbor_open(&eag_writer, EAG_CBOR_ARRAY);
+  for (uint32_t i = VALUE(FIRST); i < eag_model_count; i++) {
+    eag_cbor_writer before = eag_writer;
+    eag_cbor_entry(&eag_writer);
     put_model(eag_models[i]);
-    if (w.full) {
+    if (eag_writer.full) {
       /* No room for this one: the host asks for the rest. */
-      w = before;
-      --*w.container;
+      eag_writer = before;
+      --*eag_writer.container;
       break;
     }
   }
-  eag_cbor_close(&w, outside);
+  eag_cbor_close(&eag_writer, outside);
   return 0;
 }
 
 /* A piece of `size` bytes at `base`, as offset and length ask for. */
 static uint8_t piece(const void *base, uint32_t size) {
-  uint32_t offset = q.value[OFFSET];
+  uint32_t offset = VALUE(OFFSET);
   if (offset > size) return out_of_range("offset");
   uint32_t count = size - offset;
-  if (HAS(LENGTH) && count > q.value[LENGTH]) count = q.value[LENGTH];
+  if (HAS(LENGTH) && count > VALUE(LENGTH)) count = VALUE(LENGTH);
   if (count > PIECE) count = PIECE;
-  put(EAG_KEY_OFFSET, offset);
-  put(EAG_KEY_TOTAL, size);
-  put_data(EAG_KEY_DATA, (const uint8_t *)base + offset, count);
+  eag_put(EAG_KEY_OFFSET, offset);
+  eag_put(EAG_KEY_TOTAL, size);
+  eag_put_data(EAG_KEY_DATA, (const uint8_t *)base + offset, count);
   return 0;
 }
 
 static uint8_t describe(void) { return piece(model->description, model->description_size); }
 
 static uint8_t write(void) {
-  if (q.value[TENSOR] >= model->input_count) return out_of_range("tensor");
-  const eag_tensor *input = &model->inputs[q.value[TENSOR]];
-  uint32_t offset = q.value[OFFSET];
+  if (VALUE(TENSOR) >= model->input_count) return out_of_range("tensor");
+  const eag_tensor *input = &model->inputs[VALUE(TENSOR)];
+  uint32_t offset = VALUE(OFFSET);
   if (offset > input->size || q.data_size > input->size - offset) return out_of_range("offset");
   memcpy((uint8_t *)input->data + offset, q.data, q.data_size);
   return 0;
 }
 
 static uint8_t read(void) {
-  if (q.value[TENSOR] >= model->output_count) return out_of_range("tensor");
-  const eag_tensor *output = &model->outputs[q.value[TENSOR]];
+  if (VALUE(TENSOR) >= model->output_count) return out_of_range("tensor");
+  const eag_tensor *output = &model->outputs[VALUE(TENSOR)];
   return piece(output->data, output->size);
 }
 
 static uint8_t peek(void) {
-  if (q.value[BLOCK] >= model->arena_count) return out_of_range("block");
-  const eag_block *block = &model->arena[q.value[BLOCK]];
+  if (VALUE(BLOCK) >= model->arena_count) return out_of_range("block");
+  const eag_block *block = &model->arena[VALUE(BLOCK)];
   return piece(block->base, block->size);
 }
 
 static uint8_t steps(void) {
   uint32_t total = model->step_count < EAG_MAX_STEPS ? model->step_count : EAG_MAX_STEPS;
-  uint32_t first = q.value[FIRST];
+  uint32_t first = VALUE(FIRST);
   if (first > total) return out_of_range("first");
   uint32_t count = total - first;
-  if (HAS(COUNT) && count > q.value[COUNT]) count = q.value[COUNT];
+  if (HAS(COUNT) && count > VALUE(COUNT)) count = VALUE(COUNT);
   /* A value takes five bytes at most. */
   if (count > PIECE / 5) count = PIECE / 5;
-  put(EAG_KEY_FIRST, first);
-  put(EAG_KEY_TOTAL, total);
-  key(EAG_KEY_VALUES);
-  eag_cbor_put(&w, EAG_CBOR_ARRAY, count);
-  while (count--) eag_cbor_put(&w, EAG_CBOR_UINT, eag_step_cycles[first++]);
+  eag_put(EAG_KEY_FIRST, first);
+  eag_put(EAG_KEY_TOTAL, total);
+  eag_key(EAG_KEY_VALUES);
+  eag_cbor_put(&eag_writer, EAG_CBOR_ARRAY, count);
+  while (count--) eag_cbor_put(&eag_writer, EAG_CBOR_UINT, eag_step_cycles[first++]);
   return 0;
 }
 
 static uint8_t stats(void) {
-  put(EAG_KEY_STACK_USED, eag_stack_used());
-  put(EAG_KEY_STACK_SIZE, eag_stack_size());
+  eag_put(EAG_KEY_STACK_USED, eag_stack_used());
+  eag_put(EAG_KEY_STACK_SIZE, eag_stack_size());
   if (model) {
-    key(EAG_KEY_ARENA_USED);
-    eag_cbor_put(&w, EAG_CBOR_ARRAY, model->arena_count);
+    eag_key(EAG_KEY_ARENA_USED);
+    eag_cbor_put(&eag_writer, EAG_CBOR_ARRAY, model->arena_count);
     for (uint32_t i = 0; i < model->arena_count; i++)
-      eag_cbor_put(&w, EAG_CBOR_UINT, eag_arena_used(&model->arena[i]));
+      eag_cbor_put(&eag_writer, EAG_CBOR_UINT, eag_arena_used(&model->arena[i]));
   }
   put_uptime(eag_port_cycles());
-  put_sensors();
-  put(EAG_KEY_RX_FRAMES, rx.frames);
-  put(EAG_KEY_RX_BAD, rx.bad);
-  put(EAG_KEY_RX_LOST, eag_port_rx_lost());
-  put(EAG_KEY_RX_MISSING, rx.missing);
-  put(EAG_KEY_UNKNOWN_TYPES, s.unknown_types);
-  put(EAG_KEY_UNKNOWN_KEYS, s.unknown_keys);
-  put(EAG_KEY_RETRIES, s.retries);
-  put(EAG_KEY_RUNS, s.runs);
+  eag_put_sensors();
+  eag_put(EAG_KEY_RX_FRAMES, rx.frames);
+  eag_put(EAG_KEY_RX_BAD, rx.bad);
+  eag_put(EAG_KEY_RX_LOST, eag_port_rx_lost());
+  eag_put(EAG_KEY_RX_MISSING, rx.missing);
+  eag_put(EAG_KEY_UNKNOWN_TYPES, s.unknown_types);
+  eag_put(EAG_KEY_UNKNOWN_KEYS, s.unknown_keys);
+  eag_put(EAG_KEY_RETRIES, s.retries);
+  eag_put(EAG_KEY_RUNS, s.runs);
   put_state();
   return 0;
 }
 
 static uint8_t set_baud(void) {
-  if (!eag_port_can_baud(q.value[BAUD])) return out_of_range("baud");
-  put(EAG_KEY_BAUD, q.value[BAUD]);
+  if (!eag_port_can_baud(VALUE(BAUD))) return out_of_range("baud");
+  eag_put(EAG_KEY_BAUD, VALUE(BAUD));
   return 0;
 }
 
@@ -376,7 +269,7 @@ static uint8_t reset(void) { return 0; }
 
 static uint8_t echo(void) {
   if (q.data_size > PIECE) return out_of_range("data");
-  put_data(EAG_KEY_DATA, q.data, q.data_size);
+  eag_put_data(EAG_KEY_DATA, q.data, q.data_size);
   return 0;
 }
 
@@ -384,23 +277,23 @@ static uint8_t echo(void) {
 static uint8_t perform(uint8_t type, outcome *result) {
   uint64_t now = eag_port_cycles();
   if (type == EAG_REQUEST_FREE_RUN) {
-    s.running = q.value[ON];
+    s.running = VALUE(ON);
     s.run_model = model_index;
     s.run_seeded = HAS(SEED);
-    s.run_seed = q.value[SEED];
-    s.run_period = q.value[PERIOD];
+    s.run_seed = VALUE(SEED);
+    s.run_period = VALUE(PERIOD);
     s.run_sequence = 0;
     s.next_run = now;
     return 0;
   }
   if (type == EAG_REQUEST_BURST) {
-    uint32_t rate = q.value[RATE];
+    uint32_t rate = VALUE(RATE);
     if (!rate) return out_of_range("rate");
-    if (q.value[LENGTH] > PIECE || (q.value[LENGTH] && !model) ||
-        (model && q.value[LENGTH] > model->description_size))
+    if (VALUE(LENGTH) > PIECE || (VALUE(LENGTH) && !model) ||
+        (model && VALUE(LENGTH) > model->description_size))
       return out_of_range("length");
-    s.burst_left = q.value[COUNT];
-    s.burst_length = q.value[LENGTH];
+    s.burst_left = VALUE(COUNT);
+    s.burst_length = VALUE(LENGTH);
     if (model) s.burst_data = model->description;
     s.burst_sequence = 0;
     s.burst_period = eag_port_clock_hz() / rate;
@@ -409,7 +302,7 @@ static uint8_t perform(uint8_t type, outcome *result) {
   }
   if (s.running) return EAG_ERROR_BUSY;
   if (type == EAG_REQUEST_STEP) {
-    uint32_t step = q.value[STEP];
+    uint32_t step = VALUE(STEP);
     if (step >= model->step_count) return out_of_range("step");
     if (step && (step != s.next_step || model_index != s.step_model)) return EAG_ERROR_NOT_READY;
     s.step_model = eag_running.model = model_index;
@@ -417,22 +310,22 @@ static uint8_t perform(uint8_t type, outcome *result) {
     s.next_step = step + 1;
     return 0;
   }
-  if (HAS(SEED)) result->seed = fill(model, q.value[SEED]);
+  if (HAS(SEED)) result->seed = fill(model, VALUE(SEED));
   result->cycles = infer(model_index, type == EAG_REQUEST_PROFILE);
   /* Heartbeats were written over the answer's beginning. */
-  begin();
-  put(EAG_KEY_REQUEST, q.value[REQUEST]);
+  eag_begin();
+  eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
   return 0;
 }
 
 static uint8_t act(uint8_t type) {
   const outcome *result = NULL;
   for (uint32_t i = 0; i < WINDOW; i++)
-    if (s.done[i].type == type && s.done[i].request == q.value[REQUEST]) result = &s.done[i];
+    if (s.done[i].type == type && s.done[i].request == VALUE(REQUEST)) result = &s.done[i];
   if (result) {
     s.retries++;
   } else {
-    outcome fresh = {.request = q.value[REQUEST], .type = type};
+    outcome fresh = {.request = VALUE(REQUEST), .type = type};
     uint8_t code = perform(type, &fresh);
     if (code) return code;
     outcome *slot = &s.done[s.oldest];
@@ -445,19 +338,18 @@ static uint8_t act(uint8_t type) {
     put_state();
     return 0;
   }
-  put64(EAG_KEY_CYCLES, result->cycles);
+  eag_put64(EAG_KEY_CYCLES, result->cycles);
   if (type == EAG_REQUEST_STEP) {
-    put(EAG_KEY_STEP, q.value[STEP]);
+    eag_put(EAG_KEY_STEP, VALUE(STEP));
     return 0;
   }
-  if (HAS(SEED)) put(EAG_KEY_SEED, result->seed);
-  put_result(model);
-  if (type == EAG_REQUEST_PROFILE) put(EAG_KEY_STEP_COUNT, model->step_count);
+  if (HAS(SEED)) eag_put(EAG_KEY_SEED, result->seed);
+  eag_put_result(model);
+  if (type == EAG_REQUEST_PROFILE) eag_put(EAG_KEY_STEP_COUNT, model->step_count);
   return 0;
 }
 
 /* What a request needs, and who answers it; no handler: act. */
-#define NEEDS(field) (1u << (field))
 typedef struct {
   uint8_t (*handle)(void);
   uint32_t needs;
@@ -480,45 +372,6 @@ static const row rows[EAG_REQUESTS] = {
     [EAG_REQUEST_BURST] = {NULL, NEEDS(COUNT) | NEEDS(RATE)},
 };
 
-/* Reads the request's map into `q`. False: not a map with unsigned keys, or a value of the wrong
- * type; what was read by then stands. */
-static bool parse(const uint8_t *at, size_t size) {
-  eag_cbor_reader r = {at, at + size};
-  uint8_t major;
-  uint64_t pairs, number, value;
-  memset(&q, 0, sizeof q);
-  if (!eag_cbor_head(&r, &major, &pairs) || major != EAG_CBOR_MAP || pairs > size) return false;
-  for (uint32_t left = (uint32_t)pairs; left; left--) {
-    if (!eag_cbor_head(&r, &major, &number) || major != EAG_CBOR_UINT) return false;
-    eag_cbor_reader item = r;
-    uint32_t field = 0;
-    if (number == EAG_KEY_DATA) {
-      if (!eag_cbor_head(&r, &major, &value) || major != EAG_CBOR_BYTES) return false;
-      q.data = r.at;
-      q.data_size = (uint32_t)value;
-      q.has |= NEEDS(DATA);
-      r = item;
-      field = FIELDS;
-    }
-    while (field < FIELDS && field_keys[field] != number) field++;
-    if (field == FIELDS) {
-      /* Somebody else's, or of a newer minor version. */
-      if (number >= EAG_KEYS) s.unknown_keys++;
-      if (!eag_cbor_skip(&r)) return false;
-      continue;
-    }
-    if (!eag_cbor_head(&r, &major, &value)) return false;
-    if (major == EAG_CBOR_SIMPLE && (value == 20 || value == 21))
-      value -= 20;
-    else if (major != EAG_CBOR_UINT)
-      return false;
-    if (value >> 32) return false;
-    q.value[field] = (uint32_t)value;
-    q.has |= NEEDS(field);
-  }
-  return r.at == r.end;
-}
-
 static uint8_t answer(uint8_t type, bool parsed) {
   if (type >= EAG_REQUESTS || !type) {
     s.unknown_types++;
@@ -527,8 +380,8 @@ static uint8_t answer(uint8_t type, bool parsed) {
   const row *r = &rows[type];
   uint32_t needs = r->needs | NEEDS(REQUEST);
   if (!parsed || (q.has & needs) != needs) return EAG_ERROR_BAD_REQUEST;
-  model_index = (uint8_t)q.value[MODEL];
-  if (q.value[MODEL] < eag_model_count)
+  model_index = (uint8_t)VALUE(MODEL);
+  if (VALUE(MODEL) < eag_model_count)
     model = eag_models[model_index];
   else if (HAS(MODEL))
     return EAG_ERROR_UNKNOWN_MODEL;
@@ -551,26 +404,27 @@ static void dispatch(size_t payload) {
     s.unknown_types++;
     return;
   }
-  bool parsed = parse(rx.bytes + EAG_WIRE_HEADER, payload);
+  bool parsed = eag_request_parse(&q, rx.bytes + EAG_WIRE_HEADER, payload);
+  s.unknown_keys += q.unknown_keys;
   uint8_t flags = EAG_FLAG_RESPONSE;
   blame = "";
   model = NULL;
-  begin();
-  if (HAS(REQUEST)) put(EAG_KEY_REQUEST, q.value[REQUEST]);
+  eag_begin();
+  if (HAS(REQUEST)) eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
   uint8_t code = answer(type, parsed);
   if (code) {
     flags |= EAG_FLAG_ERROR;
-    begin();
-    if (HAS(REQUEST)) put(EAG_KEY_REQUEST, q.value[REQUEST]);
-    put(EAG_KEY_CODE, code);
-    put_text(EAG_KEY_DETAIL, blame, 16);
+    eag_begin();
+    if (HAS(REQUEST)) eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
+    eag_put(EAG_KEY_CODE, code);
+    eag_put_text(EAG_KEY_DETAIL, blame, 16);
   }
-  send(type, flags);
+  eag_send(type, flags);
   if (code) return;
   if (type == EAG_REQUEST_BAUD || type == EAG_REQUEST_RESET) {
     eag_port_write_flush();
     if (type == EAG_REQUEST_RESET) eag_port_reset();
-    change_baud(q.value[BAUD]);
+    change_baud(VALUE(BAUD));
     s.baud_trial = true;
   }
 }
@@ -595,9 +449,9 @@ void eag_server_init(void) {
   s.baud = EAG_WIRE_BAUD;
   for (unsigned i = 0; i < eag_model_count; i++) eag_arena_paint(eag_models[i]);
   const char *trouble = eag_port_trouble();
-  begin();
-  put_text(EAG_KEY_DETAIL, trouble ? trouble : "boot", 48);
-  send(EAG_EVENT_LOG, 0);
+  eag_begin();
+  eag_put_text(EAG_KEY_DETAIL, trouble ? trouble : "boot", 48);
+  eag_send(EAG_EVENT_LOG, 0);
 }
 
 bool eag_server_poll(void) {
@@ -627,16 +481,16 @@ bool eag_server_poll(void) {
 
 void eag_on_fault(const uint32_t *frame, uint32_t cfsr, uint32_t hfsr, uint32_t mmfar,
                   uint32_t bfar) {
-  begin();
-  put(EAG_KEY_PC, frame ? frame[6] : 0);
-  put(EAG_KEY_LR, frame ? frame[5] : 0);
-  put(EAG_KEY_CFSR, cfsr);
-  put(EAG_KEY_HFSR, hfsr);
-  if (cfsr & 1u << 7) put(EAG_KEY_MMFAR, mmfar);
-  if (cfsr & 1u << 15) put(EAG_KEY_BFAR, bfar);
+  eag_begin();
+  eag_put(EAG_KEY_PC, frame ? frame[6] : 0);
+  eag_put(EAG_KEY_LR, frame ? frame[5] : 0);
+  eag_put(EAG_KEY_CFSR, cfsr);
+  eag_put(EAG_KEY_HFSR, hfsr);
+  if (cfsr & 1u << 7) eag_put(EAG_KEY_MMFAR, mmfar);
+  if (cfsr & 1u << 15) eag_put(EAG_KEY_BFAR, bfar);
   if (eag_running.step != EAG_NO_STEP) {
-    put(EAG_KEY_MODEL, eag_running.model);
-    put(EAG_KEY_STEP, eag_running.step);
+    eag_put(EAG_KEY_MODEL, eag_running.model);
+    eag_put(EAG_KEY_STEP, eag_running.step);
   }
-  send(EAG_EVENT_FAULT, 0);
+  eag_send(EAG_EVENT_FAULT, 0);
 }
