@@ -100,7 +100,9 @@ def linked(paths: list[Path], folder: Path) -> tuple[ModelSources, ...]:
     )
 
 
-@pytest.mark.parametrize("paths", list(batches()), ids=lambda paths: f"{paths[0].stem}..{paths[-1].stem}")
+@pytest.mark.parametrize(
+    "paths", list(batches()), ids=lambda paths: f"{paths[0].stem}..{paths[-1].stem}"
+)
 def test_models_on_the_board_equal_tflite_micro(
     paths: list[Path], toolchain: Any, tmp_path: Path
 ) -> None:
