@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_autoglm.errors import UsageError
 from edge_boards import Board
-from edge_boards.toolchain import BuildRequest, Image, ModelSources, build_image, find_toolchain
+from edge_boards.toolchain import BuildRequest, Image, build_image, find_toolchain
 from edge_export import ExportResult, export_model, load_export
 from edge_quantize.check import require_supported
 from edge_quantize.graph import Graph
@@ -80,23 +80,11 @@ def build(
     request = BuildRequest(
         board=board,
         app=APP,
-        models=(sources(exported),),
+        models=(exported.model_sources(),),
         # Compilers run in folders of their own.
         out_dir=exported.directory.resolve() / BUILD_FOLDER,
     )
     return Built(exported, build_image(request, compiler, progress), compiler.describe())
-
-
-def sources(exported: ExportResult) -> ModelSources:
-    """An exported model as the build step sees it."""
-    return ModelSources(
-        name=exported.name,
-        sources=exported.source_paths,
-        include_dirs=exported.include_paths,
-        weight_bytes=exported.weight_bytes,
-        arena=exported.arena,
-        constants=tuple((c.name, c.region, c.nbytes) for c in exported.constants),
-    )
 
 
 def exported(target: Path, board: Board, folder: Path | None = None) -> ExportResult:

@@ -5,11 +5,17 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # Unicorn is an extra: tests that need it skip before they come here
+    from edge_boards.virtual.machine import Machine, Pause
 
 GCC = "arm-none-eabi-gcc"
 
@@ -170,3 +176,52 @@ def flash_bytes(elf: bytes) -> bytes:
             image = image.ljust(start + size, b"\xff")
             image = image[:start] + elf[offset : offset + size] + image[start + size :]
     return image
+
+
+OUT = 0x2000_1000
+DONE = 0x600D_600D
+
+
+class Bench:
+    """A virtual board in this process, and the words that a program leaves at OUT."""
+
+    def __init__(self) -> None:
+        # Needs the package that the tests of the compiler alone do not.
+        from edge_boards.loader import load_board
+        from edge_boards.virtual.machine import Machine
+
+        self.machine: Machine = Machine(load_board("stm32f746"))
+        self.console = self.machine.links["console"]
+
+    def __enter__(self) -> Bench:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.machine.close()
+
+    def start(self, source: str) -> None:
+        """Puts a program into flash and resets; OUT is all zeros."""
+        self.machine.load_flash(build(source))
+        self.machine.reset()
+        self.machine.memory.write(OUT, bytes(1024))
+
+    def run(self, source: str, cycles: int = 2_000_000) -> tuple[int, ...]:
+        """Runs a program to its end; the words at OUT."""
+        self.start(source)
+        self.machine.run(cycles)
+        words = self.out()
+        assert words[255] == DONE, f"the program did not end; PC 0x{self.machine.pc:08x}"
+        return words
+
+    def go_on(self, cycles: int) -> Pause:
+        return self.machine.run(cycles)
+
+    def out(self) -> tuple[int, ...]:
+        raw = self.machine.memory.read(OUT, 1024)
+        assert raw is not None
+        return struct.unpack("<256I", raw)

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)")
 
 import bare_metal
+
 from edge_boards.loader import load_board
 from edge_boards.virtual.machine import Machine
 
@@ -180,7 +181,11 @@ def link(folder: Path, name: str, script: str, objects: list[Path], source: str)
 def compile_c(arguments: list[str]) -> None:
     command = [bare_metal.GCC, "-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16"]
     command += ["-mfloat-abi=hard", "-O2", "-ffreestanding", "-fno-tree-loop-distribute-patterns"]
-    command += [f"-DREPEATS={REPEATS}", *arguments, *(["-lgcc"] if "-nostdlib" in arguments else [])]
+    command += [
+        f"-DREPEATS={REPEATS}",
+        *arguments,
+        *(["-lgcc"] if "-nostdlib" in arguments else []),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -271,7 +276,7 @@ def test_counts_equal_qemus_on_exported_models(tmp_path: Path) -> None:
     source, made = tmp_path / "cases.c", tmp_path / "cases.o"
     source.write_text(
         '#include "eag_model.h"\n'
-        "__attribute__((noinline)) static void empty(void) { __asm volatile(\"\"); }\n"
+        '__attribute__((noinline)) static void empty(void) { __asm volatile(""); }\n'
         + "".join(RUN_MODEL.replace("NAME", name) for name in names)
         + cases_source(table)
     )

@@ -62,11 +62,16 @@ def weights_header(program: Program, blocks: Iterable[ConstantBlock]) -> str:
     out.lines(["#include <stdint.h>", "", '#include "eag_model.h"', ""])
     for block in blocks:
         with out.block(f"struct {block.symbol}", "};"):
-            for constant, _ in block.members:
+            end = 0
+            for constant, place in block.members:
+                # A plan that moved a neighbour elsewhere, or a user's own, may leave a hole.
+                if place.offset - end >= constant.alignment:
+                    out.line(f"uint8_t gap_at_{end}[{place.offset - end}];")
                 out.line(
                     f"{c_type(constant.data)} {constant.name}[{constant.data.size}] "
                     f"EAG_ALIGNED({constant.alignment});"
                 )
+                end = place.offset + constant.nbytes
         out.line(f"extern const struct {block.symbol} {block.symbol};")
         out.line()
     out.line("#endif")
