@@ -386,7 +386,7 @@ class Link:
                 # A slow virtual board: the time-out must have passed on its clock too.
                 mark = seconds if entry.board_mark is None else entry.board_mark
                 if seconds - mark < timeout:
-                    entry.board_mark, entry.deadline = mark, now + timeout
+                    entry.board_mark, entry.deadline = mark, now + max(timeout, 0.25)
                     continue
             deaf = now - self._last_answer > self.patience.deaf
             if deaf and entry.attempts >= self.patience.attempts:
