@@ -106,7 +106,6 @@ class Machine:
         self.bootrom: BootRom | None = None
         self.protection = Protection()
         self._trace_listener: Callable[[memoryview], None] | None = None
-        self.memory.power_on()
         self._pc = 0
         self.boot0 = False
         self.reset(power_on=True)
@@ -133,6 +132,8 @@ class Machine:
         self._restart(boot0, 0, power_on=power_on)
 
     def _restart(self, boot0: bool, cause: int, *, power_on: bool) -> None:
+        if power_on:
+            self.memory.power_on()
         self.boot0 = boot0
         self._reset_wanted = False
         self._problem = None
@@ -155,8 +156,8 @@ class Machine:
             usart.incoming.clear()
         self.image = find_image_info(self.memory.flash.view)
         self.counter.steps.clear()
-        if self.counter.on:
-            self.count(on=True)
+        if self.counter.on and self.image is not None and self.image.step_return:
+            self.counter.arm(*trampoline(self.image.step_return))
         for name in unicorn.REGISTERS:
             if name not in ("PC", "XPSR", "IPSR", "SP"):
                 self.engine.write(name, 0)

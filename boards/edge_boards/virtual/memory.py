@@ -123,7 +123,7 @@ class MemoryMap:
 
     def power_on(self) -> None:
         """RAM holds anything but zeros, the same anything each time."""
-        noise = random.Random(746)
+        noise = random.Random(746)  # the same seed on purpose: runs repeat
         for region in self.regions:
             if region.writable:
                 region.view[:] = noise.randbytes(region.size)

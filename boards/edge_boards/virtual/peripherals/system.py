@@ -53,7 +53,7 @@ _PLAIN = {
 _VECTKEY = 0x05FA
 _SHCSR_ENABLES = 0b111 << 16
 _CCR_WRITABLE = 0x0007_031B
-_CCR_UNALIGN_TRP, _CCR_USERSETMPEND = 1 << 3, 1 << 1
+_CCR_UNMODELLED = 1 << 1 | 1 << 3 | 1 << 4
 
 
 class SystemRegisters:
@@ -228,8 +228,8 @@ class SystemRegisters:
                     raise Unmodelled("SCR.SLEEPDEEP: stop and standby modes")
                 core.set_scr(value & 0x16)
             case 0xE000_ED14:
-                if value & (_CCR_UNALIGN_TRP | _CCR_USERSETMPEND):
-                    raise Unmodelled("CCR.UNALIGN_TRP or USERSETMPEND")
+                if value & _CCR_UNMODELLED:
+                    raise Unmodelled("CCR's USERSETMPEND, UNALIGN_TRP and DIV_0_TRP")
                 core.set_ccr(core.ccr & ~_CCR_WRITABLE | value & _CCR_WRITABLE)
             case 0xE000_ED24:
                 core.shcsr_enables = value & _SHCSR_ENABLES
