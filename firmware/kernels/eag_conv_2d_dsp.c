@@ -127,49 +127,105 @@ EAG_INLINE const eag_word *multiply_2x2(const eag_word *w, const eag_word *end, 
   return x;
 }
 
+/* What two channels need to finish their sums. The assembly below knows the offsets. */
+typedef struct {
+  int32_t doubled0, rounding0, exponent0, doubled1, rounding1, exponent1;
+  uint32_t step0, step1; /* bytes to the next pixel's output */
+} pair_constants;
+
+/* Requantizes and stores four sums; both pointers move on by two pixels. */
+EAG_INLINE void finish_2x2(const pair_constants *k, int32_t s00, int32_t s10, int32_t s01,
+                           int32_t s11, int8_t **to0, int8_t **to1) {
+#ifdef EAG_DSP_ARM
+  uint32_t a, b;
+  __asm__ volatile(
+      "ldrd %[a], %[b], [%[k]]\n"
+      "smmlar %[s00], %[s00], %[a], %[s00]\n"
+      "smmlar %[s01], %[s01], %[a], %[s01]\n"
+      "ldr %[a], [%[k], #8]\n"
+      "add %[s00], %[s00], %[s00], asr #31\n"
+      "add %[s01], %[s01], %[s01], asr #31\n"
+      "add %[s00], %[s00], %[b]\n"
+      "add %[s01], %[s01], %[b]\n"
+      "asr %[s00], %[s00], %[a]\n"
+      "asr %[s01], %[s01], %[a]\n"
+      "ldrd %[a], %[b], [%[k], #12]\n"
+      "ssat %[s00], #8, %[s00]\n"
+      "ssat %[s01], #8, %[s01]\n"
+      "smmlar %[s10], %[s10], %[a], %[s10]\n"
+      "smmlar %[s11], %[s11], %[a], %[s11]\n"
+      "ldr %[a], [%[k], #20]\n"
+      "strb %[s00], [%[to0]]\n"
+      "add %[s10], %[s10], %[s10], asr #31\n"
+      "add %[s11], %[s11], %[s11], asr #31\n"
+      "add %[s10], %[s10], %[b]\n"
+      "add %[s11], %[s11], %[b]\n"
+      "asr %[s10], %[s10], %[a]\n"
+      "asr %[s11], %[s11], %[a]\n"
+      "ldrd %[a], %[b], [%[k], #24]\n"
+      "ssat %[s10], #8, %[s10]\n"
+      "strb %[s01], [%[to0], %[a]]\n"
+      "ssat %[s11], #8, %[s11]\n"
+      "strb %[s10], [%[to1]]\n"
+      "add %[to0], %[to0], %[a], lsl #1\n"
+      "strb %[s11], [%[to1], %[b]]\n"
+      "add %[to1], %[to1], %[b], lsl #1\n"
+      : [s00] "+&r"(s00), [s10] "+&r"(s10), [s01] "+&r"(s01), [s11] "+&r"(s11),
+        [to0] "+&r"(*to0), [to1] "+&r"(*to1), [a] "=&r"(a), [b] "=&r"(b)
+      : [k] "r"(k)
+      : "cc", "memory");
+#else
+  const int32_t d0 = k->doubled0, r0 = k->rounding0, e0 = k->exponent0;
+  const int32_t d1 = k->doubled1, r1 = k->rounding1, e1 = k->exponent1;
+  (*to0)[0] = (int8_t)eag_ssat8(eag_requantize_doubled(s00, d0, r0, e0));
+  (*to0)[k->step0] = (int8_t)eag_ssat8(eag_requantize_doubled(s01, d0, r0, e0));
+  (*to1)[0] = (int8_t)eag_ssat8(eag_requantize_doubled(s10, d1, r1, e1));
+  (*to1)[k->step1] = (int8_t)eag_ssat8(eag_requantize_doubled(s11, d1, r1, e1));
+  *to0 += 2 * k->step0;
+  *to1 += 2 * k->step1;
+#endif
+}
+
 /* All channels of `pixels` widened windows. */
 static EAG_NOINLINE void multiply(const struct eag_conv_2d_dsp_params *p, const eag_word *windows,
                                   uint32_t pixels, int8_t *out) {
-  const uint32_t out_c = p->out_c;
   const eag_word *w = (const eag_word *)(const void *)p->weights;
-  const uint32_t row_words = p->row_bytes / 2;
+  const int32_t *bias = p->bias;
   uint32_t q = 0;
-  for (uint32_t o = 0; o < out_c; o += 2) {
-    const int32_t d0 = p->doubled[q];
-    const int32_t e0 = p->exponent[q];
-    q += p->per_channel;
-    const int32_t d1 = p->doubled[q];
-    const int32_t e1 = p->exponent[q];
-    q += p->per_channel;
-    const int32_t r0 = eag_rounding_with_zero(p->out_zero, e0);
-    const int32_t r1 = eag_rounding_with_zero(p->out_zero, e1);
-    const int32_t b0 = p->bias[o];
-    const int32_t b1 = p->bias[o + 1];
+  for (uint32_t o = 0; o < p->out_c; o += 2) {
     const eag_word *x = windows;
-    const eag_word *end = w + row_words;
-    int8_t unused;
+    const eag_word *end = w + p->row_bytes / 2u;
+    int8_t unused[2];
     int8_t *to0 = out + o;
     int8_t *to1 = to0 + 1;
-    uint32_t step1 = out_c;
-    if (o + 1 == out_c) {
-      to1 = &unused;
-      step1 = 0;
+    pair_constants k;
+    k.doubled0 = p->doubled[q];
+    k.exponent0 = p->exponent[q];
+    k.rounding0 = eag_rounding_with_zero(p->out_zero, k.exponent0);
+    q += p->per_channel;
+    k.doubled1 = p->doubled[q];
+    k.exponent1 = p->exponent[q];
+    k.rounding1 = eag_rounding_with_zero(p->out_zero, k.exponent1);
+    q += p->per_channel;
+    k.step0 = p->out_c;
+    k.step1 = p->out_c;
+    if (o + 1 == p->out_c) {
+      to1 = unused;
+      k.step1 = 0;
     }
-    for (uint32_t left = pixels;;) {
-      int32_t s00 = b0, s01 = b0, s10 = b1, s11 = b1; /* channel, pixel */
+    for (uint32_t left = pixels; left > 0; left -= 2) {
+      int32_t s00 = bias[0], s01 = s00, s10 = bias[1], s11 = s10; /* channel, pixel */
       x = multiply_2x2(w, end, x, &s00, &s10, &s01, &s11);
-      *to0 = (int8_t)eag_ssat8(eag_requantize_doubled(s00, d0, r0, e0));
-      *to1 = (int8_t)eag_ssat8(eag_requantize_doubled(s10, d1, r1, e1));
-      if (left == 1) break;
-      to0 += out_c;
-      to1 += step1;
-      *to0 = (int8_t)eag_ssat8(eag_requantize_doubled(s01, d0, r0, e0));
-      *to1 = (int8_t)eag_ssat8(eag_requantize_doubled(s11, d1, r1, e1));
-      to0 += out_c;
-      to1 += step1;
-      left -= 2;
-      if (left == 0) break;
+      if (left == 1) {
+        *to0 = (int8_t)eag_ssat8(
+            eag_requantize_doubled(s00, k.doubled0, k.rounding0, k.exponent0));
+        *to1 = (int8_t)eag_ssat8(
+            eag_requantize_doubled(s10, k.doubled1, k.rounding1, k.exponent1));
+        break;
+      }
+      finish_2x2(&k, s00, s10, s01, s11, &to0, &to1);
     }
+    bias += 2;
     w = end;
   }
 }
@@ -179,12 +235,19 @@ void eag_conv_2d_dsp(const struct eag_conv_2d_dsp_params *p, const int8_t *in, i
   uint32_t *windows = scratch;
   int8_t *bytes = (int8_t *)scratch + 2u * p->tile_pixels * p->row_bytes;
   const uint32_t pair_words = p->row_bytes; /* two windows of row_bytes int16 */
+  /* A window of one pixel has no borders. */
+  const int pointwise = p->kernel_h == 1 && p->kernel_w == 1 && p->in_c % 4 == 0;
   uint32_t filled = 0;
   int8_t *to = out;
   for (uint32_t y = 0; y < p->out_h; y++) {
     for (uint32_t x = 0; x < p->out_w; x++) {
-      gather(p, in, (int32_t)(y * p->stride_h) - p->pad_h, (int32_t)(x * p->stride_w) - p->pad_w,
-             windows + filled / 2 * pair_words + filled % 2, bytes);
+      uint32_t *window = windows + filled / 2 * pair_words + filled % 2;
+      if (pointwise) {
+        widen(window, in + (y * p->stride_h * p->in_w + x * p->stride_w) * p->in_c, p->in_c);
+      } else {
+        gather(p, in, (int32_t)(y * p->stride_h) - p->pad_h,
+               (int32_t)(x * p->stride_w) - p->pad_w, window, bytes);
+      }
       filled++;
       if (filled == p->tile_pixels || (y + 1 == p->out_h && x + 1 == p->out_w)) {
         multiply(p, (const eag_word *)windows, filled, to);
