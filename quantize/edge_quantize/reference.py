@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .check import require_supported
-from .errors import ReferenceRuntimeError
+from .errors import ReferenceRuntimeError, UnsupportedModelError
 from .graph.model import Graph
 from .graph.writer import write_tflite
 from .ingest.tflite import read_tflite
@@ -100,9 +100,19 @@ def _litert() -> Any:
 
 
 def _loaded(model: Graph | bytes) -> tuple[Graph, bytes]:
-    if isinstance(model, Graph):
-        return model, write_tflite(model)
-    return read_tflite(model), bytes(model)
+    """The graph, and the file that the runtime is given.
+
+    That file is written anew from the graph: it then holds nothing that was not read and checked,
+    while runtimes crash on damage in fields of the original that are never looked at here.
+    """
+    graph = model if isinstance(model, Graph) else read_tflite(model)
+    try:
+        return graph, write_tflite(graph)
+    except UnsupportedModelError:
+        # A float model with operators that are only listed here: LiteRT can run it all the same.
+        if isinstance(model, Graph):
+            raise
+        return graph, bytes(model)
 
 
 def _line(error: Exception) -> str:

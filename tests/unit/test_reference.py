@@ -129,6 +129,14 @@ def test_models_that_could_abort_the_process_are_never_given_to_tflite_micro() -
         TflmReference(graph)
 
 
+def test_litert_runs_operators_that_are_only_listed_here() -> None:
+    b = GraphBuilder("sine")
+    x = b.input("x", (1, 2), dtype=DType.FLOAT32)
+    y = b.operator("SIN", (x,), shape=(1, 2), dtype=DType.FLOAT32)
+    (output,) = LiteRtReference(b.build([y])).run([np.array([[0, np.pi / 2]], np.float32)])
+    np.testing.assert_allclose(output, [[0, 1]], atol=1e-6)
+
+
 def test_a_model_that_litert_lacks_is_refused_in_words() -> None:
     b = GraphBuilder("odd")
     x = b.input("x", (1, 4), dtype=DType.UINT64)
