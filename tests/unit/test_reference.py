@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edge_quantize.errors import ReferenceRuntimeError, UnsupportedModelError
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph
+from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.inputs import lcg_inputs
 from edge_quantize.reference import (
@@ -129,12 +132,20 @@ def test_models_that_could_abort_the_process_are_never_given_to_tflite_micro() -
         TflmReference(graph)
 
 
-def test_litert_runs_operators_that_are_only_listed_here() -> None:
-    b = GraphBuilder("sine")
+def test_litert_runs_operators_whose_options_are_only_listed_here() -> None:
+    b = GraphBuilder("leaky")
     x = b.input("x", (1, 2), dtype=DType.FLOAT32)
-    y = b.operator("SIN", (x,), shape=(1, 2), dtype=DType.FLOAT32)
-    (output,) = LiteRtReference(b.build([y])).run([np.array([[0, np.pi / 2]], np.float32)])
-    np.testing.assert_allclose(output, [[0, 1]], atol=1e-6)
+    y = b.operator("LEAKY_RELU", (x,), shape=(1, 2), dtype=DType.FLOAT32)
+    model = schema.ModelT.InitFromPackedBuf(write_tflite(b.build([y])))
+    operator = model.subgraphs[0].operators[0]
+    operator.builtinOptionsType = schema.BuiltinOptions.LeakyReluOptions
+    operator.builtinOptions = schema.LeakyReluOptionsT()
+    operator.builtinOptions.alpha = 0.5
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    reference = LiteRtReference(bytes(builder.Output()))
+    (output,) = reference.run([np.array([[-4, 3]], np.float32)])
+    assert output.tolist() == [[-2, 3]]
 
 
 def test_a_model_that_litert_lacks_is_refused_in_words() -> None:
