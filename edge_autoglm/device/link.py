@@ -12,40 +12,21 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from edge_autoglm.device.answer import Payload
 from edge_autoglm.device.faults import fault_message
+from edge_autoglm.device.patience import Patience, RoundTrip
 from edge_autoglm.device.transport import Transport
 from edge_autoglm.device.wire import Decoder, Frame, encode
 from edge_autoglm.device.wiredefs import WIRE, Event, Request, error_name
 from edge_autoglm.errors import BoardFaultError, BoardSilentError, SessionError
 
-Payload = Mapping[str, Any]
-
+_RUNS = frozenset({Request.INVOKE, Request.PROFILE, Request.STEP})
 _MAX_EVENTS = 65_536
 _SMALL_FRAME = 40
 """Bytes of a frame without data, at most."""
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long to wait, in seconds.
-
-    Attributes:
-        first: before the first retry, while no round trip has been measured.
-        shortest, longest: bounds of the measured time-out and of its doubling.
-        silence: without any frame before the board counts as silent.
-        deaf: without any answer, though the board is heard, before a request is given up;
-        attempts: and it was sent at least so often.
-    """
-
-    first: float = 0.5
-    shortest: float = 0.05
-    longest: float = 4.0
-    silence: float = 6.0
-    deaf: float = 15.0
-    attempts: int = 8
 
 
 @dataclass
@@ -73,30 +54,6 @@ class _Open:
     sent_at: float = 0.0
     deadline: float = 0.0
     board_mark: float | None = None
-
-
-@dataclass
-class _Times:
-    """Round-trip estimate after RFC 6298, without the answers to retried requests (Karn)."""
-
-    patience: Patience
-    smooth: float | None = None
-    spread: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        if self.smooth is None:
-            self.smooth, self.spread = seconds, seconds / 2
-        else:
-            self.spread += (abs(seconds - self.smooth) - self.spread) / 4
-            self.smooth += (seconds - self.smooth) / 8
-
-    def timeout(self, attempts: int) -> float:
-        base = (
-            self.patience.first
-            if self.smooth is None
-            else max(self.patience.shortest, self.smooth + 4 * self.spread)
-        )
-        return float(min(self.patience.longest, base * 2 ** min(attempts - 1, 2)))
 
 
 @dataclass
@@ -132,8 +89,9 @@ class Link:
         self.events: deque[Frame] = deque()
         self.heard = Heard()
         self.step_name: Callable[[int, int], str | None] = lambda _model, _step: None
-        self._times = _Times(self.patience)
         self._sequence = 0
+        self._times: dict[bool, RoundTrip] = {}
+        self.forget_times()
         # A number that the last session did not use: the board answers a repeated one from memory.
         self._number = 0x100 + secrets.randbelow(0x4000)
         self._order = 0
@@ -203,7 +161,14 @@ class Link:
 
     def forget_times(self) -> None:
         """Measures round trips anew: the speed changed."""
-        self._times = _Times(self.patience)
+        # Inferences apart: a retry that comes while one runs would disturb what it measures.
+        self._times = {
+            False: RoundTrip(self.patience, self.patience.first),
+            True: RoundTrip(self.patience, self.patience.first_run),
+        }
+
+    def _times_of(self, entry: _Open) -> RoundTrip:
+        return self._times[entry.type in _RUNS]
 
     def _begin(self, type_: Request, index: int, keys: dict[str, Any]) -> None:
         self._number = (self._number + 1) % 2**32
@@ -224,7 +189,7 @@ class Link:
         now = time.monotonic()
         entry.sent_at = now
         entry.board_mark = None
-        entry.deadline = now + self._times.timeout(entry.attempts)
+        entry.deadline = now + self._times_of(entry).timeout(entry.attempts)
         # Bytes that stand before this request or its answer in either direction.
         size = len(data) + _SMALL_FRAME + int(entry.frame_payload.get("length", 0))
         entry.deadline += 10 * size * len(self._open) / self.transport.baud
@@ -260,9 +225,10 @@ class Link:
         self._last_answer = time.monotonic()
         self._answers[entry.number] = (entry, frame)
         took = time.monotonic() - entry.sent_at
+        times = self._times_of(entry)
         if entry.attempts == 1:
-            self._times.add(took)
-        elif self._times.smooth is not None and took < self._times.smooth / 2:
+            times.add(took)
+        elif times.smooth is not None and took < times.smooth / 2:
             return  # too soon for the last sending: an earlier one is answered
         # Answers come in the order of sending: what was sent before and is still open was lost.
         for each in [each for each in self._open.values() if each.order < entry.order]:
@@ -321,7 +287,7 @@ class Link:
         entry = self._open.get(self.heard.request) if self.heard.request is not None else None
         if entry is not None:
             # The board says that it works on it: sending it again would be noise.
-            wait = max(self._times.timeout(1), 2 * self.patience.first)
+            wait = max(self._times_of(entry).timeout(1), 2 * self.patience.first)
             entry.deadline = max(entry.deadline, self.heard.at + wait)
 
     def _surprise(self) -> None:
@@ -380,7 +346,7 @@ class Link:
         for entry in list(self._open.values()):
             if entry.deadline > now:
                 continue
-            timeout = self._times.timeout(entry.attempts)
+            timeout = self._times_of(entry).timeout(entry.attempts)
             seconds = self.transport.board_seconds()
             if seconds is not None:
                 # A slow virtual board: the time-out must have passed on its clock too.
@@ -400,42 +366,3 @@ class Link:
     def _line_quality(self) -> str:
         counters = self.decoder.counters
         return f"{counters.accepted} good frames, {counters.malformed} bad, {counters.lost} lost"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer's payload with checked access: what is missing is the firmware's fault."""
-
-    board: str
-    request: str
-    payload: Payload = field(default_factory=dict)
-
-    def integer(self, key: str, default: int | None = None) -> int:
-        value = self.payload.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._bad(key, "an integer")
-        return value
-
-    def data(self, key: str = "data") -> bytes:
-        value = self.payload.get(key)
-        if not isinstance(value, bytes):
-            raise self._bad(key, "a byte string")
-        return value
-
-    def text(self, key: str) -> str:
-        value = self.payload.get(key)
-        if not isinstance(value, str):
-            raise self._bad(key, "text")
-        return value
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        value = self.payload.get(key)
-        if not isinstance(value, list) or not all(isinstance(item, int) for item in value):
-            raise self._bad(key, "a list of integers")
-        return tuple(value)
-
-    def _bad(self, key: str, kind: str) -> SessionError:
-        return SessionError(
-            f"{self.board}: the answer to {self.request} has no {key} that is {kind}; "
-            f"the firmware does not follow protocol {WIRE.major}.{WIRE.minor}: flash it anew"
-        )

@@ -6,7 +6,7 @@ import json
 import zlib
 from typing import Any
 
-from edge_autoglm.device.link import Answer, Payload
+from edge_autoglm.device.answer import Answer, Payload
 from edge_autoglm.device.messages import (
     BoardInfo,
     Description,
@@ -194,6 +194,6 @@ def _tensor(item: dict[str, Any]) -> Tensor:
         name=str(item["name"]),
         shape=tuple(int(size) for size in item["shape"]),
         dtype=str(item["dtype"]),
-        scale=float(item["scale"]),
-        zero_point=int(item["zero_point"]),
+        scale=float(item["scale"] or 0),
+        zero_point=int(item["zero_point"] or 0),
     )

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from edge_autoglm.device import replies
-from edge_autoglm.device.link import Answer, Link, Patience
+from edge_autoglm.device.answer import Answer
+from edge_autoglm.device.link import Link
 from edge_autoglm.device.messages import (
     BoardInfo,
     BurstResult,
@@ -24,6 +25,7 @@ from edge_autoglm.device.messages import (
     Run,
     Stats,
 )
+from edge_autoglm.device.patience import Patience
 from edge_autoglm.device.transport import Transport
 from edge_autoglm.device.wire import Frame
 from edge_autoglm.device.wiredefs import WIRE, Capability, Event, Request
@@ -231,8 +233,8 @@ class Session:
             more = Answer(self.link.board, "steps", payload).integers("values")
             if not more:
                 raise SessionError(
-                    f"{self.link.board}: cycles of {len(cycles)} of {model.step_count} steps "
-                    "came; flash it anew"
+                    f"{model.name}: the firmware keeps the cycles of {len(cycles)} steps, the "
+                    f"model has {model.step_count}; invoke gives their sum"
                 )
             cycles += more
         return tuple(cycles)

@@ -13,7 +13,7 @@ import pytest
 from aot_models import board, classifier
 
 from edge_autoglm import pipeline
-from edge_autoglm.device.link import Patience
+from edge_autoglm.device.patience import Patience
 from edge_autoglm.device.ports import find_port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import BoardSilentError, FlashError, TransportError
@@ -141,7 +141,7 @@ def test_the_boards_outputs_are_the_references(flashed: Flashed, session: Sessio
     assert verdict(session, session.model(), flashed.graph).good
 
 
-def test_inputs_arrive_and_outputs_come_back(flashed: Flashed, session: Session) -> None:
+def test_inputs_arrive_and_outputs_come_back(session: Session) -> None:
     model = session.model()
     data = bytes(i * 7 % 256 for i in range(model.inputs[0]))
     session.write_input(model, 0, data)
