@@ -16,6 +16,7 @@ from edge_boards.elf import Elf
 from edge_boards.virtual.cycles import CycleModel, MemoryKind
 from edge_boards.virtual.cycles.decode import Decoder
 from edge_boards.virtual.cycles.issue import schedule
+from edge_boards.virtual.native import TRACE_CUT, TRACE_DATA
 
 
 @cache
@@ -94,37 +95,61 @@ def model_of(code: bytes, kind: MemoryKind = MemoryKind.TCM) -> CycleModel:
     return CycleModel(lambda address, size: code[address : address + size], lambda _: kind)
 
 
+def run(model: CycleModel, *blocks: tuple[int, int]) -> None:
+    model.feed([word for block in blocks for word in block])
+    model.finish()
+
+
+def read(model: CycleModel, address: int, size: int = 4) -> None:
+    model.feed([address, size | TRACE_DATA])
+
+
 def test_a_loop_learns_its_branch_and_pays_once_at_the_end() -> None:
     code = assemble("1: subs r0, #1\nbne 1b\nnop")
     model = model_of(code)
-    for _ in range(100):
-        model.block(0, 4)
+    run(model, *[(0, 4)] * 100)
     inside = model.mispredicted
-    model.block(4, 2)
+    run(model, (4, 2))
     assert inside <= 1
     assert model.mispredicted == inside + 1
+
+
+def test_a_block_cut_by_an_interrupt_costs_what_it_costs_whole() -> None:
+    code = assemble("\n".join(["add r0, r1, r2\nadd r0, r0, r2"] * 4))
+    whole, cut = model_of(code), model_of(code)
+    run(whole, (0, len(code)))
+    run(cut, (0, len(code)), (16, TRACE_CUT), (16, len(code) - 16))
+    assert cut.cycles == whole.cycles
 
 
 def test_a_line_of_flash_costs_seven_and_a_half_cycles_once() -> None:
     model = model_of(b"\x00\xbf" * 32, MemoryKind.FLASH)
     before = model.cycles
     for address in range(0, 32 * 100, 4):
-        model.data(0x08010000 + address, 4, write=False)
+        read(model, 0x08010000 + address)
     assert model.cycles - before == pytest.approx(7.5 * 100, abs=1)
     again = model.cycles
-    model.data(0x08010000 + 32 * 99, 4, write=False)
+    read(model, 0x08010000 + 32 * 99)
     assert model.cycles == again
+
+
+def test_unaligned_loads_cost_three_cycles_within_a_line_and_four_across_two() -> None:
+    model = model_of(b"\x00\xbf" * 32, MemoryKind.SRAM)
+    read(model, 0x20010001)
+    assert model.cycles == 3
+    read(model, 0x2001001E)
+    assert model.cycles == 3 + 4
 
 
 def test_code_in_flash_is_fetched_by_lines_and_then_cached() -> None:
     code = assemble("\n".join(["add r0, r1, r2\nadd r3, r4, r5"] * 16))
     cold, tcm = model_of(code, MemoryKind.FLASH), model_of(code)
     for model in (cold, tcm):
-        model.block(0, len(code))
+        run(model, (0, len(code)))
     assert cold.cycles - tcm.cycles == int(7.5 * -(-len(code) // 32))
     first = cold.cycles
     cold.restart()
-    cold.block(0, len(code))
+    run(cold, (0, len(code)))
     assert cold.cycles - first == tcm.cycles
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from edge_boards.board import Board
-from edge_boards.virtual import native
 
 from .model import CycleModel, MemoryKind
 
@@ -40,7 +39,6 @@ class StepCycles:
             for _, alias in memory.aliases:
                 self._ranges.append((alias, alias + memory.size, kind))
         self._model = CycleModel(machine.read_code, self._kind_of)
-        self._pending: tuple[int, int] | None = None
         self._state: Clocked | None = None
         self._base = 0
         self._per_instruction = 0
@@ -62,7 +60,6 @@ class StepCycles:
         would take that for a wrap. Handlers themselves take no time meanwhile.
         """
         self._model.restart()
-        self._pending = None
         self._state = state
         self._per_instruction = state.per_instruction
         self._base = state.cycles - self._model.cycles
@@ -70,9 +67,7 @@ class StepCycles:
 
     def end(self, state: Clocked) -> None:
         """The step came back."""
-        if self._pending is not None:
-            self._model.block(*self._pending)
-            self._pending = None
+        self._model.finish()
         # One instruction of the trampoline, its blx, ran without time.
         state.cycles = self._base + self._model.cycles + self._per_instruction
         state.per_instruction = self._per_instruction
@@ -88,24 +83,8 @@ class StepCycles:
         """Pairs of uint32, see `Machine.trace`."""
         if self._state is None:
             return
-        words = entries.tolist()
-        model = self._model
-        pending = self._pending
-        for at in range(0, len(words), 2):
-            address, what = words[at], words[at + 1]
-            if what & native.TRACE_CUT:
-                # The block was interrupted; what is left of it comes as a block of its own.
-                if pending is not None:
-                    pending = (pending[0], address - pending[0]) if address > pending[0] else None
-            elif what & native.TRACE_DATA:
-                size = what & native.TRACE_SIZE_MASK
-                model.data(address, size, write=bool(what & native.TRACE_WRITE))
-            else:
-                if pending is not None:
-                    model.block(*pending)
-                pending = (address, what)
-        self._pending = pending
-        self._state.cycles = self._base + model.cycles
+        self._model.feed(entries.tolist())
+        self._state.cycles = self._base + self._model.cycles
 
     def _kind_of(self, address: int) -> MemoryKind:
         for first, end, kind in self._ranges:
