@@ -17,7 +17,7 @@ from typing import Any
 
 from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
-from edge_boards.virtual.state import BoardFiles, all_board_files, board_files
+from edge_boards.virtual.state import ALREADY_RUNNING, BoardFiles, all_board_files, board_files
 
 _POLL_S = 0.02
 _CONTROL_TIMEOUT_S = 30.0
@@ -41,7 +41,7 @@ def start(
     boot0: bool = False,
     state_dir: Path | None = None,
     name: str | None = None,
-    wait: float = 10.0,
+    wait: float = 30.0,
 ) -> VirtualInfo:
     """Starts the board's process, or finds it running; waits until its links are there.
 
@@ -54,12 +54,13 @@ def start(
             control(running, {"op": "reset", "boot0": True})
         return running
     files = board_files(name or board.name, state_dir)
+    deadline = time.monotonic() + wait
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         log = files.log.open("ab")
     except OSError as error:
         raise VirtualBoardError(f"cannot write the virtual board's files: {error}") from None
-    command = [sys.executable, "-m", "edge_boards.virtual.process"]
+    command = [sys.executable, "-m", "edge_boards.virtual.process", "--detach"]
     command += ["--board", str(board.path), "--folder", str(files.folder)]
     if boot0:
         command.append("--boot0")
@@ -67,50 +68,34 @@ def start(
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
-    with log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=environment,
-            start_new_session=True,
-        )
     try:
-        info = _ready(files, process, wait)
-    except BaseException:
-        # Interrupted while waiting: nobody asked for a board that goes on without them.
-        process.terminate()
-        process.wait()
-        raise
-    if info is not None:
-        return info
-    if process.poll() is not None:
-        # Two starts at once: the one that lost the lock leaves, the other is the board.
-        info = attach(board, state_dir=state_dir, name=name)
-        if info is not None:
-            return info
+        with log:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=environment,
+                timeout=wait,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise VirtualBoardError(
+            f"the virtual board {files.folder.name} was not ready within {wait:g} s "
+            f"(log: {files.log})"
+        ) from None
+    info = _describe(files)
+    # Of two starts at once, one finds the other's board in its folder and leaves to it.
+    while info is None and done.returncode == ALREADY_RUNNING and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        info = _describe(files)
+    if info is None:
         raise VirtualBoardError(
             f"the virtual board {files.folder.name} did not start: {_last_line(files.log)} "
             f"(log: {files.log})"
         )
-    process.terminate()
-    process.wait()
-    raise VirtualBoardError(
-        f"the virtual board {files.folder.name} was not ready within {wait:g} s (log: {files.log})"
-    )
-
-
-def _ready(files: BoardFiles, process: subprocess.Popen[bytes], wait: float) -> VirtualInfo | None:
-    """The board once it answers; None when its process ended or `wait` seconds are over."""
-    deadline = time.monotonic() + wait
-    while time.monotonic() < deadline:
-        info = _describe(files, process.pid)
-        if info is not None or process.poll() is not None:
-            return info
-        time.sleep(_POLL_S)
-    return None
+    return info
 
 
 def attach(
@@ -200,11 +185,11 @@ def connect(connection: socket.socket, path: Path) -> None:
         os.close(folder)
 
 
-def _describe(files: BoardFiles, pid: int | None = None) -> VirtualInfo | None:
+def _describe(files: BoardFiles) -> VirtualInfo | None:
     if not files.control.exists():
         return None
     answer = _ask(files.control, {"op": "status"})
-    if answer is None or "pid" not in answer or (pid is not None and answer["pid"] != pid):
+    if answer is None or "pid" not in answer:
         return None
     return VirtualInfo(
         board=str(answer["board"]),

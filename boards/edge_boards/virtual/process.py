@@ -26,7 +26,7 @@ from edge_boards.virtual.faults import MachineStop
 from edge_boards.virtual.machine import Machine, Pause
 from edge_boards.virtual.ptys import PtyLink
 from edge_boards.virtual.requests import answer
-from edge_boards.virtual.state import BoardFiles
+from edge_boards.virtual.state import ALREADY_RUNNING, BoardFiles
 
 SLICE_S = 0.005
 """Real time between two looks at the links; how many cycles that is depends on the firmware."""
@@ -38,6 +38,11 @@ BACKLOG = 8192
 
 UNSENT = 1 << 16
 _IDLE_WAIT_S = 0.5
+_READY = b"ready"
+
+
+class AlreadyRunning(VirtualBoardError):  # noqa: N818 - no error to who only wants a board
+    """Another process has this folder."""
 
 
 class BoardProcess:
@@ -202,7 +207,7 @@ def _take_lock(files: BoardFiles) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(handle)
-        raise VirtualBoardError(f"{files.folder.name} is already running") from None
+        raise AlreadyRunning(f"{files.folder.name} is already running") from None
     for stale in (files.control, files.pid):
         stale.unlink(missing_ok=True)
     return handle
@@ -230,17 +235,39 @@ def _listen(path: Path) -> socket.socket:
     return server
 
 
+def _detach() -> int:
+    """Goes on in a child of nobody; the parent leaves when the child is ready, or has failed.
+
+    Returns the handle on which the child says that it is ready.
+    """
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(write_end)
+        ready = os.read(read_end, len(_READY)) == _READY
+        status = 0 if ready else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        os._exit(status if status >= 0 else 1)
+    os.close(read_end)
+    os.setsid()
+    return write_end
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs one board until SIGTERM, SIGINT or the control op `stop`."""
     parser = argparse.ArgumentParser(prog="python -m edge_boards.virtual.process")
     parser.add_argument("--board", required=True, help="name or file of the board")
     parser.add_argument("--folder", required=True, type=Path, help="where its files lie")
     parser.add_argument("--boot0", action="store_true", help="start in the ROM bootloader")
+    parser.add_argument("--detach", action="store_true", help="come back when the board is ready")
     options = parser.parse_args(arguments)
+    tell = _detach() if options.detach else None
     files = BoardFiles(options.folder.absolute())
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         process = BoardProcess(load_board(options.board), files, options.boot0)
+    except AlreadyRunning as error:
+        print(f"error: {error}", file=sys.stderr)
+        return ALREADY_RUNNING
     except (BoardsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -253,7 +280,13 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     process.log(f"ready, pid {process.pid}")
     try:
+        if tell is not None:
+            os.write(tell, _READY)
+            os.close(tell)
         process.serve()
+    except BrokenPipeError:  # who started it has given up waiting
+        process.log("nobody waits for this board any more")
+        return 1
     finally:
         process.close()
     return 0

@@ -8,6 +8,9 @@ from pathlib import Path
 
 ENVIRONMENT = "EDGE_AUTOGLM_STATE"
 
+ALREADY_RUNNING = 3
+"""Exit status of a board's process that finds another one in its folder."""
+
 
 def state_root(state_dir: Path | None = None) -> Path:
     """The state folder: as given, else EDGE_AUTOGLM_STATE, else below XDG_STATE_HOME."""
