@@ -31,13 +31,22 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes `content` beside `path` and renames it there.
 
     A link is followed; what is no regular file (/dev/stdout, a pipe) is written to, never
-    replaced. Raises OSError (disk full, no permission), having left nothing behind.
+    replaced. Raises OSError with `path` as its file (disk full, no permission), having left
+    nothing behind.
     """
-    if _special(path):
-        with path.open("wb") as device:
-            device.write(content)
-        return
-    path = path.resolve()
+    try:
+        if _special(path):
+            with path.open("wb") as device:
+                device.write(content)
+        else:
+            _replace(path.resolve(), content)
+    except OSError as error:
+        # A full disk names no file, and nobody knows the temporary one.
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -27,15 +27,16 @@ def _users_fault(error: BaseException) -> bool:
 
 def _operating_system(error: OSError) -> str:
     """One line for an error of the file system, with what to try."""
-    where = f"{error.filename}: " if error.filename else ""
+    where = error.filename or "the output"  # files are named by who writes them
     reason = error.strerror or str(error)
     advice = {
-        errno.ENOSPC: "free some space, or choose another folder with -o",
-        errno.EDQUOT: "the quota is used up: choose another folder with -o",
+        errno.ENOSPC: "free some space, or choose another place",
+        errno.EDQUOT: "the quota is used up: free some space, or choose another place",
+        errno.EFBIG: "the limit of a file's size (`ulimit -f`) is too low",
         errno.EACCES: "check the permissions, or choose another place",
         errno.EROFS: "choose a folder that can be written",
     }.get(error.errno or 0, "")
-    return f"{where}{reason}" + (f"; {advice}" if advice else "")
+    return f"{where}: {reason}" + (f"; {advice}" if advice else "")
 
 
 def _say(message: str) -> None:
@@ -65,8 +66,9 @@ def report(error: BaseException) -> int:
         return 1  # whoever read our output went away: there is nobody to tell
     if _users_fault(error):
         _say(str(error))
-        for problem in getattr(error, "problems", ()):
-            print(f"  - {_plain(str(problem))}", file=sys.stderr)
+        problems = [str(problem) for problem in getattr(error, "problems", ())]
+        for problem in problems if len(problems) > 1 else ():  # one is in the message
+            print(f"  - {_plain(problem)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     if isinstance(error, OSError):
         _say(_operating_system(error))
@@ -99,15 +101,15 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
         # Here, where a full disk or a closed pipe can still be reported.
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
-        code = report(error)
         _flush()
+        return report(error)
     return code if isinstance(code, int) else 0
 
 
 def _flush() -> None:
+    """Writes what was printed; what stdout refuses is dropped, since it would fail at exit again."""
     try:
         sys.stdout.flush()
     except OSError:
-        # What is buffered for a stdout that takes no more would fail again at exit.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

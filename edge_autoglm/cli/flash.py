@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,9 @@ from .common import (
     write_json,
 )
 from .profile import BundleOption, check_bundle, measure
+
+if TYPE_CHECKING:
+    from edge_boards import Board
 
 
 def flash(
@@ -58,16 +62,15 @@ def flash(
     """
     from edge_autoglm import pipeline
     from edge_autoglm.flash import flash_image
-    from edge_autoglm.flash.flashing import choose_programmer
     from edge_autoglm.measure.builds import remember
     from edge_autoglm.report.tables import wrapped
 
     aim = the_board(board, boards)
     _check_options(profile, port, programmer, console, runs, warmup, bundle)
     check_bundle(bundle)
-    if port != "virtual":
-        choose_programmer(aim, port or "auto", programmer)  # no board: said before any work
+    _check_attached(aim, port or "auto", programmer)
     exported = pipeline.exported(target, aim, out)
+    pipeline.check_board(exported, aim)
     with progress("compiling") as advance:
         built = pipeline.build(exported, aim, toolchain, advance)
     plan = exported.directory / "plan.json"
@@ -102,6 +105,21 @@ def flash(
                 "model": {"name": exported.name, "sha256": exported.model_sha256},
             },
         )
+
+
+def _check_attached(board: Board, port: str, programmer: str | None) -> None:
+    """Says that there is no board before any work is done for it.
+
+    Raises FlashError, TransportError.
+    """
+    from edge_autoglm.device.transport import open_error
+    from edge_autoglm.flash.flashing import choose_programmer
+
+    if port == "virtual":
+        return
+    choose_programmer(board, port, programmer)
+    if port != "auto" and os.name == "posix" and not Path(port).exists():
+        raise open_error(port, FileNotFoundError())
 
 
 def _check_options(

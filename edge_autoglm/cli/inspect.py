@@ -44,5 +44,7 @@ def inspect(
         out.print(wrapped(line, "    "), soft_wrap=True)
     write_json(json, {**analysis_json(analysis), **outcome.json()})
     if outcome.problems:
-        notes().print(f"edge-autoglm: {len(outcome.problems)} problem(s) stand in the way")
+        count = len(outcome.problems)
+        stand = "1 problem stands" if count == 1 else f"{count} problems stand"
+        notes().print(f"edge-autoglm: {stand} in the way of {graph.name}")
         raise typer.Exit(1)

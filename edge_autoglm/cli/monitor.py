@@ -60,8 +60,7 @@ def monitor(
                 screen.say(f"board: {sample.detail}")
                 continue
             if lines:
-                lines.write(json_module.dumps(sample.json()) + "\n")
-                lines.flush()
+                _append(lines, json_module.dumps(sample.json()) + "\n")
             screen.add(sample)
             if count and screen.seen >= count:
                 break
@@ -73,6 +72,15 @@ def _lines(jsonl: Path | None, stack: ExitStack) -> TextIO | None:
     if str(jsonl) == "-":
         return sys.stdout
     return stack.enter_context(jsonl.open("a", encoding="utf-8"))
+
+
+def _append(lines: TextIO, line: str) -> None:
+    try:
+        lines.write(line)
+        lines.flush()
+    except OSError as error:
+        error.filename = error.filename or lines.name
+        raise
 
 
 class _Screen:

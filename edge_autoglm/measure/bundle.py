@@ -42,8 +42,11 @@ def write_bundle(folder: Path, files: Mapping[str, bytes]) -> Path:
         os.umask(umask)
         made.chmod(0o777 & ~umask)
         _rename(made, folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(made, ignore_errors=True)
+        if isinstance(error, OSError):
+            # A full disk names no file, and nobody knows the temporary one.
+            error.filename, error.filename2 = str(folder), None
         raise
     return folder
 
