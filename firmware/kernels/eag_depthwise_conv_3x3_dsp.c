@@ -85,73 +85,80 @@ typedef struct {
   uint32_t first0, first1, first2, second0, second1, second2;
 } six_weights;
 
-#ifdef EAG_DSP_ARM
-/* Pairs of outputs from column x to k->end, `step` bytes of columns apart. Ordered for dual issue: a
+/* Without optimization a frame pointer takes one register too many for the assembly. */
+#if defined(EAG_DSP_ARM) && defined(__OPTIMIZE__)
+#define SCHEDULED 1
+
+/* Pairs of outputs from column x to k->end, `step` bytes (a literal) of columns apart. Ordered for dual issue: a
  * load beside each SMLAD, and two outputs at once to hide the latency of requantization. */
-EAG_INLINE int8_t *filter_pairs(const channel_constants *k, const six_weights *w,
-                                const uint32_t *x, int8_t *out, const int step) {
-  uint32_t s0, s1, a, b;
-  __asm__ volatile(
-      "1:\n"
-      "ldr %[a], [%[x]]\n"
-      "ldr %[b], [%[x], #4]\n"
-      "ldr %[s0], [%[k], %[bias]]\n"
-      "mov %[s1], %[s0]\n"
-      "smlad %[s0], %[w0], %[a], %[s0]\n"
-      "ldr %[a], [%[x], #32]\n"
-      "smlad %[s0], %[w3], %[b], %[s0]\n"
-      "ldr %[b], [%[x], #36]\n"
-      "smlad %[s0], %[w1], %[a], %[s0]\n"
-      "ldr %[a], [%[x], #64]\n"
-      "smlad %[s0], %[w4], %[b], %[s0]\n"
-      "ldr %[b], [%[x], #68]\n"
-      "smlad %[s0], %[w2], %[a], %[s0]\n"
-      "ldr %[a], [%[x], %[step]]\n"
-      "smlad %[s0], %[w5], %[b], %[s0]\n"
-      "ldr %[b], [%[x], %[step] + 4]\n"
-      "smlad %[s1], %[w0], %[a], %[s1]\n"
-      "ldr %[a], [%[x], %[step] + 32]\n"
-      "smlad %[s1], %[w3], %[b], %[s1]\n"
-      "ldr %[b], [%[x], %[step] + 36]\n"
-      "smlad %[s1], %[w1], %[a], %[s1]\n"
-      "ldr %[a], [%[x], %[step] + 64]\n"
-      "smlad %[s1], %[w4], %[b], %[s1]\n"
-      "ldr %[b], [%[x], %[step] + 68]\n"
-      "smlad %[s1], %[w2], %[a], %[s1]\n"
-      "ldr %[a], [%[k], %[doubled]]\n"
-      "smlad %[s1], %[w5], %[b], %[s1]\n"
-      "ldr %[b], [%[k], %[rounding]]\n"
-      "smmlar %[s0], %[s0], %[a], %[s0]\n"
-      "add %[x], %[x], %[step] * 2\n"
-      "smmlar %[s1], %[s1], %[a], %[s1]\n"
-      "ldr %[a], [%[k], %[exponent]]\n"
-      "add %[s0], %[s0], %[s0], asr #31\n"
-      "add %[s0], %[s0], %[b]\n"
-      "add %[s1], %[s1], %[s1], asr #31\n"
-      "asr %[s0], %[s0], %[a]\n"
-      "add %[s1], %[s1], %[b]\n"
-      "ldr %[b], [%[k], %[end]]\n"
-      "ssat %[s0], #8, %[s0]\n"
-      "asr %[s1], %[s1], %[a]\n"
-      "ldr %[a], [%[k], %[channels]]\n"
-      "ssat %[s1], #8, %[s1]\n"
-      "strb %[s0], [%[out]]\n"
-      "strb %[s1], [%[out], %[a]]\n"
-      "cmp %[x], %[b]\n"
-      "add %[out], %[out], %[a], lsl #1\n"
-      "bne 1b\n"
-      : [x] "+&r"(x), [out] "+&r"(out), [s0] "=&r"(s0), [s1] "=&r"(s1), [a] "=&r"(a), [b] "=&r"(b)
-      : [k] "r"(k), [w0] "r"(w->first0), [w1] "r"(w->first1), [w2] "r"(w->first2),
-        [w3] "r"(w->second0), [w4] "r"(w->second1), [w5] "r"(w->second2), [step] "i"(step),
-        [bias] "i"(offsetof(channel_constants, bias)),
-        [doubled] "i"(offsetof(channel_constants, doubled)),
-        [rounding] "i"(offsetof(channel_constants, rounding)),
-        [exponent] "i"(offsetof(channel_constants, exponent)),
-        [channels] "i"(offsetof(channel_constants, channels)),
-        [end] "i"(offsetof(channel_constants, end))
-      : "cc", "memory");
-  return out;
+#define FILTER_PAIRS(name, step)                                                                   \
+EAG_INLINE int8_t *name(const channel_constants *k, const six_weights *w, const uint32_t *x,       \
+                        int8_t *out) {                                                             \
+  uint32_t s0, s1, a, b;                                                                           \
+  __asm__ volatile(                                                                                \
+      "1:\n"                                                                                       \
+      "ldr %[a], [%[x]]\n"                                                                         \
+      "ldr %[b], [%[x], #4]\n"                                                                     \
+      "ldr %[s0], [%[k], %[bias]]\n"                                                               \
+      "mov %[s1], %[s0]\n"                                                                         \
+      "smlad %[s0], %[w0], %[a], %[s0]\n"                                                          \
+      "ldr %[a], [%[x], #32]\n"                                                                    \
+      "smlad %[s0], %[w3], %[b], %[s0]\n"                                                          \
+      "ldr %[b], [%[x], #36]\n"                                                                    \
+      "smlad %[s0], %[w1], %[a], %[s0]\n"                                                          \
+      "ldr %[a], [%[x], #64]\n"                                                                    \
+      "smlad %[s0], %[w4], %[b], %[s0]\n"                                                          \
+      "ldr %[b], [%[x], #68]\n"                                                                    \
+      "smlad %[s0], %[w2], %[a], %[s0]\n"                                                          \
+      "ldr %[a], [%[x], #" step "]\n"                                                              \
+      "smlad %[s0], %[w5], %[b], %[s0]\n"                                                          \
+      "ldr %[b], [%[x], #" step " + 4]\n"                                                          \
+      "smlad %[s1], %[w0], %[a], %[s1]\n"                                                          \
+      "ldr %[a], [%[x], #" step " + 32]\n"                                                         \
+      "smlad %[s1], %[w3], %[b], %[s1]\n"                                                          \
+      "ldr %[b], [%[x], #" step " + 36]\n"                                                         \
+      "smlad %[s1], %[w1], %[a], %[s1]\n"                                                          \
+      "ldr %[a], [%[x], #" step " + 64]\n"                                                         \
+      "smlad %[s1], %[w4], %[b], %[s1]\n"                                                          \
+      "ldr %[b], [%[x], #" step " + 68]\n"                                                         \
+      "smlad %[s1], %[w2], %[a], %[s1]\n"                                                          \
+      "ldr %[a], [%[k], %[doubled]]\n"                                                             \
+      "smlad %[s1], %[w5], %[b], %[s1]\n"                                                          \
+      "ldr %[b], [%[k], %[rounding]]\n"                                                            \
+      "smmlar %[s0], %[s0], %[a], %[s0]\n"                                                         \
+      "add %[x], %[x], #" step " * 2\n"                                                            \
+      "smmlar %[s1], %[s1], %[a], %[s1]\n"                                                         \
+      "ldr %[a], [%[k], %[exponent]]\n"                                                            \
+      "add %[s0], %[s0], %[s0], asr #31\n"                                                         \
+      "add %[s0], %[s0], %[b]\n"                                                                   \
+      "add %[s1], %[s1], %[s1], asr #31\n"                                                         \
+      "asr %[s0], %[s0], %[a]\n"                                                                   \
+      "add %[s1], %[s1], %[b]\n"                                                                   \
+      "ldr %[b], [%[k], %[end]]\n"                                                                 \
+      "ssat %[s0], #8, %[s0]\n"                                                                    \
+      "asr %[s1], %[s1], %[a]\n"                                                                   \
+      "ldr %[a], [%[k], %[channels]]\n"                                                            \
+      "ssat %[s1], #8, %[s1]\n"                                                                    \
+      "strb %[s0], [%[out]]\n"                                                                     \
+      "strb %[s1], [%[out], %[a]]\n"                                                               \
+      "cmp %[x], %[b]\n"                                                                           \
+      "add %[out], %[out], %[a], lsl #1\n"                                                         \
+      "bne 1b\n"                                                                                   \
+      : [x] "+&r"(x), [out] "+&r"(out), [s0] "=&r"(s0), [s1] "=&r"(s1), [a] "=&r"(a), [b] "=&r"(b) \
+      : [k] "r"(k), [w0] "r"(w->first0), [w1] "r"(w->first1), [w2] "r"(w->first2),                 \
+        [w3] "r"(w->second0), [w4] "r"(w->second1), [w5] "r"(w->second2),                          \
+        [bias] "i"(offsetof(channel_constants, bias)),                                             \
+        [doubled] "i"(offsetof(channel_constants, doubled)),                                       \
+        [rounding] "i"(offsetof(channel_constants, rounding)),                                     \
+        [exponent] "i"(offsetof(channel_constants, exponent)),                                     \
+        [channels] "i"(offsetof(channel_constants, channels)),                                     \
+        [end] "i"(offsetof(channel_constants, end))                                                \
+      : "cc", "memory");                                                                           \
+  return out;                                                                                      \
 }
+
+FILTER_PAIRS(filter_pairs_stride_1, "32") /* 4 * COLUMN_WORDS */
+FILTER_PAIRS(filter_pairs_stride_2, "64")
 #endif
 
 /* One channel of one output row. x: the first column; odd: the first pair of rows is the second in
@@ -162,12 +169,12 @@ static EAG_NOINLINE void filter_row(const struct eag_depthwise_conv_3x3_dsp_para
   const uint32_t *first = k->w[odd], *second = k->w[odd ^ 1];
   const six_weights w = {first[0], first[1], first[2], second[0], second[1], second[2]};
   uint32_t left = p->out_w;
-#ifdef EAG_DSP_ARM
+#ifdef SCHEDULED
   if (left >= 2 && p->stride_w <= 2) {
     if (p->stride_w == 1) {
-      out = filter_pairs(k, &w, x, out, 4 * COLUMN_WORDS);
+      out = filter_pairs_stride_1(k, &w, x, out);
     } else {
-      out = filter_pairs(k, &w, x, out, 8 * COLUMN_WORDS);
+      out = filter_pairs_stride_2(k, &w, x, out);
     }
     x = (const uint32_t *)k->end;
     left &= 1;

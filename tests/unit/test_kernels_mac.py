@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -302,6 +303,22 @@ def test_code_for_the_core_computes_every_layer_exactly_on_under_512_bytes_of_st
     for row in accepting(graph):
         np.testing.assert_array_equal(run(arm, row, graph, x), want, err_msg=row.name)
         assert arm.stack_bytes <= 512, row.name
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
+@pytest.mark.parametrize("level", ["-O0", "-Og", "-Os", "-O3"])
+def test_users_may_compile_the_kernels_at_any_optimization_level(
+    tmp_path: Path, core: str, level: str
+) -> None:
+    if shutil.which("arm-none-eabi-gcc") is None:
+        pytest.skip("no arm-none-eabi-gcc")
+    flags = [f"-mcpu={core}", "-mthumb", level, "-std=c99", "-ffreestanding", "-Wall", "-Werror"]
+    sources = [str(KERNELS / source) for source in SOURCES]
+    done = subprocess.run(
+        ["arm-none-eabi-gcc", *flags, "-c", *sources],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
