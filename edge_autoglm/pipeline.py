@@ -71,11 +71,7 @@ def build(
     Raises UsageError when the folder was exported for another board, ToolchainError,
     ImageTooBigError, ImageError.
     """
-    if exported.board != board.name:
-        raise UsageError(
-            f"{exported.directory} was exported for board {exported.board}, not for {board.name}; "
-            f"export the model again with --board {board.name}"
-        )
+    check_board(exported, board)
     compiler = find_toolchain(board, toolchain)
     request = BuildRequest(
         board=board,
@@ -85,6 +81,15 @@ def build(
         out_dir=exported.directory.resolve() / BUILD_FOLDER,
     )
     return Built(exported, build_image(request, compiler, progress), compiler.describe())
+
+
+def check_board(exported: ExportResult, board: Board) -> None:
+    """Raises UsageError when a folder was exported for another board."""
+    if exported.board != board.name:
+        raise UsageError(
+            f"{exported.directory} was exported for board {exported.board}, not for {board.name}; "
+            f"export the model again with --board {board.name}"
+        )
 
 
 def exported(target: Path, board: Board, folder: Path | None = None) -> ExportResult:

@@ -107,7 +107,7 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
 
 
 def _flush() -> None:
-    """Writes what was printed; what stdout refuses is dropped, since it would fail at exit again."""
+    """Writes what was printed; what stdout refuses is dropped, or it would fail at exit again."""
     try:
         sys.stdout.flush()
     except OSError:
