@@ -2,12 +2,14 @@
 
     pip install -e '.[train]'
     python examples/digits/train.py            # some minutes on two cores
+    python examples/digits/train.py --epochs 30 --output quick.tflite
 
 The held-back set is looked at once, at the end, to print the figures for the README.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
 from collections.abc import Iterator
@@ -133,26 +135,30 @@ def accuracy_int8(graph: Graph, held: data.Digits) -> float:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args()
     tf.keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
     training, held = data.load()
     model = network()
     steps = len(training.labels) // BATCH
-    rate = tf.keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * steps)
+    rate = tf.keras.optimizers.schedules.CosineDecay(2e-3, options.epochs * steps)
     loss = tf.keras.losses.SparseCategoricalCrossentropy()
     optimizer = tf.keras.optimizers.AdamW(rate, weight_decay=1e-3)
     model.compile(optimizer, loss, metrics=["accuracy"])
     batches = tf.data.Dataset.from_generator(
-        lambda: augmented(training, EPOCHS),
+        lambda: augmented(training, options.epochs),
         output_signature=(
             tf.TensorSpec((BATCH, 8, 8, 1), tf.float32),
             tf.TensorSpec((BATCH,), tf.int64),
         ),
     )
-    model.fit(batches, epochs=EPOCHS, steps_per_epoch=steps, verbose=2)
+    model.fit(batches, epochs=options.epochs, steps_per_epoch=steps, verbose=2)
 
     graph = readable(read_tflite(converted(model, training)))
-    OUTPUT.write_bytes(write_tflite(graph))
+    options.output.write_bytes(write_tflite(graph))
 
     analysis = analyse(graph)
     float_accuracy = float(model.evaluate(held.images, held.labels, verbose=0)[1])
@@ -160,7 +166,8 @@ def main() -> None:
     int8_accuracy = accuracy_int8(graph, held)
     print(f"accuracy on {len(held.labels)} held-back images: ", end="")
     print(f"float {float_accuracy:.4f}, int8 {int8_accuracy:.4f}")
-    print(f"{OUTPUT.name}: {OUTPUT.stat().st_size} bytes; {dict(analysis.op_counts)}")
+    size = options.output.stat().st_size
+    print(f"{options.output.name}: {size} bytes; {dict(analysis.op_counts)}")
 
 
 if __name__ == "__main__":
