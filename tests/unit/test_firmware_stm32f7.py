@@ -200,7 +200,7 @@ def test_a_window_of_the_largest_requests_is_kept_while_an_inference_runs(board:
     ]
     board.link.feed(b"".join(requests))
     board.run(0.038)
-    assert board.machine.backlog(board.link) == 0  # all of it has come,
+    assert board.machine.lines.backlog(board.link) == 0  # all of it has come,
     assert not [f for f in board.frames if f.is_response]  # and the inference still runs
     board.wait_for(lambda f: f.type == Request.INVOKE)
     for number in range(window - 1):

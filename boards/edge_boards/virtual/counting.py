@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge_boards.virtual.cycles.steps import StepCycles
+
 if TYPE_CHECKING:
     from edge_boards.virtual.machine import Machine
 
@@ -26,22 +28,32 @@ class StepCount:
 
 
 class StepCounter:
-    """Watches the step trampoline of the image in flash while it is on."""
+    """Watches the step trampoline of the image in flash while it is on.
+
+    With the cycle model a step's time is what the model says, and the firmware reads the same
+    from its own cycle counter.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._call = 0
         self._return = 0
+        self._cycles: StepCycles | None = None
+        self._start: tuple[int, int, int] | None = None
         self.on = False
         self.steps: list[StepCount] = []
-        self._start: tuple[int, int, int] | None = None
 
-    def arm(self, call: int, back: int) -> None:
+    def arm(self, call: int, back: int, *, model_cycles: bool = False) -> None:
         """Counts what runs between `call` (a `blx`) and `back`, from now on."""
         self.disarm()
         self._call, self._return = call, back
         self.on = True
         self.mark()
+        if model_cycles:
+            machine = self._machine
+            self._cycles = StepCycles(machine.board, machine.memory)
+            # Short pieces: time stands still within one, and bytes on a line must not bunch up.
+            machine.trace.start(self._cycles.listen, capacity=2048, data=self._cycles.cached_ranges)
 
     def mark(self) -> None:
         """Sets the marks anew, after code memory changed."""
@@ -53,8 +65,23 @@ class StepCounter:
         if self.on:
             self._machine.memory.unmark(self._call)
             self._machine.memory.unmark(self._return)
+            self._machine.trace.stop()
+        self._abandon()
+        self._cycles = None
         self.on = False
+
+    def restart(self) -> None:
+        """The machine was reset, perhaps with another image, perhaps in the middle of a step."""
+        self.steps.clear()
+        self._abandon()
+        image = self._machine.image
+        if self.on and image is not None and image.step_return:
+            self.arm(*trampoline(image.step_return), model_cycles=self._cycles is not None)
+
+    def _abandon(self) -> None:
         self._start = None
+        if self._cycles is not None:
+            self._cycles.abandon()
 
     def take(self) -> tuple[StepCount, ...]:
         """The steps counted since the last call."""
@@ -64,18 +91,22 @@ class StepCounter:
 
     def reached(self, pc: int) -> bool:
         """The machine stands before a marked instruction; whether it is one of these."""
-        machine = self._machine
         if not self.on or pc not in (self._call, self._return):
             return False
+        machine = self._machine
         state = machine.engine.state
         if pc == self._call:
-            machine.step_begins()
+            if self._cycles is not None:
+                machine.trace.drain()
+                self._cycles.begin(state)
             function = machine.engine.read("R0") & ~1
             outside = state.handler_instructions
             # The blx itself is counted when it runs, right after this.
             self._start = (function, state.instructions + 1 - outside, state.cycles)
         elif self._start is not None:
-            machine.step_ends()
+            if self._cycles is not None:
+                machine.trace.drain()
+                self._cycles.end(state)
             function, begun, cycles = self._start
             count = state.instructions - state.handler_instructions - begun
             spent = state.cycles - cycles - state.per_instruction

@@ -143,6 +143,10 @@ class MemoryMap:
         start = address - region.base
         return bytes(region.view[start : start + size])
 
+    def read_code(self, address: int, size: int) -> bytes:
+        """Bytes of memory, as the cycle model disassembles them; empty where there is none."""
+        return self.read(address, size) or b""
+
     def write(self, address: int, data: bytes) -> bool:
         """Writes RAM, as a debugger does; False where there is none."""
         region = self.find(address, len(data))

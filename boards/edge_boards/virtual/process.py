@@ -133,7 +133,7 @@ class BoardProcess:
         readers: list[int] = [self._server.fileno(), *self._clients]
         hungry = {}
         for name, link in self.machine.links.items():
-            if self.machine.backlog(link) < BACKLOG:
+            if self.machine.lines.backlog(link) < BACKLOG:
                 hungry[self._links[name].fileno()] = name
         unsent = [p.fileno() for p in self._links.values() if p.pending]
         started = time.monotonic()

@@ -211,7 +211,7 @@ class Rcc(Peripheral):
         self.hclk = self.sysclk >> (0 if ahb < 8 else (1, 2, 3, 4, 6, 7, 8, 9)[ahb - 8])
         self.pclk1 = self._apb(configuration >> 10 & 7)
         self.pclk2 = self._apb(configuration >> 13 & 7)
-        self.machine.clock_changed(self.hclk)
+        self.machine.clock.change(self.hclk)
 
     def _apb(self, bits: int) -> int:
         return self.hclk >> (0 if bits < 4 else bits - 3)

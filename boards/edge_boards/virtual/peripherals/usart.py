@@ -145,7 +145,7 @@ class Usart(Peripheral):
         self._departure = None
         byte, self._shifting = self._shifting, None
         if byte is not None:
-            self.machine.line_out(self.name, byte & 0xFF)
+            self.machine.lines.sent(self.name, byte & 0xFF)
         if not self.values[ISR] & _TXE:
             self.values[ISR] |= _TXE
             self._begin_frame(self.values[TDR])
