@@ -23,7 +23,7 @@ $(VENV)/.made:
 
 $(VENV)/.%: $(VENV)/.made pyproject.toml
 	@echo "installing edge-autoglm[$*] into $(VENV)"
-	$(BIN)/python -m pip install --quiet --pre --editable ".[$*]"
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
 	touch $@
 
 install: $(VENV)/.demo

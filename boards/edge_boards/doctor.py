@@ -119,7 +119,7 @@ def _host() -> Check:
 _EXTRAS = (
     ("unicorn", "unicorn", "the virtual board", "edge-autoglm[virtual]"),
     ("capstone", "capstone", "the virtual board's cycle model", "edge-autoglm[virtual]"),
-    ("tflite_micro", "tflite-micro", "bit-exact verdicts", "--pre edge-autoglm[reference]"),
+    ("tflite_micro", "tflite-micro", "bit-exact verdicts", "edge-autoglm[reference]"),
 )
 
 
