@@ -24,7 +24,7 @@ def first_reason(*reasons: str | None) -> str | None:
 
 def operand_count(layer: LayerView, least: int, most: int | None = None) -> str | None:
     """Whether `least`..`most` operands are there, none of the first `least` left out, and one
-    result."""
+    result, none of them empty."""
     most = least if most is None else most
     inputs = layer.inputs
     if not least <= len(inputs) <= most:
@@ -35,6 +35,9 @@ def operand_count(layer: LayerView, least: int, most: int | None = None) -> str 
             return f"input {position} is left out"
     if len(layer.outputs) != 1:
         return f"{len(layer.outputs)} outputs, not 1"
+    for tensor in (*inputs, layer.output):
+        if tensor is not None and tensor.elements < 1:
+            return f"'{tensor.name}' of shape {list(tensor.shape)} is empty"
     return None
 
 

@@ -21,6 +21,8 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     """(mantissa, shift) of a non-negative multiplier; zero and what underflows give (0, 0)."""
     if real == 0.0:
         return 0, 0
+    if not math.isfinite(real):
+        return 1 << 30, 1 << 10  # a shift past what any kernel takes
     fraction, shift = math.frexp(real)
     mantissa = round_half_away(fraction * (1 << 31))
     if mantissa == 1 << 31:
