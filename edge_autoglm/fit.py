@@ -50,7 +50,8 @@ def fit(graph: Graph, board: Board | None) -> Fit:
     try:
         compiled = compile_model(graph, board)
     except ExportError as error:
-        return Fit(name, (str(error), *getattr(error, "problems", ())))
+        # An error with a list has the same reasons in its message.
+        return Fit(name, getattr(error, "problems", ()) or (str(error),))
     constants: dict[str, int] = {}
     for placement in compiled.plan.placements:
         if placement.kind in ("weights", "table"):

@@ -13,6 +13,7 @@ from .common import (
     ToolchainOption,
     output,
     progress,
+    shown,
     the_board,
     write_json,
 )
@@ -32,10 +33,12 @@ def build(
     exported = load_export(folder)
     with progress("compiling") as advance:
         built = pipeline.build(exported, the_board(exported.board, boards), toolchain, advance)
+    out = output(json)
     for table in size_tables(built.image.sizes):
-        output(json).print(table)
-    output(json).print(f"compiler: {built.toolchain}")
-    output(json).print(f"image: {built.image.elf}, build {built.image.build_id.hex()}")
+        out.print(table)
+    out.print(f"compiler: {built.toolchain}", soft_wrap=True)
+    out.print(f"build: {built.image.build_id.hex()}")
+    out.print(f"image: {shown(built.image.elf)}", soft_wrap=True)
     write_json(
         json,
         {

@@ -110,6 +110,12 @@ def notes() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
+def shown(path: Path) -> Path:
+    """`path` as the user would write it: from the working folder where it lies below that."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
 def the_board(name: str, folder: Path | None) -> Board:
     """The board called `name`. Raises UnknownBoardError, BoardFileError."""
     from edge_boards.loader import load_board

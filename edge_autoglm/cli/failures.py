@@ -103,6 +103,8 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         _flush()
         return report(error)
+    if code == INTERRUPTED:
+        _say("interrupted")  # some versions of Typer turn Ctrl-C into this code, silently
     return code if isinstance(code, int) else 0
 
 

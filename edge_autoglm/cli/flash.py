@@ -19,6 +19,7 @@ from .common import (
     notes,
     output,
     progress,
+    shown,
     the_board,
     write_json,
 )
@@ -75,7 +76,8 @@ def flash(
         built = pipeline.build(exported, aim, toolchain, advance)
     plan = exported.directory / "plan.json"
     remember(built.image, target if target.is_file() else None, plan if plan.is_file() else None)
-    notes().print(f"{built.image.elf}: {built.toolchain}, {built.image.sizes.flash:,} B of flash")
+    notes().print(f"image: {shown(built.image.elf)}", soft_wrap=True)
+    notes().print(f"{built.image.sizes.flash:,} B of flash, compiled by {built.toolchain}")
     with progress("flashing") as advance:
         result = flash_image(
             aim,

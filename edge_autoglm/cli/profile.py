@@ -86,7 +86,7 @@ def measure(
     for line in lines:
         output(json).print(wrapped(line, "  "), soft_wrap=True)
     folder = leave_bundle(result, port, log, lines, bundle)
-    notes().print(f"bundle: {folder}")
+    notes().print(f"bundle: {folder}", soft_wrap=True)
     write_json(json, profile_json(result))
     if result.verdict is not None and not result.verdict.good:
         notes().print(

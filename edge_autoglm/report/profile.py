@@ -85,13 +85,13 @@ def _count(figure: Figure | None) -> str | None:
 
 def profile_table(profile: Profile) -> Table:
     """One row a layer; fits 80 columns."""
-    kinds = f"cycles and time {profile.cycles.kind.value}"
+    kinds = f"cycles and ms {profile.cycles.kind.value}"
     if profile.instructions:
-        kinds += f", instructions {profile.instructions.kind.value}"
+        kinds = f"instructions {profile.instructions.kind.value}, {kinds}"
     where = "virtual " if profile.virtual else ""
     per_mac = f"{profile.cycles.value / profile.macs:.2f}" if profile.macs else None
     return table(
-        f"{profile.model} on {where}{profile.board} at {profile.clock_hz / 1e6:g} MHz ({kinds})",
+        f"{profile.model} on {where}{profile.board} at {profile.clock_hz / 1e6:g} MHz\n{kinds}",
         [">#", "~layer", "~kernel", ">MACs", ">instr.", ">cycles", ">ms", ">%", ">c/MAC"],
         [
             (

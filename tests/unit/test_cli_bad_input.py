@@ -245,7 +245,8 @@ def test_a_folder_exported_for_another_board_is_not_flashed(
     call(capsys, "flash", "out", *BOARD, "--port", "virtual").refused(
         "other", "stm32f746", "--board", code=2
     )
-    call(capsys, "flash", "out", "--board", "other", *options, "-o", "x").refused("-o", code=2)
+    again = ["flash", "out", "--board", "other", *options, "--port", "virtual", "-o", "x"]
+    call(capsys, *again).refused("-o", code=2)
 
 
 # Compilers
