@@ -71,6 +71,52 @@ def test_wfi_wakes_with_interrupts_masked_and_takes_none(bench: Bench) -> None:
     assert out[:2] == (0, 1)
 
 
+TICKS = """
+static volatile uint32_t calls, at[8];
+void on_tick(void) { at[calls++ & 7] = DWT_CYCCNT; }
+void run(void) {
+  calls = 0;
+  DEMCR |= 1u << 24; DWT_LAR = 0xC5ACCE55; DWT_CTRL = 1;
+  if (STACK) __asm volatile("msr psp, %0; msr control, %1; isb" :: "r"(0x20009000), "r"(2));
+  SYST_RVR = 4999; SYST_CVR = 0; SYST_CSR = 7;
+  while (calls < 5) {}
+  OUT[0] = at[3] - at[2]; OUT[1] = at[4] - at[3];
+  uint32_t control, psp;
+  __asm volatile("mrs %0, control; mrs %1, psp" : "=r"(control), "=r"(psp));
+  OUT[2] = control; OUT[3] = psp; OUT[255] = 0x600D600D;
+  SYST_CSR = 0;
+  for (;;) __asm volatile("wfi");
+}
+"""
+
+
+@pytest.mark.parametrize("process_stack", [0, 1])
+def test_ticks_come_on_time_into_a_busy_loop(bench: Bench, process_stack: int) -> None:
+    out = bench.run(TICKS.replace("STACK", str(process_stack)))
+    assert all(abs(apart - 5000) < 8 for apart in out[:2])
+    assert out[2] == 2 * process_stack
+    assert not process_stack or out[3] == 0x20009000
+
+
+def test_wfe_waits_unless_an_event_came_before(bench: Bench) -> None:
+    bench.start(
+        """
+        void on_tick(void) { SYST_CSR = 0; }
+        void run(void) {
+          __asm volatile("sev; wfe");
+          OUT[0] = 1;
+          SYST_RVR = 999; SYST_CVR = 0; SYST_CSR = 7;
+          __asm volatile("wfe; yield");
+          OUT[1] = 1;
+          __asm volatile("wfe; wfe");
+          OUT[2] = 1;
+        }
+        """
+    )
+    bench.go_on(100_000)
+    assert bench.out()[:3] == (1, 1, 0)
+
+
 NESTED = """
 static volatile uint32_t order;
 static void note(uint32_t what) { order = order * 10 + what; }
@@ -242,6 +288,15 @@ def test_the_mpu_guards_to_the_byte(
     else:
         source = FAULT.replace("INSTRUCTION", instruction).replace("ADDRESS", "0x20003000")
         assert bench.run(source.replace("SETUP", setup))[0] == 0
+
+
+def test_code_without_the_right_to_run_faults(bench: Bench) -> None:
+    source = FAULT.replace("SETUP", "").replace("ADDRESS", "TARGET").replace("INSTRUCTION", "bx r0")
+    source = source.replace("OUT[4] = frame[6]", "OUT[4] = 0")
+    invalid_state = bench.run(source.replace("TARGET", "0x08000100"))[0]
+    no_code = bench.run(source.replace("TARGET", "0x40011001"))[0]
+    nowhere = bench.run(source.replace("TARGET", "0x10000001"))[0]
+    assert (invalid_state, no_code, nowhere) == (1 << 17, 1, 1 << 8)
 
 
 def test_an_enabled_fault_handler_is_entered_itself(bench: Bench) -> None:

@@ -101,6 +101,21 @@ def test_a_fault_inside_the_hard_fault_handler_locks_up(bench: Bench) -> None:
     assert "lockup: UNDEFINSTR" in stop(bench, source).what
 
 
+@pytest.mark.parametrize("instruction", ["svc #0", "bkpt #0"])
+def test_a_call_inside_the_hard_fault_handler_locks_up(bench: Bench, instruction: str) -> None:
+    source = """
+    void on_hard_fault(void) { __asm volatile("INSTRUCTION"); }
+    void run(void) { __asm volatile("udf #0"); }
+    """
+    assert "lockup: " in stop(bench, source.replace("INSTRUCTION", instruction)).what
+
+
+def test_unprivileged_code(bench: Bench) -> None:
+    source = 'void run(void) { __asm volatile("msr control, %0; isb" :: "r"(1)); }'
+    assert "unprivileged" in stop(bench, source).what
+    bench.run("void run(void) {}")  # and a reset brings the privilege back
+
+
 def test_symbols_name_the_function(bench: Bench) -> None:
     bench.machine.symbolise = lambda _: "culprit"
     assert "(culprit)" in str(stop(bench, "void run(void) { REG(0x40010000) = 1; }"))

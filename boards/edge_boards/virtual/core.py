@@ -196,6 +196,16 @@ class Core:
             self.sleeping = True
         return pc
 
+    def call(self, return_address: int) -> int:
+        """SVC. Where its priority does not let it run at once it is a HardFault."""
+        level = self.execution_priority()
+        if self._group(self.priority(SVCALL)) < level:
+            return self.enter(SVCALL, return_address)
+        if level <= -1:
+            self._machine.halt("lockup: SVC inside a HardFault or NMI handler")
+        self.hfsr |= HFSR_FORCED
+        return self.enter(HARD_FAULT, return_address)
+
     # -- faults
 
     def fault(self, kind: FaultKind, pc: int, address: int | None = None) -> int:

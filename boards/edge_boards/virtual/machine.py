@@ -37,7 +37,7 @@ MODEL = "stm32f746"
 _RCC_BASE = 0x4002_3800
 _IO = ((0x4000_0000, 0x8_0000), (0xE000_0000, 0x10_0000))
 _BOOT_FLASH = 0x0020_0000  # BOOT_ADD0 as shipped: flash on the ITCM bus (RM0385 2.5)
-_WFI = (b"\x30\xbf", b"\x20\xbf")
+_WFI, _WFI_WIDE = b"\x30\xbf", b"\xaf\xf3\x03\x80"
 
 
 class Pause(enum.Enum):
@@ -135,10 +135,15 @@ class Machine:
         state = self.engine.state
         state.it_start = state.it_end = 0
         state.recheck = 0
+        state.event = 0
         state.skip = 1
         self.lines.reset()
         self.image = find_image_info(self.memory.flash.view)
         self.counter.restart()
+        # As a handler, since thread mode could have lost the right to write CONTROL.
+        self.engine.write("IPSR", 3)
+        self.engine.write("CONTROL", 0)
+        self.engine.write("IPSR", 0)
         for name in unicorn.REGISTERS:
             if name not in ("PC", "XPSR", "IPSR", "SP"):
                 self.engine.write(name, 0)
@@ -190,11 +195,15 @@ class Machine:
         """Modelled time since power-on."""
         return self.clock.seconds
 
+    def at(self, cycle: int, action: Callable[[], None], *, idle: bool = False) -> Event:
+        """Does something at a core cycle; `idle`: it may be waited for in real time."""
+        state = self.engine.state
+        state.deadline = min(state.deadline, cycle)  # the CPU may be running towards a later one
+        return self.agenda.at(cycle, action, idle=idle)
+
     def after_cycles(self, cycles: int, action: Callable[[], None]) -> Event:
         """Does something so many core cycles from now."""
-        event = self.agenda.at(self.cycles + cycles, action)
-        self.engine.state.deadline = min(self.engine.state.deadline, event.at)
-        return event
+        return self.at(self.cycles + cycles, action)
 
     def after_seconds(self, seconds: float, action: Callable[[], None]) -> Event:
         return self.after_cycles(max(1, self.clock.cycles_of(seconds)), action)
@@ -422,7 +431,7 @@ class Machine:
         self.memory.mark(address & ~1)
 
     def _fell_asleep(self) -> None:
-        instruction = self.memory.read((self._pc - 2) & 0xFFFF_FFFF, 2)
-        if instruction not in _WFI:
+        before = self.memory.read_code(self._pc - 4, 4)
+        if before[2:] != _WFI and before != _WFI_WIDE:
             self.halt("the CPU emulation came back without a reason", pc=self._pc)
         self.core.sleeping = True

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from edge_boards.virtual import engine as unicorn
 from edge_boards.virtual import native
-from edge_boards.virtual.core import SVCALL
 from edge_boards.virtual.faults import FaultKind, Unmodelled
 from edge_boards.virtual.memory import AddressKind, HostMemory, kind_of_unmapped
 from edge_boards.virtual.peripherals.flash import FlashInterface
@@ -23,6 +22,9 @@ _FAULTS = {
     17: FaultKind.NOCP,
     18: FaultKind.INVSTATE,
 }
+_WFE, _WFE_WIDE = b"\x20\xbf", b"\xaf\xf3\x02\x80"
+_HINTS = {_WFE: 2, _WFE_WIDE: 4, b"\x10\xbf": 2, b"\xaf\xf3\x01\x80": 4}  # YIELD beside it
+_XPSR_T = 1 << 24
 _REFUSALS = {
     native.UNALIGNED: FaultKind.UNALIGNED,
     native.UNDEFINED: FaultKind.UNDEFINSTR,
@@ -39,6 +41,8 @@ class Traps:
 
     def refused(self, reason: int, pc: int) -> int:
         """The hooks did not let the instruction at `pc` run."""
+        if reason == native.UNPRIVILEGED:
+            self._machine.halt("unprivileged code is not modelled (CONTROL.nPRIV)", pc=pc)
         kind = _REFUSALS.get(reason)
         if kind is None:
             self._machine.halt("code runs outside all memories", address=self._state.pc)
@@ -51,8 +55,7 @@ class Traps:
         if number == _EXCEPTION_EXIT:
             return core.leave(pc | 1)
         if number == _SVC:
-            core.pend(SVCALL)
-            return pc & ~1
+            return core.call(pc & ~1)
         if number == _BKPT:
             return core.fault(FaultKind.BREAKPOINT, pc & ~1)
         if number in _FAULTS:
@@ -63,7 +66,7 @@ class Traps:
         """Unicorn could not run the instruction at `pc`."""
         machine, core = self._machine, self._machine.core
         if error == unicorn.ERR_INSN_INVALID:
-            return core.fault(FaultKind.UNDEFINSTR, pc)
+            return self._invalid(pc)
         if error not in unicorn.MEM_ERRORS:
             machine.halt(f"the CPU emulation fails: {machine.engine.error_text(error)}", pc=pc)
         address, kind = self._state.fault_address, self._state.fault_kind
@@ -80,6 +83,19 @@ class Traps:
         if kind_of_unmapped(address) is AddressKind.UNMODELLED:
             machine.halt("access to an address that is not modelled", address=address, pc=pc)
         return core.fault(FaultKind.PRECISERR, pc, address)
+
+    def _invalid(self, pc: int) -> int:
+        """Unicorn does not run the instruction. For it, WFE and YIELD are of that kind too."""
+        machine, core, state = self._machine, self._machine.core, self._state
+        begun = int(state.pc)  # Unicorn's own PC is behind a hint already
+        code = machine.memory.read_code(begun, 4)
+        size = _HINTS.get(code[:2]) or _HINTS.get(code)
+        if size is None:
+            thumb = machine.engine.read("XPSR") & _XPSR_T
+            return core.fault(FaultKind.UNDEFINSTR if thumb else FaultKind.INVSTATE, pc)
+        if code[:2] == _WFE or code == _WFE_WIDE:
+            core.sleeping, state.event = not state.event, 0
+        return begun + size
 
     def _write_to_flash(self, region: HostMemory, address: int, pc: int) -> int:
         machine, size = self._machine, self._state.fault_size

@@ -32,6 +32,7 @@ NO_FPU = 5
 RECHECK = 6
 INTERRUPT = 7
 NOWHERE = 8
+UNPRIVILEGED = 9
 
 STACKED, STACK_PROTECTED, STACK_NOWHERE = 0, 1, 2
 LEFT, BAD_RETURN, UNSTACK_NOWHERE = 0, 1, 2
@@ -123,6 +124,7 @@ class HookState(ctypes.Structure):
         ("align_stack", ctypes.c_uint32),
         ("fp_context_address", ctypes.c_uint32),
         ("sleep_on_exit", ctypes.c_uint32),
+        ("event", ctypes.c_uint32),
     )
 
 

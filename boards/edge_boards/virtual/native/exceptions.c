@@ -71,6 +71,7 @@ uint32_t eag_enter(struct eag_machine *m, void *uc, uint32_t number, uint32_t re
   if (m->active_depth < EAG_ACTIVE) m->active[m->active_depth++] = number;
   m->cycles += ENTRY_CYCLES;
   m->it_start = m->it_end = 0;
+  m->event = 1;
   return result;
 }
 
@@ -105,6 +106,7 @@ uint32_t eag_leave(struct eag_machine *m, void *uc, uint32_t exc_return, uint32_
   set(m, uc, 12, words[4]);
   set(m, uc, EAG_LR, words[5]);
   m->cycles += ENTRY_CYCLES;
+  m->event = 1;
   *pc = words[6] & ~1u;
   return EAG_LEFT;
 }

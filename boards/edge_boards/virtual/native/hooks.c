@@ -34,6 +34,7 @@ static uint8_t classify(uint16_t first, uint16_t second) {
   uint8_t class = EAG_KNOWN;
   if ((first & 0xff00) == 0xbf00 && (first & 0x000f) != 0) class |= EAG_IT;
   if ((first & 0xffe0) == 0xb660) class |= EAG_MASKS; /* CPS */
+  if (first == 0xbf40 || (first == 0xf3af && second == 0x8004)) class |= EAG_SEV;
   if (word_base(first, second) >= 0) class |= EAG_WORDS;
   if (is_wide(first)) {
     if ((first & 0xffe0) == 0xf380 && (second & 0xff00) == 0x8800) class |= EAG_MASKS; /* MSR */
@@ -98,6 +99,12 @@ void eag_on_code(void *uc, uint64_t address, uint32_t size, void *user) {
     }
     if (m->recheck) {
       m->recheck = 0;
+      uint64_t control = 0;
+      m->register_read(uc, m->register_ids[EAG_CONTROL], &control);
+      if (control & 1) {
+        stop(m, uc, EAG_UNPRIVILEGED, pc);
+        return;
+      }
       if (m->pending) {
         stop(m, uc, EAG_RECHECK, pc);
         return;
@@ -147,6 +154,7 @@ void eag_on_code(void *uc, uint64_t address, uint32_t size, void *user) {
       }
     }
     if (class & EAG_MASKS) m->recheck = 1;
+    if (class & EAG_SEV) m->event = 1;
     if (class & EAG_IT) count += begin_it(m, region, pc, halfword(region, offset));
   }
   m->skip = 1;

@@ -23,7 +23,8 @@ enum eag_reason {
   EAG_NO_FPU = 5,    /* an FPU instruction with CPACR closed, not executed */
   EAG_RECHECK = 6,   /* an interrupt mask was written while something was pending */
   EAG_INTERRUPT = 7, /* Unicorn's own exception; `detail` is its number */
-  EAG_NOWHERE = 8    /* an instruction outside every region */
+  EAG_NOWHERE = 8,   /* an instruction outside every region */
+  EAG_UNPRIVILEGED = 9 /* CONTROL.nPRIV was set */
 };
 
 /* What is known of the instruction at an address; one byte per halfword of memory. */
@@ -34,7 +35,8 @@ enum eag_class {
   EAG_FPU = 0x04,    /* any coprocessor 10/11 instruction */
   EAG_MASKS = 0x08,  /* CPS, or MSR to a special register */
   EAG_IT = 0x10,
-  EAG_MARK = 0x20 /* set by Python */
+  EAG_MARK = 0x20, /* set by Python */
+  EAG_SEV = 0x40
 };
 
 /* A trace entry's second word: bytes, and what it was; neither flag: a block of code begins. */
@@ -116,6 +118,7 @@ struct eag_machine {
   uint32_t align_stack;          /* CCR.STKALIGN */
   uint32_t fp_context_address;   /* FPCAR */
   uint32_t sleep_on_exit;        /* SCR.SLEEPONEXIT */
+  uint32_t event;                /* the event register that WFE waits for */
 };
 
 /* Unicorn's number for a branch to an EXC_RETURN value. */

@@ -349,7 +349,7 @@ class SysTick:
                 self._machine.core.pend(SYSTICK)
             self._schedule()
 
-        self._machine.agenda.at(at, wrap, idle=True)
+        self._machine.at(at, wrap, idle=True)
 
 
 class Dwt:
