@@ -43,6 +43,7 @@ def monitor(
     from edge_autoglm.device.ports import find_port, open_port
     from edge_autoglm.device.session import Session
     from edge_autoglm.errors import UsageError
+    from edge_autoglm.measure.counts import counter_of
     from edge_autoglm.measure.monitor import Monitor
 
     if period is not None and not 0 < period <= _LONGEST_MS:
@@ -52,7 +53,7 @@ def monitor(
         lines = _lines(jsonl, stack)
         found = find_port(aim, port or "auto")
         session = stack.enter_context(Session(open_port(found)))
-        watch = Monitor(session, aim, session.model(model), found.is_virtual)
+        watch = Monitor(session, aim, session.model(model), counter_of(found))
         screen = _Screen(stack, shown=lines is not sys.stdout)
         stack.enter_context(watch.running(period))
         for sample in watch.samples():

@@ -39,6 +39,10 @@ class Counter:
             )
         return tuple(int(step["instructions"]) for step in counted)
 
+    def drop(self) -> None:
+        """Forgets what was counted so far; a free run would heap it up without end."""
+        self._ask({"op": "counts"})
+
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         # Only a virtual board needs this, and it brings the emulator's client.
         from edge_boards.virtual import client

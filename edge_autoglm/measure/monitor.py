@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from edge_autoglm.device.session import Session
 from edge_autoglm.errors import SessionError, TransportError
 from edge_boards import Board
 
+from .counts import Counter
 from .figures import Figure, Kind
 from .profile import SEED, energy
 
@@ -63,11 +64,15 @@ class Sample:
 class Monitor:
     """Turns a session's records into samples."""
 
-    def __init__(self, session: Session, board: Board, model: ModelInfo, virtual: bool) -> None:
+    def __init__(
+        self, session: Session, board: Board, model: ModelInfo, counter: Counter | None
+    ) -> None:
+        """`counter` is that of a virtual board: without it its cycles would be instructions."""
         self._session = session
         self._board = board
         self._model = model
-        self._kind = Kind.MODELLED if virtual else Kind.MEASURED
+        self._counter = counter
+        self._kind = Kind.MEASURED if counter is None else Kind.MODELLED
         self._description: Description = session.describe(model)
         self._sequence: int | None = None
 
@@ -79,8 +84,9 @@ class Monitor:
         there = True
         try:
             # Inside: an interruption here finds the board running already.
-            self._session.start(self._model, seed=SEED, period_cycles=period)
-            yield
+            with self._counter.counting() if self._counter else nullcontext():
+                self._session.start(self._model, seed=SEED, period_cycles=period)
+                yield
         except (SessionError, TransportError):
             there = False  # to ask it again would only take longer
             raise
@@ -91,7 +97,12 @@ class Monitor:
     def samples(self) -> Iterator[Sample | LogLine]:
         """Samples without end, with the firmware's words between them."""
         for record in self._session.records():
-            yield record if isinstance(record, LogLine) else self._sample(record)
+            if isinstance(record, LogLine):
+                yield record
+                continue
+            if self._counter:
+                self._counter.drop()
+            yield self._sample(record)
 
     def _sample(self, record: Record) -> Sample:
         clock = self._session.info.clock_hz

@@ -177,7 +177,7 @@ class TestVerify:
 
 class TestMonitor:
     def test_a_sample_an_inference(self, session: Session, graph: Graph) -> None:
-        watch = Monitor(session, board(), session.model(), False)
+        watch = Monitor(session, board(), session.model(), None)
         with watch.running(period_ms=5):
             samples = [
                 each for each in islice(watch.samples(), 30) if not isinstance(each, LogLine)
@@ -191,7 +191,7 @@ class TestMonitor:
         assert session.stats().state == 0
 
     def test_a_json_line_says_each_figures_kind(self, session: Session) -> None:
-        watch = Monitor(session, board(), session.model(), False)
+        watch = Monitor(session, board(), session.model(), None)
         with watch.running(period_ms=5):
             sample = next(each for each in watch.samples() if isinstance(each, Sample))
         line = json.loads(json.dumps(sample.json()))
