@@ -4,6 +4,7 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- ModelFileError        the file cannot be read, or is not a sound .tflite
 +-- UnsupportedModelError the file is sound, but uses what this tool does not support
 +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
++-- InputDataError        a data file does not fit the model's inputs
 """
 
 from __future__ import annotations

@@ -6,7 +6,9 @@ by it too: `x = x * 1664525 + 1013904223 mod 2^32; byte = x >> 24`, one step a b
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,22 +97,10 @@ def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
 
     Raises InputDataError: file missing or unreadable, wrong size, shape or type, NaN.
     """
-    try:
-        size = path.stat().st_size
-        if size > _MOST_DATA_BYTES:
-            raise InputDataError(f"{path}: {size} bytes are too large for input data")
-        if path.suffix == ".npy":
-            arrays = [np.load(path, allow_pickle=False)]
-        elif path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = _by_name(graph, {name: archive[name] for name in archive.files}, path)
-        else:
-            return _raw(graph, path.read_bytes(), path)
-    except FileNotFoundError as error:
-        raise InputDataError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        # What numpy raises for a file that is not what its suffix says, and for pickles.
-        raise InputDataError(f"{path}: cannot be read as {path.suffix} data: {error}") from error
+    found = _read(path)
+    if isinstance(found, bytes):
+        return _raw(graph, found, path)
+    arrays = list(found.values()) if path.suffix == ".npy" else _by_name(graph, found, path)
     if len(arrays) != len(graph.inputs):
         raise InputDataError(
             f"{path}: {len(arrays)} arrays for a model with {len(graph.inputs)} inputs"
@@ -122,13 +112,54 @@ def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
     return _together(batches, path)
 
 
+# What numpy and zipfile raise for pickles and for a file that is damaged, or is not what its suffix
+# says. The last five are for damaged headers, which may also claim more memory than there is.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    TypeError,
+    tokenize.TokenError,
+)
+
+
+def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
+    """The arrays of a `.npz`, by name, or the only one of a `.npy`; another file's content."""
+    try:
+        size = path.stat().st_size
+        if size > _MOST_DATA_BYTES:
+            raise InputDataError(f"{path}: {size} bytes are too large for input data")
+        if path.suffix == ".npy":
+            return {"": np.load(path, allow_pickle=False)}
+        if path.suffix != ".npz":
+            return path.read_bytes()
+        with np.load(path, allow_pickle=False) as archive:
+            unpacked = sum(member.file_size for member in archive.zip.infolist())
+            if unpacked > _MOST_DATA_BYTES:
+                raise InputDataError(f"{path}: {unpacked} bytes unpacked are too large")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise InputDataError(f"{path}: no such file") from error
+    except _DAMAGE as error:
+        raise InputDataError(f"{path}: cannot be read as {path.suffix} data: {error}") from error
+
+
 def _by_name(
     graph: Graph, arrays: Mapping[str, npt.NDArray[Any]], path: Path
 ) -> list[npt.NDArray[Any]]:
     names = [graph.tensors[index].name for index in graph.inputs]
     if set(names) == set(arrays):
         return [arrays[name] for name in names]
-    if set(arrays) == {f"arr_{i}" for i in range(len(names))} or len(arrays) == len(names) == 1:
+    unnamed = [f"arr_{i}" for i in range(len(names))]  # as numpy.savez calls them
+    if set(unnamed) == set(arrays):
+        return [arrays[name] for name in unnamed]
+    if len(arrays) == len(names) == 1:
         return list(arrays.values())
     raise InputDataError(f"{path}: has arrays {sorted(arrays)}; the model's inputs are {names}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_quantize import inputs
 from edge_quantize.errors import InputDataError
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph
@@ -27,6 +29,12 @@ def two_input_graph() -> Graph:
     b = GraphBuilder("two")
     x, y = b.input("x", (1, 3)), b.input("y", (1, 2))
     return b.build([b.concatenation([x, y], 1)])
+
+
+def npy_header(shape: str) -> bytes:
+    """A `.npy` file of int8 that ends after its header."""
+    header = f"{{'descr': '|i1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
 
 
 def one_at_a_time(count: int, state: int) -> tuple[list[int], int]:
@@ -159,6 +167,8 @@ def test_arrays_that_do_not_fit(
         ("x.npy", b"", "cannot be read as .npy"),
         ("x.npz", b"PK\x03\x04rubbish", "cannot be read as .npz"),
         ("x.npz", b"rubbish", "cannot be read as .npz"),
+        ("x.npy", npy_header("(1099511627776, 8, 8, 1)"), "cannot be read as .npy"),
+        ("x.npy", npy_header("((6,)"), "cannot be read as .npy"),
     ],
 )
 def test_files_that_are_not_what_they_say(
@@ -168,6 +178,39 @@ def test_files_that_are_not_what_they_say(
     path.write_bytes(content)
     with pytest.raises(InputDataError, match=said):
         load_inputs(image_graph(), path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))
+def test_no_damage_to_an_archive_makes_reading_it_fail_otherwise(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "x.npz"
+    np.savez_compressed(path, x=np.zeros((2, 3), np.int8), y=np.zeros((2, 2), np.int8))
+    content = bytearray(path.read_bytes())
+    for at, value in changes:
+        content[at % len(content)] = value
+    path.write_bytes(content)
+    # Any other exception fails the test.
+    with contextlib.suppress(InputDataError):
+        assert len(load_inputs(two_input_graph(), path)) == 2
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, x=np.zeros(100_000, np.int8))
+    monkeypatch.setattr(inputs, "_MOST_DATA_BYTES", 50_000)
+    with pytest.raises(InputDataError, match="bytes unpacked are too large"):
+        load_inputs(image_graph(), path)
+
+
+def test_unnamed_arrays_go_by_their_number(tmp_path: Path) -> None:
+    path = tmp_path / "both.npz"
+    np.savez(path, arr_1=np.zeros(2, np.int8), arr_0=np.ones(3, np.int8))
+    ((first, second),) = load_inputs(two_input_graph(), path)
+    assert (first.tolist(), second.tolist()) == ([[1, 1, 1]], [[0, 0]])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
