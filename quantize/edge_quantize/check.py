@@ -26,8 +26,8 @@ def check_supported(graph: Graph) -> tuple[Problem, ...]:
     ]
     if not graph.operators:
         problems.append(Problem("the model has no operator"))
-    problems += _float_problems(graph)
-    is_float = bool(problems) and problems[-1].reason.startswith("the model computes in")
+    float_problems = _float_problems(graph)
+    problems += float_problems
     used = {i for o in graph.operators for i in (*o.inputs, *o.outputs) if i >= 0}
     for index in sorted(used | set(graph.inputs) | set(graph.outputs)):
         problems += _tensor_problems(graph.tensors[index])
@@ -38,7 +38,7 @@ def check_supported(graph: Graph) -> tuple[Problem, ...]:
             if operator.op.startswith("CUSTOM:"):
                 reason = "custom operators are not supported: replace it by built-in ones"
             problems.append(operator_problem(graph, operator, reason))
-        elif not is_float:
+        elif not float_problems:
             problems += [
                 operator_problem(graph, operator, reason, tensor)
                 for tensor, reason in rule(graph, operator)

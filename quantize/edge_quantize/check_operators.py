@@ -358,7 +358,7 @@ def _conversion(pairs: Mapping[DType, tuple[DType, ...]]) -> Rule:
             if not faults and tensor.dtype is not DType.FLOAT32:
                 faults += _faults(_affine(tensor))
         yield from faults
-        if not faults:
+        if not faults and DType.FLOAT32 not in (source.dtype, output.dtype):
             yield from _rescale(graph, operator)
 
     return rule
