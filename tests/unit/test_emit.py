@@ -389,6 +389,14 @@ def test_a_wrong_plan_file_is_refused_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": ' + "1" * 5000 + "}", "\xff", ""])
+def test_what_json_cannot_hold_is_no_plan(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(PlanError, match="not JSON"):
+        compile_model(classifier(), board(), plan=path)
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

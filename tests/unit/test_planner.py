@@ -321,6 +321,12 @@ def test_a_constant_moved_to_ram_takes_its_room_from_the_arena() -> None:
     assert dict(plan.arena) == {"sram": 128} or dict(plan.arena) == {"dtcm": 64, "sram": 64}
 
 
+def test_the_hole_before_a_pinned_constant_in_ram_is_no_room_for_the_arena() -> None:
+    pins = Pins(constants={"c0": Pin("dtcm", 4096 - 40)}, buffers={"b0": Pin("dtcm")})
+    with pytest.raises(PlanError, match="activations do not fit"):
+        plan_memory(with_constants(40), REGIONS, "board", pins)
+
+
 def test_constants_too_large_for_flash_are_refused_by_name() -> None:
     small = replace(FLASH, capacity=100)
     with pytest.raises(PlanError, match=r"constants need 120 B of flash.*c1 80 B"):
@@ -347,6 +353,8 @@ def test_constants_too_large_for_flash_are_refused_by_name() -> None:
             "overlaps c0",
         ),
         (Pins(constants={"c0": Pin("flash", 2)}), "misaligned"),
+        (Pins(constants={"c0": Pin("flash", 1 << 30)}), r"constants need 1,073,741,864 B of flash"),
+        (Pins(constants={"c0": Pin("sram", 1 << 30)}), r"constants need 1,073,741,864 B of sram"),
     ],
 )
 def test_an_impossible_pin_is_refused_with_its_reason(pins: Pins, message: str) -> None:

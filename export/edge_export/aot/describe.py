@@ -67,10 +67,10 @@ def _results(
     buffers = {b.tensor: b for b in program.buffers if b.tensor is not None}
     by_name = {b.name: b for b in program.buffers}
     written = {name: step.index for step in program.steps for name in step.results}
+    operators = {o.index: o for o in graph.operators}
     results = []
     for layer in program.layers:
-        operator = next(o for o in graph.operators if o.index == layer.index)
-        buffer = buffers[operator.outputs[0]]
+        buffer = buffers[operators[layer.index].outputs[0]]
         source = buffer
         while source.alias_of is not None and source.name not in written:
             source = by_name[source.alias_of]

@@ -28,9 +28,6 @@ class Storage:
     is_output: bool
     touches: int  # steps that read or write it: what its region's speed weighs
 
-    def overlaps(self, other: Storage) -> bool:
-        return self.first_step <= other.last_step and other.first_step <= self.last_step
-
 
 @dataclass(frozen=True)
 class Sharing:
@@ -177,9 +174,13 @@ def _bound(
         shared[step] = shared.get(step, 0) + _most_shared(sharing, operand.size, result.size)
         # Operands do not overlap each other: the result cannot save more than itself.
         shared[step] = min(shared[step], result.size)
-    best, peak = 0, 0
+    change = [0] * (max(steps, 1) + 1)
+    for storage in storages:
+        change[storage.first_step] += storage.size
+        change[storage.last_step + 1] -= storage.size
+    best, peak, alive = 0, 0, 0
     for step in range(max(steps, 1)):
-        alive = sum(s.size for s in storages if s.first_step <= step <= s.last_step)
+        alive += change[step]
         need = alive - shared.get(step, 0)
         if need > best:
             best, peak = need, step

@@ -269,7 +269,7 @@ def load_export(directory: Path) -> ExportResult:
         raise ExportError(f"{directory}: not an exported model (no {EXPORT_FILE})") from None
     except OSError as error:
         raise ExportError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise ExportError(f"{path}: not JSON ({error}); export the model again") from error
     if not isinstance(document, dict) or document.get("schema") != EXPORT_SCHEMA:
         found = document.get("schema") if isinstance(document, dict) else None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from .liveness import Liveness, Sharing, Storage
 
@@ -53,10 +54,11 @@ def neighbours(liveness: Liveness) -> dict[str, dict[str, Sharing | None]]:
     leave = {frozenset((s.operand, s.result)): s for s in liveness.sharings}
     found: dict[str, dict[str, Sharing | None]] = {s.name: {} for s in liveness.storages}
     for i, a in enumerate(liveness.storages):
-        for b in liveness.storages[i + 1 :]:
-            if a.overlaps(b):
-                sharing = leave.get(frozenset((a.name, b.name)))
-                found[a.name][b.name] = found[b.name][a.name] = sharing
+        for b in islice(liveness.storages, i + 1, None):
+            if b.first_step > a.last_step:
+                break  # they are in order of first use: nothing after b overlaps a either
+            sharing = leave.get(frozenset((a.name, b.name)))
+            found[a.name][b.name] = found[b.name][a.name] = sharing
     return found
 
 

@@ -2,8 +2,8 @@
 
 Schema 1. `buffers` and `constants` are lists of records; in a file that is read back a record
 needs only its `name` and what it overrides (`region`, or `region` and `offset`), and records may
-be left out. `kernels` names the kernel of a layer. Everything else, where present, must agree
-with the model: a plan made for another model is refused.
+be left out. `kernels` names the kernel of a layer. `model_sha256`, `board` and the records' sizes,
+where present, must agree with the model and the board; the rest is for people to read.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def read_plan(path: Path) -> PlanFile:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise PlanError(f"{path}: not JSON: {error}") from error
     if not isinstance(document, dict):
         raise PlanError(f"{path}: a plan is a JSON object")

@@ -45,16 +45,17 @@ def plan_memory(
     liveness = analyse(program)
     constants = _place_constants(program, regions, pins.constants)
     kept = {region.name: 0 for region in regions}
-    for placement in constants:
-        kept[placement.region] += align_up(placement.size, 4)
+    for (_, region_name), size in _block_sizes(constants).items():
+        kept[region_name] += align_up(size, 4)
     spots = _place_buffers(program, regions, liveness, kept, pins.buffers)
     by_name = {s.name: s for s in liveness.storages}
     arena = extents(by_name, spots)
+    buffers = {buffer.name: buffer for buffer in program.buffers}
     placements = []
     for storage in liveness.storages:
         spot = spots[storage.name]
         for member in storage.members:
-            buffer = program.buffer(member)
+            buffer = buffers[member]
             placements.append(
                 Placement(
                     name=member,
@@ -154,6 +155,15 @@ def _constant_offsets(
     return result
 
 
+def _block_sizes(placed: Iterable[Placement]) -> dict[tuple[str, str], int]:
+    """(kind, region) -> bytes of the block, with the holes that pinned offsets leave in it."""
+    sizes: dict[tuple[str, str], int] = {}
+    for place in placed:
+        block = (place.kind, place.region)
+        sizes[block] = max(sizes.get(block, 0), place.offset + place.size)
+    return sizes
+
+
 def _check_constants_fit(
     program: Program,
     regions: Sequence[Region],
@@ -161,14 +171,12 @@ def _check_constants_fit(
     default: Region | None,
 ) -> None:
     writable = {region.name for region in regions if region.writable}
+    blocks = _block_sizes(placed.values())
     for region in regions:
         # Flash also keeps the initial image of constants that are copied to RAM at boot.
-        inside = [
-            p
-            for p in placed.values()
-            if p.region == region.name or (region is default and p.region in writable)
-        ]
-        need = sum(p.size for p in inside)
+        here = {region.name} | (writable if region is default else set())
+        inside = [p for p in placed.values() if p.region in here]
+        need = sum(size for (_, where), size in blocks.items() if where in here)
         if need > region.capacity:
             raise PlanError(
                 f"{program.name}: constants need {need:,} B of {region.name}, which has "
