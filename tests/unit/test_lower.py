@@ -72,6 +72,15 @@ def test_every_layer_that_no_kernel_takes_is_listed() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_reason_that_many_kernels_share_is_told_once() -> None:
+    b = GraphBuilder("nine")
+    x = b.input("x", (1, 4, 4, 2), scale=0.1)
+    with pytest.raises(LoweringError) as caught:
+        lower(b.build([b.concatenation([x] * 9, 3)]), "nine", PORTABLE)
+    (problem,) = caught.value.problems
+    assert problem.endswith("9 inputs, not 2 to 8")
+
+
 def test_a_float_layer_is_refused_with_its_reason() -> None:
     b = GraphBuilder("floats")
     x = b.input("x", (1, 4), dtype=DType.FLOAT32)

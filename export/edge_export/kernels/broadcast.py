@@ -38,9 +38,6 @@ class Broadcast:
             step *= dim
         return True
 
-    def swapped(self) -> Broadcast:
-        return Broadcast(self.dims, (self.strides[1], self.strides[0]))
-
 
 def broadcast(a: Sequence[int], b: Sequence[int]) -> Broadcast | None:
     """The walk of two shapes under numpy's rules, or None when they do not fit together."""

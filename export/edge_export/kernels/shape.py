@@ -77,7 +77,7 @@ def _refuses_concat(layer: LayerView, count: int) -> str | None:
     if len(layer.inputs) != count:
         if not 2 <= len(layer.inputs) <= _MAX_CONCAT:
             return f"{len(layer.inputs)} inputs, not 2 to {_MAX_CONCAT}"
-        return f"{len(layer.inputs)} inputs, not {count}"
+        return "for another number of inputs"
     reason = operand_count(layer, count)
     if reason:
         return reason

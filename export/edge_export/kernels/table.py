@@ -45,7 +45,7 @@ def choose(
     """The fastest kernel that takes a layer on a core, bound to it.
 
     `override` names the row to take instead; it still has to accept the layer.
-    Raises LoweringError whose `problems` give every candidate's reason to refuse.
+    Raises LoweringError whose `problems` give every reason to refuse, with the candidates it is of.
     """
     op = layer.operator.op
     where = f"layer {layer.operator.index} ({op})"
@@ -58,11 +58,12 @@ def choose(
             names = ", ".join(row.name for row in candidates)
             raise LoweringError(f"{where}: no kernel is called {override!r}; there are: {names}")
         candidates = named
-    problems: list[str] = []
+    refused: dict[str, list[str]] = {}  # reason -> candidates
     for row in candidates:
         missing = row.needs - core_features
         refusal = f"the core lacks {', '.join(sorted(missing))}" if missing else row.refuses(layer)
         if refusal is None:
             return row, row.bind(layer)
-        problems.append(f"{where}: {row.name}: {refusal}")
+        refused.setdefault(refusal, []).append(row.name)
+    problems = [f"{where}: {', '.join(names)}: {reason}" for reason, names in refused.items()]
     raise LoweringError(f"{where}: no kernel takes it: {problems[-1]}", tuple(problems))
