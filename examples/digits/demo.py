@@ -91,8 +91,9 @@ def main() -> int:
         f"accuracy measured on the {where}: {right / count:.4f} ({right} of {count} right); "
         f"{agreeing} of {count} outputs equal {reference.name}'s bit for bit"
     )
-    out.print(f"took {time.monotonic() - begun:.1f} s; the virtual board goes on: `edge-autoglm "
-              "virtual list`" if profile.virtual else "")  # fmt: skip
+    out.print(f"took {time.monotonic() - begun:.1f} s")
+    if profile.virtual:
+        out.print("the virtual board goes on: `edge-autoglm virtual list`")
     return 0 if agreeing == count or not reference.bit_exact else 1
 
 
