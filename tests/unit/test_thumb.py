@@ -19,7 +19,7 @@ def disassembler() -> capstone.Cs:
     )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     first=st.one_of(st.integers(0xEE00, 0xEEFF), st.integers(0xFE00, 0xFEFF)),
     low=st.binary(min_size=2, max_size=2),
@@ -34,7 +34,7 @@ def test_a_floating_point_instruction_is_f64_exactly_when_its_mnemonic_says_so(
         assert is_f64(first, second) == (".f64" in found[2])
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(data=st.binary(min_size=4, max_size=4))
 def test_nothing_else_is_taken_for_f64(disassembler: capstone.Cs, data: bytes) -> None:
     found = next(iter(disassembler.disasm_lite(data, 0)), None)
