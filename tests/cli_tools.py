@@ -107,3 +107,33 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Answer:
                 signal.signal(number, handler)
     captured = capsys.readouterr()
     return Answer(code, captured.out, captured.err)
+
+
+def on_terminal(program: Program, *arguments: object, columns: int = 80, rows: int = 24) -> str:
+    """What the program writes on a terminal of that size, with the terminal's commands."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    env = program.environment(TERM="xterm")
+    del env["COLUMNS"]
+    process = subprocess.Popen(
+        command(*arguments), cwd=program.folder, env=env, stdin=theirs, stdout=theirs,
+        stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = bytearray()
+    while True:
+        try:
+            piece = os.read(ours, 65536)
+        except OSError:  # the last writer is gone
+            break
+        if not piece:
+            break
+        shown += piece
+    os.close(ours)
+    assert process.wait(timeout=60) == 0, shown.decode("utf-8", "replace")
+    return shown.decode("utf-8")

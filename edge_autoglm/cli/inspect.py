@@ -38,7 +38,9 @@ def inspect(
         out.print(table)
     at = analysis.operators[analysis.memory_bound_at] if analysis.operators else None
     where = f" at operator {at.index} {at.op}" if at else ""
-    out.print(f"Memory bound of activations: {size(analysis.memory_bound)}{where}")
+    # In-place operators may need less than all that is alive at once.
+    bound = f"Memory bound, without overlap: {size(analysis.memory_bound)} of activations{where}"
+    out.print(bound)
     outcome = fit(graph, target)
     for line in outcome.lines:
         out.print(wrapped(line, "    "), soft_wrap=True)

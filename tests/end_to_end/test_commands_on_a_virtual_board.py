@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import jsonschema
 import numpy as np
 import pytest
 from aot_models import classifier
-from cli_tools import Program
+from cli_tools import Program, on_terminal
 
 from edge_autoglm.measure.bundle import BundleError, read_bundle
 from edge_quantize.graph.writer import write_tflite
@@ -287,3 +288,30 @@ def test_monitor_can_be_a_stream_of_json_lines_alone(program: Program) -> None:
 def test_a_board_that_was_watched_can_be_profiled_afterwards(program: Program) -> None:
     program.done("monitor", *ON_BOARD, "-n", "2")
     assert "outputs: " in program.done("profile", *ON_BOARD).stdout
+
+
+def lines_shown(text: str) -> list[str]:
+    """The lines on a terminal, without its commands."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n").splitlines()
+
+
+@pytest.mark.usefixtures("first")
+def test_on_a_terminal_the_table_of_a_watch_moves(program: Program) -> None:
+    shown = on_terminal(program, "monitor", *ON_BOARD, "-n", "15")
+    titles = [line for line in lines_shown(shown) if "records lost" in line]
+    assert "1 inference, 0 records lost" in titles[0]
+    assert "15 inferences, 0 records lost" in titles[-1]
+    assert max(map(len, lines_shown(shown))) <= 80
+    assert "\x1b[1A" in shown  # drawn over the one before
+    last = shown[shown.rindex("15 inferences") :]
+    assert sum(" 0." in line or re.search(r"^ +\d+\.\d{3} ", line) is not None
+               for line in lines_shown(last)) == 12  # fmt: skip
+
+
+@pytest.mark.usefixtures("first")
+def test_on_a_terminal_progress_is_a_bar_that_goes_away(program: Program) -> None:
+    shown = on_terminal(program, "flash", "tiny.tflite", *ON_BOARD, "--profile")
+    assert "━" in shown
+    assert max(len(line.rstrip()) for line in lines_shown(shown)) <= 80
+    assert "compiling ..." not in shown
+    assert shown.rindex("━") < shown.rindex("bundle: ")

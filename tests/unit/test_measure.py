@@ -1,231 +1,236 @@
-"""Profiles, verdicts, samples and bundles, with the firmware as a process of this machine."""
+"""Figures with their kinds, remembered builds, and a watched board's samples."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import islice
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import jsonschema
-import numpy as np
 import pytest
-from aot_models import board, classifier
-from firmware_host import build_host_firmware
-from line_relay import LineRelay
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge_autoglm.device.messages import LogLine
-from edge_autoglm.device.session import Session
-from edge_autoglm.device.transport import SerialTransport
-from edge_autoglm.errors import SessionError
-from edge_autoglm.measure.bundle import BundleError, read_bundle, write_bundle, write_next
-from edge_autoglm.measure.figures import Kind, median
-from edge_autoglm.measure.monitor import Monitor, Sample
-from edge_autoglm.measure.profile import Profile, Verdict, profile_board
-from edge_autoglm.measure.run import verdict
-from edge_autoglm.measure.verify import Array, same_model, verify
-from edge_autoglm.report.profile import profile_json
-from edge_export import ExportResult, HostModel, export_model
-from edge_quantize.graph import Graph
-from edge_quantize.graph.writer import write_tflite
-from edge_quantize.ingest.tflite import read_tflite
-from edge_quantize.inputs import lcg_inputs
-from edge_quantize.reference import TflmReference, best_reference
+from edge_autoglm.device.messages import LogLine, Record
+from edge_autoglm.errors import BoardSilentError
+from edge_autoglm.measure.builds import Build, KeptFile, recall, remember
+from edge_autoglm.measure.figures import Figure, Kind, median
+from edge_autoglm.measure.monitor import Monitor
+from edge_autoglm.measure.profile import Verdict, energy
+from edge_boards.board import Power
+from edge_boards.loader import load_board
+from edge_boards.toolchain import Image
+from edge_boards.toolchain.sizes import SizeReport
 
-FILES = {"profile.json": b"{}\n", "log.txt": b"boot\n"}
-SCHEMA = Path(__file__).parents[2] / "edge_autoglm" / "report" / "profile.schema.json"
+BUILD_ID = bytes(range(8))
 
 
-def from_file(name: str, seed: int, folder: Path) -> Graph:
-    """A small graph that went through a file, as users' models do, and so has a hash."""
-    path = folder / f"{name}.tflite"
-    path.write_bytes(write_tflite(classifier(name, seed)))
-    return read_tflite(path)
+# Figures
 
 
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    return from_file("tiny", 0, tmp_path_factory.mktemp("graph"))
+@given(st.lists(st.integers(0, 2**63), min_size=1))
+def test_the_median_is_one_of_the_counts_between_the_extremes(values: list[int]) -> None:
+    figure = median(values, Kind.EXACT)
+    assert figure.value in values
+    below = sum(value < figure.value for value in values)
+    above = sum(value > figure.value for value in values)
+    assert max(below, above) <= len(values) / 2
+    assert figure.spread == max(values) - min(values)
 
 
-@pytest.fixture(scope="module")
-def export(graph: Graph, tmp_path_factory: pytest.TempPathFactory) -> ExportResult:
-    return export_model(graph, board(), tmp_path_factory.mktemp("model") / "out")
+def test_one_run_has_no_spread_to_show() -> None:
+    assert median([7], Kind.MEASURED) == Figure(7, Kind.MEASURED)
 
 
-def firmware_of(export: ExportResult, folder: Path) -> Path:
-    """The profile app with an exported model, for this machine."""
-    return build_host_firmware(
-        folder, models=(), sources=[(export.name, export.source_paths, export.include_paths)]
-    )
+def test_scaling_scales_the_extremes_and_may_weaken_the_kind() -> None:
+    scaled = Figure(4, Kind.MEASURED, 2, 6).scaled(0.5, Kind.DATASHEET)
+    assert scaled == Figure(2, Kind.DATASHEET, 1, 3)
 
 
-@pytest.fixture(scope="module")
-def firmware(export: ExportResult, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return firmware_of(export, tmp_path_factory.mktemp("firmware"))
+def test_energy_is_of_the_datasheets_kind_and_absent_without_a_source() -> None:
+    board = load_board("stm32f746")
+    latency = Figure(10.0, Kind.MEASURED)
+    assert energy(replace(board, power=()), latency) is None
+    power = Power(mode="run", ma=100.0, v=3.3, kind="datasheet", source="a table")
+    found = energy(replace(board, power=(power,)), latency)
+    assert found is not None
+    assert found.kind is Kind.DATASHEET
+    # 330 mW for 10 ms.
+    assert found.value == pytest.approx(3.3)
+
+
+def test_a_verdict_says_how_far_it_is_from_which_reference() -> None:
+    exact = Verdict("tflite_micro", True, 0, 1)
+    near = Verdict("LiteRT", False, 1, 20, tolerance=2)
+    far = replace(near, max_abs_diff=3)
+    assert str(exact) == "bit-exact to tflite_micro on 1 input"
+    assert str(near) == "within 1 LSB of LiteRT on 20 inputs"
+    assert [exact.good, near.good, far.good] == [True, True, False]
+
+
+# Builds
 
 
 @pytest.fixture
-def session(firmware: Path) -> Iterator[Session]:
-    with LineRelay(firmware) as relay, Session(SerialTransport(relay.path)) as opened:
-        yield opened
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
+    monkeypatch.setenv("EDGE_AUTOGLM_STATE", str(tmp_path / "state"))
+    paths = {name: tmp_path / f"profile.{name}" for name in ("elf", "bin", "map")}
+    for path in paths.values():
+        path.write_bytes(path.name.encode())
+    sizes = SizeReport((), code=10, weights=20, arena=30, stack=40, rings=50, static_ram=60)
+    return Image(paths["elf"], paths["bin"], paths["map"], BUILD_ID, sizes, "gcc 1.2")
 
 
-def generated(graph: Graph, count: int) -> list[tuple[Array, ...]]:
-    inputs, state = [], 2
-    for _ in range(count):
-        arrays, state = lcg_inputs(graph, state)
-        inputs.append(tuple(arrays))
-    return inputs
+def test_a_build_is_remembered_with_its_files_and_model(image: Image, tmp_path: Path) -> None:
+    plan, model = tmp_path / "plan.json", tmp_path / "m.tflite"
+    plan.write_bytes(b"{}")
+    made = remember(image, model, plan)
+    assert recall(BUILD_ID.hex()) == made
+    assert (made.code, made.weights, made.static_ram, made.model) == (10, 20, 60, str(model))
+    assert {kept.name: kept.content() for kept in made.files} == {
+        "memory.map": b"profile.map",
+        "plan.json": b"{}",
+    }
 
 
-class TestProfile:
-    def profile(self, session: Session) -> Profile:
-        return profile_board(session, board(), session.model(), counter=None, runs=5, warmup=2)
+def test_a_file_that_is_another_builds_by_now_is_not_handed_out(image: Image) -> None:
+    (kept,) = remember(image, None).files
+    image.map.write_bytes(b"newer")
+    assert kept.content() is None
+    image.map.unlink()
+    assert kept.content() is None
 
-    def test_every_layer_has_its_figures_and_they_add_up(
-        self, session: Session, graph: Graph
+
+def test_the_model_is_kept_when_the_same_build_comes_from_a_folder(
+    image: Image, tmp_path: Path
+) -> None:
+    remember(image, tmp_path / "m.tflite")
+    assert remember(image, None).model == str(tmp_path / "m.tflite")
+
+
+@pytest.mark.parametrize("text", ["", "3", '"x"', "[]", "{}", '{"schema": 1}', '{"schema": 7}'])
+def test_a_damaged_memory_is_no_memory(text: str, image: Image, tmp_path: Path) -> None:
+    remember(image, None)
+    (file,) = (tmp_path / "state" / "builds").iterdir()
+    file.write_text(text, encoding="utf-8")
+    assert recall(BUILD_ID.hex()) is None
+    assert isinstance(remember(image, None), Build)
+
+
+def test_a_state_folder_that_cannot_be_written_costs_only_the_memory(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("EDGE_AUTOGLM_STATE", str(tmp_path / "file"))
+    made = remember(image, None)
+    assert made.build_id == BUILD_ID.hex()
+    assert recall(made.build_id) is None
+    assert all(isinstance(kept, KeptFile) for kept in made.files)
+
+
+# Watching
+
+
+class Counting:
+    """The counting side of a virtual board, noting what it is asked."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        self.calls.append("on")
+        try:
+            yield
+        finally:
+            self.calls.append("off")
+
+    def drop(self) -> None:
+        self.calls.append("drop")
+
+
+class Board:
+    """A session with a board of one model, as far as a watch needs it."""
+
+    class info:  # noqa: N801 - an attribute of a session
+        clock_hz = 100_000_000
+
+    def __init__(
+        self, events: list[Any], *, outputs: int = 3, labels: tuple[str, ...] = ()
     ) -> None:
-        profile = self.profile(session)
-        assert [layer.op for layer in profile.layers] == [op.op for op in graph.operators]
-        assert profile.macs == sum(layer.macs for layer in profile.layers) > 0
-        assert profile.cycles.kind is profile.latency_ms.kind is Kind.MEASURED
-        assert profile.cycles.low is not None
-        assert profile.cycles.low <= profile.cycles.value
-        assert profile.instructions is None
-        assert session.stats().runs == 7
+        self.events, self.calls = events, []  # type: tuple[list[Any], list[Any]]
+        tensor = type("T", (), {"dtype": "int8", "scale": 0.5, "zero_point": -2})
+        self._description = type("D", (), {"labels": labels, "outputs": (tensor,)})
+        self.model = type("M", (), {"outputs": (outputs,)})
 
-    def test_the_layers_of_one_run_make_its_total(self, session: Session) -> None:
-        profile = profile_board(session, board(), session.model(), counter=None, runs=1, warmup=0)
-        assert sum(layer.cycles.value for layer in profile.layers) == profile.cycles.value
-        assert sum(layer.share for layer in profile.layers) == pytest.approx(1)
+    def describe(self, _model: object) -> Any:
+        return self._description
 
-    def test_the_json_is_what_its_schema_says(self, session: Session, graph: Graph) -> None:
-        schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-        jsonschema.Draft202012Validator.check_schema(schema)
-        value = profile_json(self.profile(session))
-        jsonschema.validate(json.loads(json.dumps(value)), schema)
-        assert value["model"]["sha256"] == graph.sha256
-        assert value["totals"]["macs"]["kind"] == "exact"
+    def start(self, _model: object, **options: object) -> None:
+        self.calls.append(("start", options))
 
-    def test_a_figure_without_a_kind_is_against_the_schema(self, session: Session) -> None:
-        schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-        value = profile_json(self.profile(session))
-        value["totals"]["cycles"] = {"value": 5}
-        with pytest.raises(jsonschema.ValidationError, match="kind"):
-            jsonschema.validate(value, schema)
+    def stop(self, _model: object) -> None:
+        self.calls.append("stop")
 
-    def test_the_verdict_compares_with_the_reference(self, session: Session, graph: Graph) -> None:
-        found = verdict(session, session.model(), graph)
-        assert found.good
-        assert found.bit_exact == best_reference(graph).bit_exact
+    def records(self) -> Iterator[Any]:
+        yield from self.events
 
-    def test_one_lsb_off_is_not_called_bit_exact(self) -> None:
-        assert str(Verdict("LiteRT", False, 1.0, 3)) == "within 1 LSB of LiteRT on 3 inputs"
-        assert not Verdict("tflite_micro", False, 1.0, 1).good
-
-    def test_the_median_of_an_even_count_is_one_of_the_runs(self) -> None:
-        figure = median([4, 1, 2, 9], Kind.MEASURED)
-        assert (figure.value, figure.low, figure.high, figure.spread) == (2, 1, 9, 8)
+    def watch(self, counter: Counting | None = None) -> Monitor:
+        return Monitor(self, load_board("stm32f746"), self.model, counter)  # type: ignore[arg-type]
 
 
-class TestVerify:
-    def test_host_and_board_agree_with_the_reference(
-        self, session: Session, export: ExportResult, graph: Graph
-    ) -> None:
-        pytest.importorskip("tflite_micro", reason="the bit-exact reference is not installed")
-        with HostModel(export) as host:
-            result = verify(
-                graph, host, TflmReference(graph, preserve=True), generated(graph, 4), session
-            )
-        assert result.good
-        assert result.board is not None
-        assert result.board.against_reference.bit_exact
-        assert result.board.first_difference is None
-
-    def test_the_first_layer_that_differs_on_the_board_is_named(
-        self, export: ExportResult, graph: Graph, tmp_path: Path
-    ) -> None:
-        pytest.importorskip("tflite_micro", reason="the bit-exact reference is not installed")
-        wrong = export_model(graph, board(), tmp_path / "wrong")
-        source = wrong.directory / "src" / f"{wrong.name}.c"
-        head, tail = source.read_text().split(f"{wrong.name}_params_1 =", 1)
-        assert ".act_max = 127" in tail
-        # The depthwise layer clamps too low, as a wrong kernel would.
-        source.write_text(f"{head}{wrong.name}_params_1 =" + tail.replace("127", "-60", 1))
-        program = firmware_of(wrong, tmp_path)
-        with (
-            LineRelay(program) as relay,
-            Session(SerialTransport(relay.path)) as session,
-            HostModel(export) as host,
-        ):
-            result = verify(
-                graph, host, TflmReference(graph, preserve=True), generated(graph, 3), session
-            )
-        assert not result.good
-        assert result.host.bit_exact
-        assert result.board is not None
-        first = result.board.first_difference
-        assert first is not None
-        assert (first.layer, first.op, first.actual) == (1, "DEPTHWISE_CONV_2D", -60)
-        assert first.expected > -60
-
-    def test_another_model_on_the_board_is_named(self, session: Session, tmp_path: Path) -> None:
-        with pytest.raises(SessionError, match=r"host: carries tiny \([0-9a-f]{12}\), not other"):
-            same_model(session, from_file("other", 4, tmp_path))
+def record(sequence: int, result: bytes = b"\x01\x05\xff") -> Record:
+    return Record(0, sequence, 250_000, None, result, 400, 100_000_000, 3300, 25.0)
 
 
-class TestMonitor:
-    def test_a_sample_an_inference(self, session: Session, graph: Graph) -> None:
-        watch = Monitor(session, board(), session.model(), None)
-        with watch.running(period_ms=5):
-            samples = [
-                each for each in islice(watch.samples(), 30) if not isinstance(each, LogLine)
-            ]
-        assert len(samples) >= 25
-        assert [each.sequence for each in samples] == list(range(len(samples)))
-        assert all(each.lost == 0 for each in samples)
-        assert all(each.label in graph.labels for each in samples)
-        scores = np.array([each.score for each in samples])
-        assert ((scores >= 0) & (scores <= 1)).all()
-        assert session.stats().state == 0
-
-    def test_a_json_line_says_each_figures_kind(self, session: Session) -> None:
-        watch = Monitor(session, board(), session.model(), None)
-        with watch.running(period_ms=5):
-            sample = next(each for each in watch.samples() if isinstance(each, Sample))
-        line = json.loads(json.dumps(sample.json()))
-        assert line["cycles"]["kind"] == "measured"
-        assert line["sequence"] == 0
-        assert line["supply_mv"] is None
+def test_lost_records_are_counted_where_they_are_missing() -> None:
+    watch = Board([record(n) for n in (4, 5, 8, 9, 12)]).watch()
+    assert [sample.lost for sample in watch.samples()] == [0, 0, 2, 0, 2]  # type: ignore[union-attr]
 
 
-class TestBundle:
-    def test_it_comes_back_as_it_was_written(self, tmp_path: Path) -> None:
-        folder = write_next(tmp_path / "runs", FILES)
-        assert folder.name == "run-001"
-        assert read_bundle(folder) == FILES
-        assert write_next(tmp_path / "runs", FILES).name == "run-002"
+def test_the_result_is_the_largest_output_with_its_label_and_real_value() -> None:
+    (sample,) = Board([record(0)], labels=("a", "b", "c")).watch().samples()
+    assert not isinstance(sample, LogLine)
+    assert (sample.result, sample.label, sample.score) == (1, "b", 3.5)
+    assert sample.seconds == 1.0
+    assert sample.latency_ms == Figure(2.5, Kind.MEASURED)
 
-    def test_a_changed_file_is_noticed(self, tmp_path: Path) -> None:
-        folder = write_bundle(tmp_path / "run", FILES)
-        (folder / "profile.json").write_bytes(b"{1}\n")
-        with pytest.raises(BundleError, match=r"profile\.json: changed since the run"):
-            read_bundle(folder)
 
-    def test_a_folder_without_a_manifest_is_no_bundle(self, tmp_path: Path) -> None:
-        folder = write_bundle(tmp_path / "run", FILES)
-        (folder / "manifest.json").unlink()
-        with pytest.raises(BundleError, match="no bundle"):
-            read_bundle(folder)
+def test_outputs_that_are_no_scores_have_no_result() -> None:
+    for board in (Board([record(0)], outputs=1), Board([record(0)], outputs=300)):
+        (sample,) = board.watch().samples()
+        assert not isinstance(sample, LogLine)
+        assert sample.result is None
 
-    def test_nothing_is_left_when_it_cannot_be_written_whole(self, tmp_path: Path) -> None:
-        with pytest.raises(OSError, match="No such file"):
-            write_bundle(tmp_path / "run", {"a.txt": b"a", "missing/b.txt": b"b"})
-        assert list(tmp_path.iterdir()) == []
 
-    def test_an_earlier_run_is_not_overwritten(self, tmp_path: Path) -> None:
-        write_bundle(tmp_path / "run", FILES)
-        with pytest.raises(BundleError, match="exists already"):
-            write_bundle(tmp_path / "run", {})
-        assert read_bundle(tmp_path / "run") == FILES
+def test_a_virtual_boards_figures_are_modelled_and_the_line_is_json() -> None:
+    counting = Counting()
+    watch = Board([record(3)]).watch(counting)
+    with watch.running():
+        (sample,) = watch.samples()
+    assert counting.calls == ["on", "drop", "off"]
+    assert not isinstance(sample, LogLine)
+    line = json.loads(json.dumps(sample.json()))
+    assert line["cycles"] == {"value": 250_000, "kind": "modelled"}
+    assert line["sequence"] == 3
+
+
+def test_the_boards_words_come_between_its_samples() -> None:
+    said = LogLine("hot", None)
+    assert list(Board([said]).watch().samples()) == [said]
+
+
+def test_the_board_is_stopped_however_the_watch_ends() -> None:
+    board = Board([])
+    with pytest.raises(KeyboardInterrupt), board.watch().running(20.0):
+        raise KeyboardInterrupt
+    assert board.calls == [("start", {"seed": 2, "period_cycles": 2_000_000}), "stop"]
+
+
+def test_a_board_that_is_gone_is_not_asked_to_stop() -> None:
+    board = Board([])
+    with pytest.raises(BoardSilentError), board.watch().running():
+        raise BoardSilentError("gone")
+    assert board.calls == [("start", {"seed": 2, "period_cycles": None})]

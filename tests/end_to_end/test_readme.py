@@ -1,0 +1,106 @@
+"""The documents' commands are true: those that need no hardware run, the others parse."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aot_models import classifier
+from cli_tools import ROOT, Program, call
+
+from edge_quantize.graph.writer import write_tflite
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SYNOPSIS = re.compile(r"[\[|<]|\.\.\.|\b(MODEL|DIR|B)\b")
+ON_A_BOARD = ("flash", "profile", "monitor")
+
+
+def lines_of(page: Path) -> list[str]:
+    """The page's lines of code that call the program, comments cut off."""
+    found = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if re.match(r"(    )(\w+=\S+ )?edge-autoglm ", line):
+            found.append(line.split(" #")[0].strip())
+    return found
+
+
+COMMANDS = [(page.name, line) for page in PAGES for line in lines_of(page)]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    program = Program(tmp_path_factory.mktemp("reader"))
+    (program.folder / "model.tflite").write_bytes(write_tflite(classifier("model")))
+    yield program
+    program.stop_boards()
+
+
+def runs_here(line: str) -> bool:
+    words = shlex.split(line)
+    if SYNOPSIS.search(line) or "~" in line or words[0] != "edge-autoglm":
+        return False
+    return words[1] not in ON_A_BOARD or "virtual" in words
+
+
+def test_the_documents_have_commands_of_both_kinds() -> None:
+    run = [line for _, line in COMMANDS if runs_here(line)]
+    assert any("flash model.tflite" in line for line in run)
+    assert any("verify" in line for line in run)
+    assert len(COMMANDS) - len(run) >= 5
+
+
+@pytest.mark.parametrize(
+    "line", [line for page, line in COMMANDS if page == "README.md" and runs_here(line)]
+)
+def test_a_command_of_the_readme_does_its_work(line: str, program: Program) -> None:
+    words = shlex.split(line)[1:]
+    if words[0] == "monitor":
+        words += ["-n", "2"]  # it would go on
+    program.done(*words)
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES if page.name != "README.md"])
+def test_the_other_pages_commands_work_in_order(page: str, program: Program) -> None:
+    for line in (line for name, line in COMMANDS if name == page and runs_here(line)):
+        program.done(*shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("line", [line for _, line in COMMANDS if not runs_here(line)])
+def test_every_option_that_is_named_exists(line: str, program: Program) -> None:
+    for part in line.split(" edge-autoglm ")[-1].removeprefix("edge-autoglm ").split(" | "):
+        words = re.sub(r"[\[\]]", " ", part).split()
+        command = words[:1]
+        if command == ["boards"] and "show" in words:
+            command = ["boards", "show"]
+        if line.startswith("edge-autoglm virtual"):
+            command = ["virtual", words[0] if words[0] != "virtual" else words[1]]
+        text = program.done(*command, "--help").stdout
+        for option in re.findall(r"(?<!\S)--?[a-z]\w*", part.replace("[", " ").replace("]", " ")):
+            assert re.search(rf"{option}\b", text), (option, command)
+
+
+def test_the_readmes_c_uses_names_that_the_export_has(program: Program) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    program.done("export", "model.tflite", "--board", "stm32f746", "-o", "model_c")
+    header = (program.folder / "model_c" / "include" / "model.h").read_text(encoding="utf-8")
+    names = set(re.findall(r"\b(model_(?!c\b)\w+|MODEL_\w+)", text))
+    assert names >= {"model_init", "model_invoke", "model_input", "model_output"}
+    for name in names:
+        assert re.search(rf"\b{name}\b", header), name
+    assert '#include "model.h"' in text
+
+
+def test_a_board_that_is_not_attached_is_answered_as_the_readme_says(
+    program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(program.folder)
+    monkeypatch.setattr("serial.tools.list_ports.comports", lambda **_: [])
+    monkeypatch.setattr("edge_autoglm.flash.flashing.find_volume", lambda _: None)
+    lines = [line for page, line in COMMANDS if page == "README.md" and line.endswith("--profile")]
+    real = [line for line in lines if "virtual" not in line and not SYNOPSIS.search(line)]
+    assert real
+    for line in real:
+        call(capsys, *shlex.split(line)[1:]).refused("--port virtual")
