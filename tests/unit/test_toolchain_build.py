@@ -139,7 +139,7 @@ def test_a_double_multiplication_is_refused_naming_the_function(
     app = APP.replace("return a * counter;", "return (int)(a * (double)counter);")
     with pytest.raises(ImageError, match=r"function fast .*__aeabi_dmul"):
         build_image(make_request(tmp_path, app=app), toolchain)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_f64_instruction_is_refused_naming_the_function(
@@ -169,7 +169,7 @@ def test_a_compiler_error_is_told_in_one_line_and_an_excerpt(
     assert "nowhere" in first
     assert "main.c:13" in excerpt
     assert len(excerpt.splitlines()) <= 6
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_warning_is_an_error(tmp_path: Path, toolchain: Toolchain) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +117,22 @@ def _build_id(request: BuildRequest, toolchain: Toolchain, jobs: Sequence[Compil
     return total.digest()[:8]
 
 
+@contextmanager
+def _working_folder(out_dir: Path) -> Iterator[Path]:
+    """A folder inside `out_dir` that goes in the end, and `out_dir` with it where it is new and the
+    work failed."""
+    is_new = not out_dir.exists()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".build-") as work:
+            yield Path(work)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                out_dir.rmdir()
+        raise
+
+
 def build_image(
     request: BuildRequest, toolchain: Toolchain, progress: Progress | None = None
 ) -> Image:
@@ -129,9 +146,7 @@ def build_image(
     check_fits(board, request.models)
     names = [model.name for model in request.models]
     try:
-        request.out_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=request.out_dir, prefix=".build-") as work:
-            folder = Path(work)
+        with _working_folder(request.out_dir) as folder:
             # Written before the build id is known, and so not part of it.
             (folder / "eag_board.h").write_text(board_header(board))
             (folder / "eag_models.c").write_text(models_source(names))
