@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-/* out[i] = in[i] for `size` bytes; for a RESHAPE whose result cannot share its operand's memory. */
+/* out[i] = in[i] for `size` bytes; for a RESHAPE whose result cannot share its operand's memory.
+ * `out` must not overlap `in`. */
 struct eag_copy_params {
   int32_t size;
 };

@@ -8,6 +8,7 @@ from aot_models import board, classifier
 
 from edge_export.aot.lower import lower
 from edge_export.aot.names import identifier, layer_name, unique
+from edge_export.aot.package import compile_model
 from edge_export.aot.program import BufferKind, ConstantRef
 from edge_export.aot.regions import regions
 from edge_export.errors import LoweringError, PlanError
@@ -25,6 +26,16 @@ def test_a_reshape_makes_no_step_and_its_buffer_aliases_the_operands() -> None:
     aliased = [b for b in program.buffers if b.alias_of is not None]
     assert [b.name for b in aliased] == [reshape.name]
     assert program.buffer(str(aliased[0].alias_of)).size == aliased[0].size
+
+
+def test_a_result_that_is_copied_out_of_an_input_never_lies_over_it() -> None:
+    b = GraphBuilder("view")
+    graph = b.build([b.reshape(b.input("x", (1, 4)), (2, 2))])
+    compiled = compile_model(graph, board())
+    (step,) = compiled.program.steps
+    (source,), (result,) = step.operands, step.results
+    assert step.kernel == "eag_copy"
+    assert abs(compiled.plan.place(source).offset - compiled.plan.place(result).offset) >= 4
 
 
 def test_every_buffer_a_step_names_exists_and_every_reference_has_its_constant() -> None:
@@ -117,6 +128,7 @@ def test_a_named_kernel_is_taken_and_a_wrong_one_is_refused_with_the_reason() ->
         ("1net.tflite", "model_1net"),
         ("int.tflite", "model_int"),
         ("string.tflite", "model_string"),
+        ("test.tflite", "model_test"),  # CMake's own target
         ("..tflite", "model"),
         ("größe.tflite", "gr_e"),
         ("eag_x.tflite", "model_eag_x"),

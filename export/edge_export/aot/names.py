@@ -8,11 +8,13 @@ from pathlib import PurePath
 
 from edge_quantize.graph import Graph, Operator
 
-# C keywords, and C's own headers: NAME.h must not hide <string.h> from a user's project.
+# C keywords; C's own headers: NAME.h must not hide <string.h> from a user's project; names that
+# CMake keeps for targets of its own.
 _RESERVED = re.compile(
     r"auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|"
     r"inline|int|long|main|register|restrict|return|short|signed|sizeof|static|struct|switch|"
     r"typedef|union|unsigned|void|volatile|while|assert|complex|ctype|errno|fenv|inttypes|iso646|"
+    r"all|clean|help|install|package|test|edit_cache|rebuild_cache|"
     r"limits|locale|math|setjmp|signal|std[a-z]+|string|tgmath|threads|time|uchar|wchar|wctype"
 )
 

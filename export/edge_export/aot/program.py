@@ -130,6 +130,3 @@ class Program:
 
     def buffer(self, name: str) -> Buffer:
         return next(b for b in self.buffers if b.name == name)
-
-    def constant(self, name: str) -> Constant:
-        return next(c for c in self.constants if c.name == name)

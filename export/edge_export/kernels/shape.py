@@ -69,7 +69,6 @@ def _bind_copy(layer: LayerView) -> Binding:
         params=Struct("struct eag_copy_params", (("size", layer.output.nbytes),)),
         constants=(),
         operands=(0,),
-        in_place=(0,),
     )
 
 
