@@ -11,8 +11,8 @@ from edge_quantize.graph.options import Conv2DOptions
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .overlap import Windows, overlap_distance
-from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
+from .window import convolution_fields, convolution_macs, refuses_convolution
 
 CHANNEL_AXIS = 0
 
@@ -25,68 +25,21 @@ def refuses(layer: LayerView) -> str | None:
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         return "its options are missing"
-    operands = layer.inputs
-    if len(operands) < 2 or operands[0] is None or operands[1] is None:
-        return "its input or its weights are left out"
-    if len(layer.outputs) != 1:
-        return f"has {len(layer.outputs)} outputs"
-    x, w, out = operands[0], operands[1], layer.outputs[0]
-    if len(x.shape) != 4 or len(w.shape) != 4 or len(out.shape) != 4:
-        return f"shapes {x.shape}, {w.shape} -> {out.shape} are not four-dimensional"
-    if min(*x.shape, *w.shape, *out.shape) < 1 or max(*x.shape, *w.shape, *out.shape) > 65535:
-        return f"shapes {x.shape}, {w.shape} -> {out.shape} are out of range"
-    if x.shape[0] != 1:
-        return f"batch is {x.shape[0]}, not 1"
-    if w.shape[3] != x.shape[3]:
-        return f"is grouped: {x.shape[3]} input channels, {w.shape[3]} in the weights"
-    if min(options.stride_h, options.stride_w, options.dilation_h, options.dilation_w) < 1:
-        return "a stride or dilation is under 1"
-    reach_h = (w.shape[1] - 1) * options.dilation_h + 1
-    reach_w = (w.shape[2] - 1) * options.dilation_w + 1
-    expected = (
-        1,
-        output_size(options.padding, x.shape[1], reach_h, options.stride_h),
-        output_size(options.padding, x.shape[2], reach_w, options.stride_w),
-        w.shape[0],
-    )
-    if out.shape != expected:
-        return f"output shape is {out.shape}, expected {expected}"
+    reason = refuses_convolution(layer, options, CHANNEL_AXIS)
+    if reason is not None:
+        return reason
+    depth, channels = layer.input(1).shape[3], layer.input(0).shape[3]
+    if depth != channels:
+        return f"is grouped: {channels} input channels, {depth} in the weights"
     return refuses_mac(layer, CHANNEL_AXIS)
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
-    """Shape, window and padding members of the parameter structs, in their order."""
+    """Shape, window and padding members of the parameter structs."""
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         raise ValueError("`refuses` was not asked")
-    _, in_h, in_w, in_c = mac.x.shape
-    _, out_h, out_w, out_c = mac.out.shape
-    _, kernel_h, kernel_w, _ = mac.w.shape
-    reach_h = (kernel_h - 1) * options.dilation_h + 1
-    reach_w = (kernel_w - 1) * options.dilation_w + 1
-    pad_h = padding_before(options.padding, in_h, reach_h, options.stride_h, out_h)
-    pad_w = padding_before(options.padding, in_w, reach_w, options.stride_w, out_w)
-    return (
-        ("in_h", in_h),
-        ("in_w", in_w),
-        ("in_c", in_c),
-        ("out_h", out_h),
-        ("out_w", out_w),
-        ("out_c", out_c),
-        ("kernel_h", kernel_h),
-        ("kernel_w", kernel_w),
-        ("stride_h", options.stride_h),
-        ("stride_w", options.stride_w),
-        ("dilation_h", options.dilation_h),
-        ("dilation_w", options.dilation_w),
-        ("pad_h", pad_h),
-        ("pad_w", pad_w),
-    )
-
-
-def macs(mac: MacLayer) -> int:
-    """Multiply-accumulates: every output element over every tap, padding included."""
-    return mac.out.elements * int(mac.weights.shape[1])
+    return (*convolution_fields(mac, options), ("out_c", mac.channels))
 
 
 def bind(layer: LayerView) -> Binding:
@@ -105,7 +58,9 @@ def bind(layer: LayerView) -> Binding:
         ),
     )
     distance = overlap_distance(Windows.of(window_fields(layer, mac)))
-    return Binding(params, constants, operands=(0,), overlap=((0, distance),), macs=macs(mac))
+    return Binding(
+        params, constants, operands=(0,), overlap=((0, distance),), macs=convolution_macs(mac)
+    )
 
 
 def row_bytes(mac: MacLayer) -> int:
@@ -172,7 +127,7 @@ def bind_dsp(layer: LayerView) -> Binding:
         overlap=(
             (0, overlap_distance(Windows.of(window_fields(layer, mac)), tile, gathered=True)),
         ),
-        macs=macs(mac),
+        macs=convolution_macs(mac),
     )
 
 

@@ -10,8 +10,8 @@ from edge_quantize.graph.options import DepthwiseConv2DOptions
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .overlap import Windows, overlap_distance
-from .quant import output_size, padding_before
 from .row import Binding, KernelRow, LayerView
+from .window import convolution_fields, convolution_macs, refuses_convolution
 
 CHANNEL_AXIS = 3
 
@@ -21,68 +21,24 @@ def refuses(layer: LayerView) -> str | None:
     options = layer.operator.options
     if not isinstance(options, DepthwiseConv2DOptions):
         return "its options are missing"
-    operands = layer.inputs
-    if len(operands) < 2 or operands[0] is None or operands[1] is None:
-        return "its input or its weights are left out"
-    if len(layer.outputs) != 1:
-        return f"has {len(layer.outputs)} outputs"
-    x, w, out = operands[0], operands[1], layer.outputs[0]
-    if len(x.shape) != 4 or len(w.shape) != 4 or len(out.shape) != 4:
-        return f"shapes {x.shape}, {w.shape} -> {out.shape} are not four-dimensional"
-    if min(*x.shape, *w.shape, *out.shape) < 1 or max(*x.shape, *w.shape, *out.shape) > 65535:
-        return f"shapes {x.shape}, {w.shape} -> {out.shape} are out of range"
-    if x.shape[0] != 1 or w.shape[0] != 1:
-        return f"batch is {x.shape[0]}, not 1"
-    if w.shape[3] % x.shape[3]:
-        return f"{w.shape[3]} output channels are no multiple of {x.shape[3]} input channels"
-    if min(options.stride_h, options.stride_w, options.dilation_h, options.dilation_w) < 1:
-        return "a stride or dilation is under 1"
-    reach_h = (w.shape[1] - 1) * options.dilation_h + 1
-    reach_w = (w.shape[2] - 1) * options.dilation_w + 1
-    expected = (
-        1,
-        output_size(options.padding, x.shape[1], reach_h, options.stride_h),
-        output_size(options.padding, x.shape[2], reach_w, options.stride_w),
-        w.shape[3],
-    )
-    if out.shape != expected:
-        return f"output shape is {out.shape}, expected {expected}"
+    reason = refuses_convolution(layer, options, CHANNEL_AXIS)
+    if reason is not None:
+        return reason
+    x, w = layer.input(0).shape, layer.input(1).shape
+    if w[0] != 1:
+        return f"its weights' first dimension is {w[0]}, not 1"
+    if w[3] % x[3]:
+        return f"{w[3]} output channels are no multiple of {x[3]} input channels"
     return refuses_mac(layer, CHANNEL_AXIS)
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
-    """Shape, window and padding members of the portable parameter struct, in their order."""
+    """Shape, window and padding members of the portable parameter struct."""
     options = layer.operator.options
     if not isinstance(options, DepthwiseConv2DOptions):
         raise ValueError("`refuses` was not asked")
-    _, in_h, in_w, in_c = mac.x.shape
-    _, out_h, out_w, out_c = mac.out.shape
-    _, kernel_h, kernel_w, _ = mac.w.shape
-    reach_h = (kernel_h - 1) * options.dilation_h + 1
-    reach_w = (kernel_w - 1) * options.dilation_w + 1
-    pad_h = padding_before(options.padding, in_h, reach_h, options.stride_h, out_h)
-    pad_w = padding_before(options.padding, in_w, reach_w, options.stride_w, out_w)
-    return (
-        ("in_h", in_h),
-        ("in_w", in_w),
-        ("in_c", in_c),
-        ("out_h", out_h),
-        ("out_w", out_w),
-        ("multiplicity", out_c // in_c),
-        ("kernel_h", kernel_h),
-        ("kernel_w", kernel_w),
-        ("stride_h", options.stride_h),
-        ("stride_w", options.stride_w),
-        ("dilation_h", options.dilation_h),
-        ("dilation_w", options.dilation_w),
-        ("pad_h", pad_h),
-        ("pad_w", pad_w),
-    )
-
-
-def macs(mac: MacLayer) -> int:
-    """Multiply-accumulates: every output element over every tap, padding included."""
-    return mac.out.elements * int(mac.weights.shape[1])
+    multiplicity = mac.channels // mac.x.shape[3]
+    return (*convolution_fields(mac, options), ("multiplicity", multiplicity))
 
 
 def bind(layer: LayerView) -> Binding:
@@ -102,7 +58,9 @@ def bind(layer: LayerView) -> Binding:
     )
     fields = (*window_fields(layer, mac), ("out_c", mac.out.shape[3]))
     distance = overlap_distance(Windows.of(fields))
-    return Binding(params, constants, operands=(0,), overlap=((0, distance),), macs=macs(mac))
+    return Binding(
+        params, constants, operands=(0,), overlap=((0, distance),), macs=convolution_macs(mac)
+    )
 
 
 def scratch_bytes_3x3(out_w: int, stride_w: int) -> int:
@@ -163,7 +121,7 @@ def bind_3x3_dsp(layer: LayerView) -> Binding:
         operands=(0,),
         scratch_bytes=scratch_bytes_3x3(out_w, int(str(window["stride_w"]))),
         in_place=(0,) if stride == (1, 1) and mac.x.shape == mac.out.shape else (),
-        macs=macs(mac),
+        macs=convolution_macs(mac),
     )
 
 

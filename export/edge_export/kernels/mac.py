@@ -253,7 +253,8 @@ def _factors(layer: LayerView) -> tuple[tuple[int, int], ...]:
     w_scales = _quantization(layer.input(1)).scales
     out_scale = _quantization(layer.output).scale
     if layer.operator.op == "FULLY_CONNECTED" and len(w_scales) == 1:
-        product = float(np.float32(x_scale) * np.float32(w_scales[0]))
+        with np.errstate(over="ignore"):  # an infinite product is refused with a reason
+            product = float(np.float32(x_scale) * np.float32(w_scales[0]))
         return (quantize_multiplier(product / out_scale),)
     factors = tuple(quantize_multiplier(x_scale * scale / out_scale) for scale in w_scales)
     return factors if len(set(factors)) > 1 else factors[:1]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from edge_export.aot.program import Struct
 from edge_quantize.graph.options import Activation, Pool2DOptions
+from edge_quantize.graph.shapes import ShapeError, Window
 
 from .checks import activation_tensor, first_reason, operand_count, quantized, same_quantization
 from .overlap import Windows, overlap_distance
-from .quant import activation_range, output_size, padding_before
+from .quant import activation_range
 from .row import Binding, KernelRow, LayerView
+from .window import windows
 
 _RANGES = (Activation.NONE, Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1)
 # Sums of eag_average_pool_s8_dsp are 16 bits wide: 256 * -128 just fits.
@@ -39,16 +41,18 @@ def _refuses(layer: LayerView) -> str | None:
         return f"{x.shape[3]} channels in, {y.shape[3]} out"
     if options.activation not in _RANGES:
         return f"fused activation {options.activation.value} is not supported"
-    window = (options.filter_h, options.filter_w, options.stride_h, options.stride_w)
-    if min(window) < 1:
-        return f"filter {window[0]}x{window[1]} or stride {window[2]}x{window[3]} is not positive"
-    expected = (
-        output_size(options.padding, x.shape[1], options.filter_h, options.stride_h),
-        output_size(options.padding, x.shape[2], options.filter_w, options.stride_w),
-    )
-    if y.shape[1:3] != expected or min(expected) < 1:
+    try:
+        rows, columns = _windows(x.shape, options)
+    except ShapeError as error:
+        return str(error)
+    if y.shape[1:3] != (rows.outputs, columns.outputs):
         return f"the output {list(y.shape)} does not follow from the input {list(x.shape)}"
     return None
+
+
+def _windows(shape: tuple[int, ...], options: Pool2DOptions) -> tuple[Window, Window]:
+    size = (options.filter_h, options.filter_w)
+    return windows(shape, size, (options.stride_h, options.stride_w), (1, 1), options.padding)
 
 
 def _refuses_average_dsp(layer: LayerView) -> str | None:
@@ -75,8 +79,7 @@ def _bind(layer: LayerView) -> Binding:
     _, in_h, in_w, channels = layer.input(0).shape
     _, out_h, out_w, _ = layer.output.shape
     low, high = activation_range(layer.output, options.activation)
-    pad_h = padding_before(options.padding, in_h, options.filter_h, options.stride_h, out_h)
-    pad_w = padding_before(options.padding, in_w, options.filter_w, options.stride_w, out_w)
+    pad_h, pad_w = (window.before for window in _windows(layer.input(0).shape, options))
     stride = (options.stride_h, options.stride_w)
     windows = Windows(in_h, in_w, channels, out_h, out_w, channels, *stride, pad_h, pad_w)
     return Binding(

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from edge_quantize.graph import Tensor
-from edge_quantize.graph.options import Activation, Padding
+from edge_quantize.graph.options import Activation
 
 INT8_MIN, INT8_MAX = -128, 127
 
@@ -80,17 +80,3 @@ def activation_range(output: Tensor, activation: Activation) -> tuple[int, int]:
     least = INT8_MIN if low is None else quantize_value(low, scale, zero_point)
     most = INT8_MAX if high is None else quantize_value(high, scale, zero_point)
     return max(INT8_MIN, least), min(INT8_MAX, most)
-
-
-def padding_before(padding: Padding, size: int, filter_size: int, stride: int, out: int) -> int:
-    """Elements of padding at the top or left, `filter_size` counted with its dilation."""
-    if padding is Padding.VALID:
-        return 0
-    return max(0, (out - 1) * stride + filter_size - size) // 2
-
-
-def output_size(padding: Padding, size: int, filter_size: int, stride: int) -> int:
-    """Output rows or columns; not positive when a VALID window does not fit."""
-    if padding is Padding.SAME:
-        return (size + stride - 1) // stride
-    return (size - filter_size + stride) // stride
