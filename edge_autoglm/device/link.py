@@ -127,6 +127,8 @@ class Link:
         answers: dict[int, dict[str, Any]] = {}
         total = len(waiting)
         self._open.clear()
+        # What was answered beside the end of an earlier call is nobody's any more.
+        self._answers.clear()
         self._touch()
         self._last_answer = time.monotonic()
         try:

@@ -14,6 +14,7 @@ from firmware_host import Toy, build_host_firmware
 from line_relay import LineRelay
 from session_models import VWW_INPUT, build_model_firmware
 
+from edge_autoglm.device.link import Link
 from edge_autoglm.device.messages import LogLine, Record
 from edge_autoglm.device.patience import Patience
 from edge_autoglm.device.session import Session
@@ -378,6 +379,23 @@ class TestTrouble:
         assert "PC 0x08001234" in message
         assert "\n" not in message
         session.transport.close()
+
+    def test_an_answer_beside_a_fault_is_not_taken_for_the_next_request(self) -> None:
+        with LineRelay([sys.executable, "-c", "import time; time.sleep(60)"]) as relay:
+            link = Link(SerialTransport(relay.path), QUICK)
+            number = link._number + 1
+            old = {"request": number, "data": b"old"}
+            fault = {"pc": 0x08001234, "lr": 0, "cfsr": 0, "hfsr": 0}
+            relay.inject(
+                encode(Frame(Request.ECHO, Flag.RESPONSE, 0, old))
+                + encode(Frame(Event.FAULT, 0, 1, fault))
+            )
+            with pytest.raises(BoardFaultError):
+                link.request(Request.ECHO, data=b"old")
+            new = {"request": number + 1, "data": b"new"}
+            relay.inject(encode(Frame(Request.ECHO, Flag.RESPONSE, 2, new)))
+            assert link.request(Request.ECHO, data=b"new") == new
+            link.transport.close()
 
     def test_a_restart_in_mid_conversation_is_noticed(self, tmp_path: Path) -> None:
         # The second inference ends the process's life as a watchdog would.
