@@ -26,6 +26,7 @@ BLOCK = 256
 """Bytes that one read or write moves at most."""
 
 _ERASE_SECONDS = 10.0
+_DISCARD_SECONDS = 0.5
 _ATTEMPTS = 3
 
 _Result = TypeVar("_Result")
@@ -97,7 +98,9 @@ class Bootloader:
         def once() -> None:
             self._command(EXTENDED_ERASE)
             self._transport.write(data + _checksum(data))
-            self._acknowledged("erase", _ERASE_SECONDS * max(1, len(numbers)))
+            self._acknowledged(
+                "erase (is the flash write-protected?)", _ERASE_SECONDS * max(1, len(numbers))
+            )
 
         self._again(once)
 
@@ -109,7 +112,7 @@ class Bootloader:
             self._command(WRITE)
             self._address(address)
             self._transport.write(payload + _checksum(payload))
-            self._acknowledged("write")
+            self._acknowledged("write (is the flash write-protected?)")
 
         self._again(once)
 
@@ -120,7 +123,7 @@ class Bootloader:
             self._command(READ)
             self._address(address)
             self._transport.write(bytes([size - 1, (size - 1) ^ 0xFF]))
-            self._acknowledged("read (is the flash read-protected?)")
+            self._acknowledged("read")
             return self._take(size)
 
         return self._again(once)
@@ -159,7 +162,14 @@ class Bootloader:
 
     def _command(self, code: int) -> None:
         self._transport.write(bytes([code, code ^ 0xFF]))
-        self._acknowledged(f"command 0x{code:02X}")
+        what = f"command 0x{code:02X}"
+        if code not in (GET, GET_ID):
+            # AN3155: the only reason it has before it has seen an address.
+            what += (
+                ", as it does while the chip is read-protected (RDP); lift that with another tool "
+                "(`stm32flash -k PORT`: it erases the whole flash), then flash again"
+            )
+        self._acknowledged(what)
 
     def _address(self, address: int) -> None:
         data = address.to_bytes(4, "big")
@@ -190,7 +200,9 @@ class Bootloader:
 
     def _discard(self) -> None:
         self._received.clear()
-        while self._transport.read(0.02):
+        # Whoever talks without end is no ROM; its answers will tell.
+        deadline = time.monotonic() + _DISCARD_SECONDS
+        while self._transport.read(0.02) and time.monotonic() < deadline:
             pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from edge_autoglm.device.transport import SerialTransport
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.flashing import choose_programmer, flash_image
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.stm32_uart import Bootloader, program, sectors_of
+from edge_autoglm.flash.stm32_uart import NACK, Bootloader, program, sectors_of
 from edge_boards import virtual
 from edge_boards.board import Board
 from edge_boards.loader import load_board
@@ -159,6 +160,42 @@ def test_flash_that_reads_back_different_is_named_by_address(
     monkeypatch.setattr(Bootloader, "read", wrong)
     with pytest.raises(FlashError, match="flash at 0x08000105 reads"):
         program(job)
+
+
+class Line:
+    """A line whose far end says the same to every look: `word` once a message, or without end."""
+
+    name, baud = "line", 115_200
+
+    def __init__(self, word: bytes, *, endless: bool = False) -> None:
+        self.word, self.endless, self.waiting = word, endless, b""
+
+    def write(self, data: bytes) -> None:
+        self.waiting = self.word if data else b""
+
+    def read(self, timeout: float) -> bytes:
+        if self.endless:
+            time.sleep(min(timeout, 0.001))
+            return self.word
+        said, self.waiting = self.waiting, b""
+        return said
+
+    def set_baud(self, baud: int) -> None: ...
+    def board_seconds(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def test_a_read_protected_chip_is_named_with_what_lifts_it() -> None:
+    rom = Bootloader(Line(bytes([NACK])), timeout=0.1)
+    with pytest.raises(FlashError, match=r"refused command 0x44.*read-protected.*stm32flash -k"):
+        rom.erase([0])
+    with pytest.raises(FlashError, match=r"refused command 0x02$"):
+        rom.get_id()
+
+
+def test_a_line_on_which_something_else_talks_without_end_is_given_up() -> None:
+    with pytest.raises(FlashError, match="does not answer"):
+        Bootloader(Line(b"$GPGGA,", endless=True)).sync(attempts=2)
 
 
 def test_an_st_link_console_is_refused_and_says_why(
