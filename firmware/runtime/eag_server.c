@@ -306,6 +306,7 @@ static uint8_t perform(uint8_t type, outcome *result) {
     if (step >= model->step_count) return out_of_range("step");
     if (step && (step != s.next_step || model_index != s.step_model)) return EAG_ERROR_NOT_READY;
     s.step_model = eag_running.model = model_index;
+    eag_port_write_flush();
     result->cycles = eag_run_step(model, step);
     s.next_step = step + 1;
     return 0;
@@ -389,6 +390,7 @@ static uint8_t answer(uint8_t type, bool parsed) {
 }
 
 static void change_baud(uint32_t baud) {
+  eag_port_write_flush();
   s.baud_before = s.baud;
   s.baud = baud;
   s.line_since = eag_port_cycles();
@@ -421,9 +423,11 @@ static void dispatch(size_t payload) {
   }
   eag_send(type, flags);
   if (code) return;
-  if (type == EAG_REQUEST_BAUD || type == EAG_REQUEST_RESET) {
+  if (type == EAG_REQUEST_RESET) {
     eag_port_write_flush();
-    if (type == EAG_REQUEST_RESET) eag_port_reset();
+    eag_port_reset();
+  }
+  if (type == EAG_REQUEST_BAUD) {
     change_baud(VALUE(BAUD));
     s.baud_trial = true;
   }
@@ -442,6 +446,10 @@ static void watch_line(uint64_t now) {
   if (s.baud_trial || (s.baud != EAG_WIRE_BAUD && rx.bad - s.line_bad >= 8)) {
     change_baud(s.baud_trial ? s.baud_before : EAG_WIRE_BAUD);
     s.baud_trial = false;
+  } else {
+    /* Noise now and then: what counts is two seconds' worth of it. */
+    s.line_since = now;
+    s.line_bad = rx.bad;
   }
 }
 

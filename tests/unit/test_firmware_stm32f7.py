@@ -27,6 +27,7 @@ __attribute__((noinline)) static uint32_t descend(uint32_t depth) {
 }
 void tricks_copy(void) { for (int i = 0; i < 8; i++) arena[16 + i] = arena[i]; }
 void tricks_wait(void) { for (uint32_t i = 0; i < 3000000; i++) sink = i; }
+void tricks_again(void) { (*(void (*const *)(void))0x08000004)(); }
 void tricks_undefined(void) { __asm__ volatile("udf #1"); }
 void tricks_overflow(void) { sink = descend(0); }
 void tricks_nowhere(void) { sink = *(volatile uint32_t *)0x10000000; }
@@ -48,6 +49,7 @@ const eag_model NAME_model = {
     .input_count = 1, .output_count = 1, .arena_count = 1};
 """
 FAULTS = ("undefined", "overflow", "nowhere", "jump", "misaligned")
+QUICK, AGAIN = 1 + len(FAULTS), 2 + len(FAULTS)
 
 
 def model_source(name: str, steps: tuple[str, ...]) -> str:
@@ -58,7 +60,8 @@ def model_source(name: str, steps: tuple[str, ...]) -> str:
 
 
 def built(folder: Path, compiler: str | None) -> Image:
-    """The profile app with model 0 of three steps, and one model for each way to fault."""
+    """The profile app with model 0 of three steps, one model for each way to fault, one that
+    takes next to no time, and one that jumps to the reset handler."""
     board = load_board("stm32f746")
     try:
         toolchain = find_toolchain(board, prefer=compiler)
@@ -67,6 +70,7 @@ def built(folder: Path, compiler: str | None) -> Image:
     models = []
     names = [("tricks", ("copy", "wait", "copy"))]
     names += [(f"fault_{kind}", ("copy", kind)) for kind in FAULTS]
+    names += [("quick", ("copy",)), ("again", ("again",))]
     for name, steps in names:
         source = folder / f"{name}.c"
         source.write_text(model_source(name, steps), encoding="utf-8")
@@ -156,6 +160,20 @@ def test_resets_are_counted_and_told_apart(board: Board) -> None:
     board.event(Event.LOG)
     hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
     assert (hello["boot_count"], hello["reset_cause"]) == (3, WIRE.reset_cause["pin"])
+
+
+def test_it_starts_from_a_chip_that_another_program_has_set_up(board: Board) -> None:
+    # PLL, over-drive, caches, MPU, SysTick and USART are on; this one's own start is no reset.
+    board.event(Event.LOG)
+    board.run(0.2)
+    board.link.feed(board.request(Request.INVOKE, model=AGAIN))
+    board.event(Event.LOG)
+    hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
+    assert hello["clock_hz"] == board.machine.rcc.hclk == 216_000_000
+    assert (hello["boot_count"], hello["reset_cause"]) == (2, WIRE.reset_cause["unknown"])
+    assert hello["uptime_cycles"] < 0.1 * 216e6  # it begins anew
+    assert board.ask(Request.INVOKE, model=QUICK).payload["cycles"] > 0
+    assert board.event(Event.HEARTBEAT)
 
 
 @pytest.mark.parametrize(
@@ -256,6 +274,29 @@ def test_a_speed_that_serves_is_kept_until_only_noise_comes(board: Board) -> Non
         board.link.feed(b"\x00\x13garbage\x00")
         board.run(0.1)
     assert divider(board) == before
+
+
+def test_a_free_run_outlives_the_way_back_to_the_first_speed(board: Board) -> None:
+    before = divider(board)
+    board.ask(Request.BAUD, baud=9600)
+    board.run(0.1)
+    # Back to back, so that the line is never idle, least of all when its speed changes.
+    board.ask(Request.FREE_RUN, model=QUICK, on=1)
+    board.link.feed(b"\x00\x13garbage\x00" * 12)
+    board.run(2.1)
+    assert divider(board) == before
+    board.frames.clear()
+    assert board.event(Event.RECORD).payload["sequence"] > 0
+
+
+def test_noise_now_and_then_changes_no_speed(board: Board) -> None:
+    board.ask(Request.BAUD, baud=1_000_000)
+    board.run(0.1)
+    board.ask(Request.STATS)
+    for _ in range(12):
+        board.link.feed(b"\x00\x13garbage\x00")
+        board.run(1.0)
+    assert divider(board) == 108
 
 
 def test_the_timing_pin_is_high_while_an_inference_runs(board: Board) -> None:

@@ -10,8 +10,9 @@
 #define TX_BYTES 1024u
 
 #define RINGS __attribute__((section(".bss.eag_rings")))
-static uint8_t rx_ring[RX_BYTES] RINGS;
-static uint8_t tx_ring[TX_BYTES] RINGS;
+/* Volatile like their counts, so that no compiler moves a byte past the count that hands it over. */
+static volatile uint8_t rx_ring[RX_BYTES] RINGS;
+static volatile uint8_t tx_ring[TX_BYTES] RINGS;
 /* Counts of bytes put in and taken out; their difference is what waits. */
 static volatile uint32_t rx_in, rx_out, tx_in, tx_out, rx_lost;
 static uint32_t pclk_hz;
@@ -30,7 +31,8 @@ void eag_port_set_baud(uint32_t baud) {
   /* BRR may only be written while the USART is off (RM0385 31.8.4). */
   USART1->CR1 = 0;
   USART1->BRR = divider(baud);
-  USART1->CR1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE | USART_CR1_RXNEIE;
+  /* TXEIE for what may still wait in the ring; the handler clears it when there is nothing. */
+  USART1->CR1 = USART_CR1_UE | USART_CR1_TE | USART_CR1_RE | USART_CR1_RXNEIE | USART_CR1_TXEIE;
 }
 
 void console_init(uint32_t clock_hz) {
