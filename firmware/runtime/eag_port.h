@@ -50,6 +50,8 @@ int32_t eag_port_die_decicelsius(void);
 
 /* The stack's bounds, from the linker script; the guard lies just under `stack_limit`. */
 extern uint32_t eag_stack_limit[], eag_stack_top[];
+/* The port paints the stack before main with this word. */
+#define EAG_STACK_PAINT 0xA5A5A5A5u
 
 /* What the runtime gives to the port: its fault handler's last call but the flush and the reset.
  * `frame` is the exception frame (r0-r3, r12, lr, pc, psr), or NULL where the stack held none. */

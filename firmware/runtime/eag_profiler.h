@@ -45,8 +45,6 @@ uint64_t eag_run_model(const eag_model *model, bool keep, void (*between)(void))
 void eag_arena_paint(const eag_model *model);
 uint32_t eag_arena_used(const eag_block *block);
 
-/* The port paints the stack before main with this word. */
-#define EAG_STACK_PAINT 0xA5A5A5A5u
 uint32_t eag_stack_size(void);
 uint32_t eag_stack_used(void);
 

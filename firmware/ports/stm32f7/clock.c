@@ -23,6 +23,8 @@ bool wait_for(reg *at, uint32_t mask, uint32_t value) {
   return false;
 }
 
+#define OVERDRIVE_READY (PWR_CSR1_ODRDY | PWR_CSR1_ODSWRDY)
+
 /* From the HSI as the system clock; false leaves it there. */
 static bool start_pll(uint32_t configuration) {
   RCC->PLLCFGR = PLLCFGR_RESERVED | PLLQ_9 | configuration;
@@ -40,14 +42,17 @@ uint32_t clock_init(const char **trouble) {
   wait_for(&RCC->CR, RCC_CR_HSIRDY, RCC_CR_HSIRDY);
   RCC->CFGR &= ~RCC_CFGR_SW;
   wait_for(&RCC->CFGR, RCC_CFGR_SWS, 0);
-  RCC->CR &= 0xFFFFu; /* HSE, its bypass, and all PLLs off; the HSI keeps its trim */
-  wait_for(&RCC->CR, RCC_CR_PLLRDY, 0);
+  /* HSE and all PLLs off; the HSI keeps its trim. The bypass can only change once HSE is off. */
+  RCC->CR &= 0xFFFFu | RCC_CR_HSEBYP;
+  wait_for(&RCC->CR, RCC_CR_PLLRDY | RCC_CR_HSERDY, 0);
+  RCC->CR &= 0xFFFFu;
   RCC->CIR = 0;
   RCC->DCKCFGR2 &= ~RCC_DCKCFGR2_USART1;
 
   RCC->APB1ENR |= RCC_APB1_PWR;
   (void)RCC->APB1ENR; /* two cycles until the peripheral answers (RM0385 5.2.12) */
-  PWR->CR1 = PWR_CR1_VOS_1;
+  PWR->CR1 = PWR_CR1_VOS_1; /* without over-drive, which may still be on from before */
+  wait_for(&PWR->CSR1, OVERDRIVE_READY, 0);
   /* Seven wait states, before the clock that needs them. ART serves the ITCM alias only, and
    * costs nothing where code runs over AXI. */
   FLASH->ACR = 7 | FLASH_ACR_PRFTEN | FLASH_ACR_ARTEN;
@@ -55,7 +60,8 @@ uint32_t clock_init(const char **trouble) {
   RCC->CFGR = RCC_CFGR_PPRE1_4 | RCC_CFGR_PPRE2_2;
 
   uint32_t configuration = PLL(EAG_OSCILLATOR_HZ) | RCC_PLLCFGR_HSE;
-  RCC->CR |= RCC_CR_HSEON | (EAG_OSCILLATOR_BYPASS ? RCC_CR_HSEBYP : 0);
+  if (EAG_OSCILLATOR_BYPASS) RCC->CR |= RCC_CR_HSEBYP;
+  RCC->CR |= RCC_CR_HSEON;
   if (!wait_for(&RCC->CR, RCC_CR_HSERDY, RCC_CR_HSERDY)) {
     *trouble = "no HSE: HSI, 1 % off";
     configuration = PLL(HSI_HZ);

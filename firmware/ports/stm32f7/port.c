@@ -17,7 +17,7 @@ static struct {
 static void read_reset_cause(void) {
   uint32_t flags = RCC->CSR;
   RCC->CSR |= RCC_CSR_RMVF;
-  if (flags & RCC_CSR_PORRSTF)
+  if (flags & (RCC_CSR_PORRSTF | RCC_CSR_BORRSTF))
     reset_cause = EAG_RESET_POWER_ON;
   else if (flags & (RCC_CSR_IWDGRSTF | RCC_CSR_WWDGRSTF))
     reset_cause = EAG_RESET_WATCHDOG;
@@ -43,9 +43,10 @@ void eag_port_reset(void) {
 }
 
 static void enable_caches(void) {
-  /* As B2.2.7 says: everything invalid first. A cache that is on already holds valid lines, dirty
-   * ones perhaps, and is left as it is. */
-  if (EAG_ICACHE && !(SCB->CCR & SCB_CCR_IC)) {
+  /* As B2.2.7 says: everything invalid first; instructions also where a bootloader left the cache
+   * on, since code may have been copied. A data cache that is on holds valid lines, dirty ones
+   * perhaps, and is left as it is. */
+  if (EAG_ICACHE) {
     barrier();
     SCB_ICIALLU = 0;
     barrier();
@@ -89,13 +90,15 @@ void systick_handler(void) { wraps++; }
 uint64_t eag_port_cycles(void) {
   /* SysTick rather than CYCCNT, which stands still while the core sleeps. Its counter runs down
    * from 2^24 and its interrupt is pending from the moment it reaches 0. */
-  uint32_t high, low;
+  uint32_t high, low, waiting;
   do {
     high = wraps;
     low = -SYSTICK->CVR & SYSTICK_LARGEST;
+    waiting = SCB->ICSR & SCB_ICSR_PENDSTSET;
   } while (high != wraps);
-  /* In a handler the interrupt of the latest wrap may still be waiting. */
-  if (low < 0x10000 && SCB->ICSR & SCB_ICSR_PENDSTSET) high++;
+  /* The interrupt of the latest wrap may still be waiting: in a handler, or for the instant that
+   * the core needs to take it. Looked at before the count is, so that it cannot be taken between. */
+  if (low < 0x10000 && waiting) high++;
   return (uint64_t)high << 24 | low;
 }
 

@@ -27,7 +27,9 @@ __attribute__((naked, noreturn)) void eag_reset(void) {
       "  cpsid i\n"
       "  ldr r0, =eag_stack_top\n"
       "  movs r1, #0\n"
+      "  msr basepri, r1\n"
       "  msr control, r1\n"
+      "  isb\n" /* until then `sp` may be the process stack's */
       "  mov sp, r0\n"
       "  ldr r0, =0xE000ED88\n" /* CPACR: CP10 and CP11 are the FPU */
       "  ldr r1, [r0]\n"
@@ -72,6 +74,7 @@ __attribute__((section(".eag_vectors"), used)) static const vector vectors[16 + 
 void start(void) {
   SCB->VTOR = (uint32_t)vectors;
   SYSTICK->CSR = 0;
+  SCB->ICSR = SCB_ICSR_PENDSTCLR | SCB_ICSR_PENDSVCLR;
   for (uint32_t i = 0; i < 4; i++) {
     NVIC_ICER[i] = NVIC_ICER[i]; /* a one, read or written, is one that is on: off with it */
     NVIC_ICPR[i] = NVIC_ICPR[i];
@@ -82,7 +85,8 @@ void start(void) {
     for (uint32_t i = 0; i < entry->bytes / 4; i++) entry->destination[i] = 0;
   uint32_t *here;
   __asm__ volatile("mov %0, sp" : "=r"(here));
-  for (uint32_t *at = eag_stack_limit; at != here; at++) *at = 0xA5A5A5A5u;
+  /* Volatile, lest this becomes a call of memset, whose own frame would lie in what it paints. */
+  for (volatile uint32_t *at = eag_stack_limit; at != here; at++) *at = EAG_STACK_PAINT;
   barrier(); /* code may have been copied */
   main();
   for (;;) {

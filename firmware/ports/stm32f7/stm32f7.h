@@ -38,6 +38,7 @@ typedef struct {
 #define RCC_APB2_ADC1 (1u << 8)
 #define RCC_DCKCFGR2_USART1 3u /* 0: PCLK2 */
 #define RCC_CSR_RMVF (1u << 24)
+#define RCC_CSR_BORRSTF (1u << 25)
 #define RCC_CSR_PINRSTF (1u << 26)
 #define RCC_CSR_PORRSTF (1u << 27)
 #define RCC_CSR_SFTRSTF (1u << 28)
@@ -112,7 +113,9 @@ typedef struct {
   reg identification[14], CLIDR, CTR, CCSIDR, CSSELR, CPACR;
 } scb_registers;
 #define SCB ((scb_registers *)0xE000ED04)
+#define SCB_ICSR_PENDSTCLR (1u << 25)
 #define SCB_ICSR_PENDSTSET (1u << 26)
+#define SCB_ICSR_PENDSVCLR (1u << 27)
 #define SCB_AIRCR_RESET 0x05FA0004u
 #define SCB_CCR_IC (1u << 17)
 #define SCB_CCR_DC (1u << 16)
