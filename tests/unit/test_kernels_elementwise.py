@@ -4,7 +4,6 @@ on an emulated Cortex-M7, whatever the shapes, scales and zero points."""
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +29,12 @@ from edge_quantize.graph import DType, Graph, Quantization
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.options import Activation, Padding, SoftmaxOptions, SqueezeOptions
 
-SOURCES = tuple(sorted(path.name for path in KERNEL_FOLDER.glob("*.c")))
 EXAMPLES = settings(
     max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 FEW = settings(EXAMPLES, max_examples=12)
-
-
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
-    return HostKernels(tmp_path_factory.mktemp("host"), SOURCES)
-
-
-@pytest.fixture(scope="module", params=["gcc", "zig"])
-def arm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ArmKernels:
-    pytest.importorskip("unicorn", reason="no unicorn: install edge-autoglm[virtual]")
-    if request.param == "gcc" and shutil.which("arm-none-eabi-gcc") is None:
-        pytest.skip("no arm-none-eabi-gcc on PATH")
-    if request.param == "zig":
-        pytest.importorskip("ziglang", reason="no ziglang: install edge-autoglm[zig]")
-    return ArmKernels(tmp_path_factory.mktemp("arm"), SOURCES, request.param)
 
 
 def check(graph: Graph, kernels: Kernels, seed: int, *expected: str) -> None:

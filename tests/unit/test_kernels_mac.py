@@ -39,21 +39,6 @@ ACTIVATIONS = (Activation.NONE, Activation.RELU, Activation.RELU6, Activation.RE
 Int8 = npt.NDArray[np.int8]
 
 
-@pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> HostKernels:
-    return HostKernels(tmp_path_factory.mktemp("host"), SOURCES)
-
-
-@pytest.fixture(scope="module", params=["gcc", "zig"])
-def arm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ArmKernels:
-    pytest.importorskip("unicorn", reason="no unicorn: Arm code cannot run here")
-    if request.param == "gcc" and shutil.which("arm-none-eabi-gcc") is None:
-        pytest.skip("no arm-none-eabi-gcc")
-    if request.param == "zig":
-        pytest.importorskip("ziglang", reason="no ziglang")
-    return ArmKernels(tmp_path_factory.mktemp(request.param), SOURCES, request.param)
-
-
 def requantized(acc: int, real: float) -> int:
     """MultiplyByQuantizedMultiplier, with the multiplier of QuantizeMultiplier."""
     fraction, shift = math.frexp(real)
