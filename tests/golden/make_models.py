@@ -533,7 +533,8 @@ def content(name: str) -> bytes:
 
 def main(folder: Path = FOLDER) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in folder.glob("*.tflite"):
+    # In a folder that somebody names, other models are somebody's.
+    for stale in folder.glob("*.tflite") if folder == FOLDER else ():
         stale.unlink()
     for name in names():
         (folder / f"{name}.tflite").write_bytes(content(name))
