@@ -37,12 +37,15 @@ class Waits:
     poll: float = 0.2
 
 
-def find_volume(label: str, mounts: Path = Path("/proc/mounts")) -> Path | None:
+def find_volume(
+    label: str, mounts: Path = Path("/proc/mounts"), labels: Path = Path("/dev/disk/by-label")
+) -> Path | None:
     """Where the disk called `label` is mounted, or None.
 
-    Looks into the mount table (Linux), then into the places where desktops and macOS mount disks.
+    Looks into the mount table (Linux) for a folder of that name or for the device that udev gives
+    that label, then into the places where desktops and macOS mount disks.
     """
-    for folder in _candidates(label, mounts):
+    for folder in _candidates(label, mounts, labels):
         try:
             if folder.is_dir():
                 return folder
@@ -51,14 +54,15 @@ def find_volume(label: str, mounts: Path = Path("/proc/mounts")) -> Path | None:
     return None
 
 
-def _candidates(label: str, mounts: Path) -> Iterator[Path]:
+def _candidates(label: str, mounts: Path, labels: Path) -> Iterator[Path]:
+    device = os.path.realpath(labels / label)
     if mounts.is_file():
         for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
             fields = line.split(" ")
             if len(fields) > 1:
                 # Spaces and the like are written as octal: fstab(5).
                 folder = Path(fields[1].encode().decode("unicode_escape"))
-                if folder.name == label:
+                if folder.name == label or fields[0] == device:
                     yield folder
     user = os.environ.get("USER", "")
     for root in (f"/run/media/{user}", f"/media/{user}", "/media", "/mnt", "/Volumes"):

@@ -160,3 +160,12 @@ def test_a_disk_whose_name_has_a_space(tmp_path: Path) -> None:
     disk = Disk(tmp_path, "MY BOARD")
     assert find_volume("MY BOARD", disk.mounts) == disk.folder
     assert find_volume("BOARD", disk.mounts) is None
+
+
+def test_a_disk_that_was_mounted_elsewhere_is_found_by_its_device(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, label="stick")
+    labels = tmp_path / "by-label"
+    labels.mkdir()
+    assert find_volume(LABEL, disk.mounts, labels) is None
+    (labels / LABEL).symlink_to("/dev/sdb")
+    assert find_volume(LABEL, disk.mounts, labels) == disk.folder
