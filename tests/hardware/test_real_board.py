@@ -44,7 +44,7 @@ def test_2000_telemetry_frames_a_second_none_lost(session: Session) -> None:
     assert result.rate == pytest.approx(2000, rel=0.02)
 
 
-def test_an_input_arrives_intact(session: Session) -> None:
+def test_an_input_sent_twice_gives_the_same_output(session: Session) -> None:
     model = session.models[0]
     data = random.Random(2).randbytes(model.inputs[0])
     session.write_input(model, 0, data)
@@ -63,6 +63,15 @@ def test_the_same_inference_takes_the_same_time(session: Session) -> None:
 
 
 def test_nothing_was_lost_on_the_way(session: Session) -> None:
-    stats = session.stats()
-    assert (stats.rx_lost, stats.rx_bad) == (0, 0)
-    assert stats.stack_used < stats.stack_size
+    # What the line brought while it was plugged in, or from the last host, is not ours.
+    before = session.stats()
+    data = random.Random(3).randbytes(400)
+    for _ in range(20):
+        assert session.echo(data) == data
+    after = session.stats()
+    assert (after.rx_lost, after.rx_bad, after.rx_missing) == (
+        before.rx_lost,
+        before.rx_bad,
+        before.rx_missing,
+    )
+    assert after.stack_used < after.stack_size

@@ -192,18 +192,28 @@ class TestRetries:
     ) -> None:
         data = random.Random(3).randbytes(VWW_INPUT)
 
-        def work(session: Session) -> None:
-            session.write_input(session.model(), 0, data)
+        def seconds_over(noise: float) -> float:
+            seconds = []
 
-        def check(session: Session) -> None:
-            work(session)
-            assert session.peek(session.model(), 0, 0, VWW_INPUT) == data
+            def work(session: Session) -> None:
+                begun = time.monotonic()
+                session.write_input(session.model(), 0, data)
+                seconds.append(time.monotonic() - begun)
+                if noise:
+                    assert session.peek(session.model(), 0, 0, VWW_INPUT) == data
 
-        clean, _ = on_line(firmware, 115_200, 0.0, work)
-        noisy, _ = on_line(firmware, 115_200, 0.001, work)
-        _, session = on_line(firmware, 115_200, 0.001, check)
-        assert session.link.counters.retries > 0
-        assert noisy <= 2 * clean, f"clean {clean:.2f} s, noisy {noisy:.2f} s"
+            _, session = on_line(firmware, 115_200, noise, work)
+            assert (session.link.counters.retries > 0) == (noise > 0)
+            return seconds[0]
+
+        # 2.4 s are the line's alone. This machine plays it, and may slow a run down when it is
+        # busy, never speed it up.
+        clean = seconds_over(0.0)
+        assert clean > VWW_INPUT * 10 / 115_200
+        noisy: list[float] = []
+        while len(noisy) < 4 and min(noisy, default=3 * clean) > 2 * clean:
+            noisy.append(seconds_over(0.001))
+        assert min(noisy) <= 2 * clean, f"clean {clean:.2f} s, noisy {min(noisy):.2f} s"
 
     def test_waiting_goes_on_while_heartbeats_say_that_the_board_works(
         self, tmp_path: Path
@@ -232,9 +242,9 @@ class TestLink:
         def work(session: Session) -> None:
             rates = []
             # This process plays the host and the line; a busy machine may slow both down.
-            while len(rates) < 4 and max(rates, default=0) < 1900:
-                result = session.burst(5_000, 2000, 8)
-                assert (result.received, result.lost) == (5_000, 0)
+            while len(rates) < 12 and max(rates, default=0) < 1900:
+                result = session.burst(2_000, 2000, 8)
+                assert (result.received, result.lost) == (2_000, 0)
                 rates.append(result.rate)
             assert max(rates) >= 1900
             assert session.link.decoder.counters.lost == 0
