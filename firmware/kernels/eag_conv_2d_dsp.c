@@ -55,7 +55,7 @@ static EAG_NOINLINE void gather(const struct eag_conv_2d_dsp_params *p, const in
       if (inside && p->dilation_w == 1) {
         taps = p->in_w - column < kx ? p->in_w - column : kx;
       }
-      const int8_t *from = in + (y * p->in_w + column) * in_c;
+      const int8_t *from = inside ? in + (y * p->in_w + column) * in_c : in;
       int32_t count = taps * in_c;
       if (in_quads) {
         to = inside ? widen(to, from, (uint32_t)count) : repeat(to, p->in_zero, (uint32_t)count);

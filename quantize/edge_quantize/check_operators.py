@@ -313,7 +313,7 @@ def _softmax(graph: Graph, operator: Operator) -> Iterator[Fault]:
 
 
 def _concatenation(graph: Graph, operator: Operator) -> Iterator[Fault]:
-    faults = _faults(_arity(operator, 1, 64))
+    faults = _faults(_arity(operator, 2, 8))
     faults += [("", f"input {i} is left out") for i, t in enumerate(operator.inputs) if t < 0]
     yield from faults
     if faults:

@@ -47,6 +47,11 @@ void run(void) {
 """
 
 
+def test_the_bypass_of_a_running_oscillator(bench: Bench) -> None:
+    source = "void run(void) { RCC_CR |= 1u << 16; RCC_CR |= 1u << 18; }"
+    assert "HSEBYP while the HSE is on" in str(stop(bench, source))
+
+
 @pytest.mark.parametrize(
     ("states", "multiplier", "words"),
     [

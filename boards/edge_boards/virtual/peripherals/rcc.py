@@ -162,6 +162,8 @@ class Rcc(Peripheral):
         if value & _CSSON:
             raise Unmodelled("RCC_CR turns on the clock security system")
         was_on = self.values[CR]
+        if (value ^ was_on) & _HSEBYP and was_on & _HSEON:
+            raise Unmodelled("RCC_CR changes HSEBYP while the HSE is on")
         self.store(CR, value)
         if value & _PLLON and not was_on & _PLLON:
             self._check_pll()
