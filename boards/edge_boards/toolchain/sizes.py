@@ -69,7 +69,7 @@ class SizeReport:
             ("other static RAM", self.static_ram),
         )
         # What a plan moved there stands in flash as well, so it is named apart.
-        return (*rows, ("of it, copied from flash", self.copied)) if self.copied else rows
+        return (*rows, ("copied from flash", self.copied)) if self.copied else rows
 
     @property
     def flash(self) -> int:
