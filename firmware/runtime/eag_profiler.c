@@ -77,3 +77,14 @@ uint32_t eag_stack_used(void) {
   while (at != eag_stack_top && *at == EAG_STACK_PAINT) at++;
   return (uint32_t)((uintptr_t)eag_stack_top - (uintptr_t)at);
 }
+
+uint32_t eag_fill_inputs(const eag_model *model, uint32_t state) {
+  for (uint32_t i = 0; i < model->input_count; i++) {
+    uint8_t *at = model->inputs[i].data;
+    for (uint32_t left = model->inputs[i].size; left; left--) {
+      state = state * 1664525u + 1013904223u;
+      *at++ = (uint8_t)(state >> 24);
+    }
+  }
+  return state;
+}

@@ -40,6 +40,10 @@ uint32_t eag_run_step(const eag_model *model, uint32_t step);
  * `between` is called before each step, outside the counted time. */
 uint64_t eag_run_model(const eag_model *model, bool keep, void (*between)(void));
 
+/* Fills the inputs, one after the other, from a linear congruential generator (Numerical Recipes'
+ * constants); gives the state after. */
+uint32_t eag_fill_inputs(const eag_model *model, uint32_t state);
+
 /* Paints a model's arena; later the bytes from a block's start to the last one touched. A last
  * byte that happens to hold the paint's value is missed. */
 void eag_arena_paint(const eag_model *model);

@@ -70,19 +70,6 @@ static void heartbeat(uint64_t now) {
 
 static void between_steps(void) { heartbeat(eag_port_cycles()); }
 
-/* Fills the inputs, one after the other, from a linear congruential generator (Numerical Recipes'
- * constants); gives the state after. */
-static uint32_t fill(const eag_model *m, uint32_t state) {
-  for (uint32_t i = 0; i < m->input_count; i++) {
-    uint8_t *at = m->inputs[i].data;
-    for (uint32_t left = m->inputs[i].size; left; left--) {
-      state = state * 1664525u + 1013904223u;
-      *at++ = (uint8_t)(state >> 24);
-    }
-  }
-  return state;
-}
-
 static uint64_t infer(uint8_t index, bool keep) {
   eag_running.model = index;
   s.next_step = 0;
@@ -99,7 +86,7 @@ static void free_run(uint64_t now) {
   s.next_run += s.run_period;
   /* Behind its period: from here on, rather than a burst to catch up. */
   if (s.next_run < now) s.next_run = now;
-  if (s.run_seeded) s.run_seed = fill(m, s.run_seed);
+  if (s.run_seeded) s.run_seed = eag_fill_inputs(m, s.run_seed);
   uint64_t cycles = infer(s.run_model, false);
   eag_begin();
   eag_put(EAG_KEY_MODEL, s.run_model);
@@ -311,7 +298,7 @@ static uint8_t perform(uint8_t type, outcome *result) {
     s.next_step = step + 1;
     return 0;
   }
-  if (HAS(SEED)) result->seed = fill(model, VALUE(SEED));
+  if (HAS(SEED)) result->seed = eag_fill_inputs(model, VALUE(SEED));
   result->cycles = infer(model_index, type == EAG_REQUEST_PROFILE);
   /* Heartbeats were written over the answer's beginning. */
   eag_begin();

@@ -11,6 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)")
+
+from machine_transport import MachineTransport
+
 from edge_autoglm.device.session import Session
 from edge_boards.errors import ToolchainError
 from edge_boards.loader import load_board
@@ -23,44 +27,6 @@ from edge_quantize.reference import TflmReference, tflm_available
 MODELS = sorted((Path(__file__).resolve().parents[1] / "golden" / "models").glob("*.tflite"))
 BOARD = load_board("stm32f746")
 IN_ONE_IMAGE = 48
-
-
-class MachineTransport:
-    """The console of a virtual board in this process: reading lets the board's time pass."""
-
-    name = "virtual stm32f746"
-    baud = 115_200
-
-    def __init__(self, image: bytes) -> None:
-        # Unicorn is an extra: without it these tests are skipped, not broken.
-        pytest.importorskip("unicorn")
-        from edge_boards.virtual.machine import Machine
-
-        self.machine = Machine(BOARD)
-        self.machine.load_flash(image)
-        self.machine.reset(power_on=True)
-        self.link = self.machine.links["console"]
-        self.machine.run(2_160_000)  # before its pins are set up the board hears nothing
-
-    def read(self, timeout: float) -> bytes:
-        for _ in range(max(1, round(timeout / 0.001))):
-            data = self.link.take()
-            if data:
-                return data
-            self.machine.run(216_000)
-        return self.link.take()
-
-    def write(self, data: bytes) -> None:
-        self.link.feed(data)
-
-    def set_baud(self, baud: int) -> None:
-        assert baud == self.baud
-
-    def board_seconds(self) -> float | None:
-        return self.machine.seconds
-
-    def close(self) -> None:
-        self.machine.close()
 
 
 def batches() -> Iterator[list[Path]]:
@@ -111,7 +77,7 @@ def test_models_on_the_board_equal_tflite_micro(
     request = BuildRequest(BOARD, "profile", linked(paths, tmp_path), tmp_path / "image")
     image = build_image(request, toolchain)
     wrong: list[str] = []
-    with Session(MachineTransport(image.binary.read_bytes())) as session:
+    with Session(MachineTransport(BOARD, image.binary.read_bytes())) as session:
         assert len(session.models) == len(paths)
         for path in paths:
             graph = read_tflite(path)
