@@ -47,14 +47,14 @@ class Program:
         return environment(EDGE_AUTOGLM_STATE=str(self.state), **changes)
 
     def run(
-        self, *arguments: object, timeout: float = 120, env: Mapping[str, str] | None = None
+        self, *arguments: object, timeout: float = 600, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command(*arguments), cwd=self.folder, env=self.environment(**(env or {})),
             capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
-    def done(self, *arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def done(self, *arguments: object, timeout: float = 600) -> subprocess.CompletedProcess[str]:
         """A run that must end well."""
         answer = self.run(*arguments, timeout=timeout)
         assert answer.returncode == 0, answer.stdout + answer.stderr
@@ -135,5 +135,5 @@ def on_terminal(program: Program, *arguments: object, columns: int = 80, rows: i
             break
         shown += piece
     os.close(ours)
-    assert process.wait(timeout=60) == 0, shown.decode("utf-8", "replace")
+    assert process.wait(timeout=240) == 0, shown.decode("utf-8", "replace")
     return shown.decode("utf-8")

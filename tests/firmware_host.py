@@ -201,7 +201,7 @@ class Firmware:
         if self._process.stdin and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
-            return self._process.wait(10)
+            return self._process.wait(60)
         finally:
             self._process.kill()
             self._process.wait()
@@ -228,7 +228,7 @@ class Firmware:
             lambda f: f.type == kind and f.payload.get("request") == frame.payload["request"]
         )
 
-    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 10.0) -> Frame:
+    def wait_for(self, wanted: Callable[[Frame], bool], seconds: float = 60.0) -> Frame:
         """The first frame that is wanted; the others go to `events`."""
         for index, frame in enumerate(self.events):
             if wanted(frame):
@@ -252,5 +252,5 @@ class Firmware:
         if not ready:
             return b""
         data = os.read(self._process.stdout.fileno(), 1 << 16)
-        assert data, f"the firmware ended with status {self._process.wait(10)}"
+        assert data, f"the firmware ended with status {self._process.wait(60)}"
         return data

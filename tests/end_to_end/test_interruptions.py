@@ -21,7 +21,7 @@ from edge_quantize.graph.writer import write_tflite
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and ptys of POSIX")
 ON_BOARD = ["--board", "stm32f746", "--port", "virtual"]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture(scope="module")

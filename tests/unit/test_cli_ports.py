@@ -128,7 +128,7 @@ def test_a_silent_line_says_what_to_look_at(
     answer = call(capsys, "monitor", *BOARD, "--port", silent.path)
     line = answer.refused(silent.path, "does not answer", "flash")
     assert "cable" in line
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60
 
 
 def test_other_firmware_is_told_from_silence(capsys: pytest.CaptureFixture[str]) -> None:

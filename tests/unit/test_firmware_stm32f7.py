@@ -26,7 +26,7 @@ __attribute__((noinline)) static uint32_t descend(uint32_t depth) {
   return depth == 1000000 ? 0 : descend(depth + 1) + local[depth & 7];
 }
 void tricks_copy(void) { for (int i = 0; i < 8; i++) arena[16 + i] = arena[i]; }
-void tricks_wait(void) { for (uint32_t i = 0; i < 3000000; i++) sink = i; }
+void tricks_wait(void) { for (uint32_t i = 0; i < 6000000; i++) sink = i; }
 void tricks_again(void) { (*(void (*const *)(void))0x08000004)(); }
 void tricks_undefined(void) { __asm__ volatile("udf #1"); }
 void tricks_overflow(void) { sink = descend(0); }

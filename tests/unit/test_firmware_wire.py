@@ -28,7 +28,9 @@ from edge_boards.data import data_path
 Tool = Callable[[str, bytes], bytes]
 
 _BATCH = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

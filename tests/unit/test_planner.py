@@ -383,7 +383,7 @@ def test_a_network_of_many_layers_is_planned_in_seconds() -> None:
         [200 + (i * 7919) % 1000 for i in range(layers + 1)],
         [(i * 31) % 90 for i in range(layers)],
     )
-    start = time.perf_counter()
+    start = time.process_time()
     plan = plan_memory(program, REGIONS, "board")
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     check_sound(program, plan, REGIONS)

@@ -32,7 +32,9 @@ SECONDS = 5.0
 BASE_BYTES = 16 << 20
 
 EXAMPLES = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -51,7 +53,7 @@ def read_everything(data: bytes) -> None:
 
 
 def read_within_bounds(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # what a busy machine does beside it is not the reader's
     tracemalloc.start()
     try:
         read_everything(data)
@@ -59,7 +61,7 @@ def read_within_bounds(data: bytes) -> None:
     finally:
         tracemalloc.stop()
     assert peak < BASE_BYTES + 32 * len(data)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
 
 
 @cache

@@ -194,7 +194,7 @@ def counts_in_qemu(elf: Path) -> list[int]:
     """Instructions of each case: what its runs took beyond those of the first, empty one."""
     command = [QEMU, "-M", "mps2-an500", "-nographic", "-icount", "shift=0", "-semihosting"]
     command += ["-monitor", "none", "-serial", "none", "-kernel", str(elf)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     ticks = [int(line) for line in (done.stdout + done.stderr).split()]
     # The empty case is one instruction: bx lr.
     return [round((t - ticks[0]) * 40 / REPEATS) + 1 for t in ticks]

@@ -239,7 +239,7 @@ def test_double_precision_is_undefined(
     assert out[0] == UNDEFINED, instruction
 
 
-@pytest.mark.parametrize("instruction", ["vmov d0, r0, r1", "vldr d0, =0", "vpush {d8-d9}"])
+@pytest.mark.parametrize("instruction", ["vmov d0, r0, r1", "vldr d0, [sp]", "vpush {d8-d9}"])
 def test_moving_double_registers_is_defined(bench: Bench, instruction: str) -> None:
     undo = "\\n vpop {d8-d9}" if "push" in instruction else ""
     source = FAULT.replace("INSTRUCTION", instruction + undo).replace("ADDRESS", "0")
