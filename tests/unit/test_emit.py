@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -462,3 +463,29 @@ def test_a_hostile_tensor_name_still_compiles(tmp_path: Path) -> None:
     y = b.fully_connected(x, w, None, 0.2, 0)
     export = export_model(b.build([y]), board(), tmp_path / "out")
     cc.shared_library(export.source_paths, tmp_path / "x.so", export.include_paths, ("-pedantic",))
+
+
+@pytest.mark.parametrize("name", ["gcc", "zig"])
+def test_the_header_says_how_to_compile_the_folder(name: str, tmp_path: Path) -> None:
+    """Exactly as its sentence has it, without the build files."""
+    export_model(classifier(), board(), tmp_path / "tiny")
+    text = (tmp_path / "tiny" / "include" / "tiny.h").read_text(encoding="utf-8")
+    said = " ".join(re.sub(r"\n \*", " ", text).split())
+    sentence = re.search(r"Include path: (.+?); compile the \.c files of (.+?) with", said)
+    assert sentence, said
+    includes = [f"-I{folder}" for folder in re.findall(r"\w+/", sentence[1])]
+    sources = [
+        str(source.relative_to(tmp_path / "tiny"))
+        for folder in re.findall(r"\w+/", sentence[2])
+        for source in sorted((tmp_path / "tiny" / folder).glob("*.c"))
+    ]
+    user = tmp_path / "tiny" / "user.c"
+    user.write_text(
+        '#include "tiny.h"\nint main(void) { tiny_init(); tiny_invoke(); return 0; }\n',
+        encoding="utf-8",
+    )
+    command = [*host(name).command, "-std=c11", "-O2", *includes, *sources, "user.c", "-o", "user"]
+    done = subprocess.run(
+        command, cwd=tmp_path / "tiny", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

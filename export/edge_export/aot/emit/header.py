@@ -74,8 +74,8 @@ def _introduction(
             "",
         ]
     lines += [
-        "No heap, no interpreter. Include path: include/ and runtime/; compile the .c files of",
-        "src/ and kernels/ with a C11 compiler at -O2.",
+        "No heap, no interpreter. Include path: include/, runtime/ and kernels/; compile the .c",
+        "files of src/ and kernels/ with a C11 compiler at -O2.",
     ]
     out.comment(*lines)
 
