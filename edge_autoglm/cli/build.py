@@ -27,9 +27,15 @@ def build(
 ) -> None:
     """Build DIR with the profile app and report its size against the board's memories."""
     from edge_autoglm import pipeline
+    from edge_autoglm.errors import UsageError
     from edge_autoglm.report.sizes import size_json, size_tables
     from edge_export import load_export
 
+    if folder.is_file():
+        raise UsageError(
+            f"{folder} is a file, not an exported folder: `export` the model first, or give it to "
+            "`flash`, which does all of it"
+        )
     exported = load_export(folder)
     with progress("compiling") as advance:
         built = pipeline.build(exported, the_board(exported.board, boards), toolchain, advance)

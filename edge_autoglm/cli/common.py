@@ -62,9 +62,26 @@ PortOption = Annotated[
     typer.Option("--port", "-p", metavar="PORT", help="auto, virtual, or a port (/dev/ttyACM0)."),
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
+TOOLCHAINS = ("gcc", "zig")  # those of edge_boards, whose import would slow `--help`
+
+
+def _toolchain(name: str | None) -> str | None:
+    """Refuses a compiler of another name before any work is done."""
+    if name is not None and name not in TOOLCHAINS:
+        from edge_autoglm.errors import UsageError
+
+        raise UsageError(f"--toolchain: no {name!r}; one of {', '.join(TOOLCHAINS)}")
+    return name
+
+
 ToolchainOption = Annotated[
     str | None,
-    typer.Option("--toolchain", metavar="T", help="gcc or zig; by default what is found."),
+    typer.Option(
+        "--toolchain",
+        metavar="T",
+        callback=_toolchain,
+        help="gcc or zig; by default what is found.",
+    ),
 ]
 RunsOption = Annotated[
     int | None,

@@ -271,11 +271,23 @@ def test_a_compiler_nobody_knows_is_refused(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(capsys, "export", model, *BOARD, "-o", "out").code == 0
-    answer = call(capsys, "build", "out", "--toolchain", "cobol")
-    assert answer.code in (1, 2)
-    assert "cobol" in answer.err
-    assert "gcc" in answer.err
-    assert "zig" in answer.err
+    for arguments in (["build", "out"], ["flash", model, *BOARD, "--port", "virtual"]):
+        answer = call(capsys, *arguments, "--toolchain", "cobol")
+        answer.refused("cobol", "gcc", "zig", code=2)  # one line: nothing was begun
+
+
+def test_the_compilers_that_an_option_names_are_those_there_are() -> None:
+    from edge_autoglm.cli.common import TOOLCHAINS
+    from edge_boards import toolchain
+
+    assert tuple(toolchain._FINDERS) == TOOLCHAINS
+
+
+def test_a_model_is_not_built_but_exported_first(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call(capsys, "build", model).refused("tiny.tflite", "`export`", "`flash`", code=2)
+    assert left_in(tmp_path) == {"tiny.tflite"}
 
 
 def test_a_compilers_error_names_the_source(
