@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
-from cli_tools import Answer, Program, call, command, environment
+from cli_tools import ROOT, Answer, Program, call, command, environment
 
 COMMANDS = ["inspect", "export", "build", "flash", "profile", "verify", "monitor", "boards",
             "virtual", "doctor"]  # fmt: skip
@@ -128,6 +129,38 @@ def test_a_json_file_that_was_there_is_replaced_and_nothing_else_appears(
     assert link.is_symlink()
     assert json.loads(file.read_text(encoding="utf-8"))
     assert sorted(tmp_path.iterdir()) == [file, link]
+
+
+INTERRUPT_AT = """
+import importlib.abc, os, signal, sys
+class Interrupting(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == MODULE:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+from edge_autoglm.entry import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize(
+    "module", ["edge_autoglm.cli", "typer", "edge_autoglm.cli.failures", "edge_boards.loader"]
+)
+def test_an_interruption_while_it_starts_is_no_traceback(module: str) -> None:
+    """Ctrl-C at the moment that `module` is imported, whenever that comes."""
+    script = INTERRUPT_AT.replace("MODULE", repr(module))
+    done = subprocess.run(
+        [sys.executable, "-c", script, "boards"], env=environment(), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "edge-autoglm: interrupted\n")
+    assert done.stdout == ""
+
+
+def test_the_installed_program_begins_where_interruptions_are_caught() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"edge-autoglm": "edge_autoglm.entry:main"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
