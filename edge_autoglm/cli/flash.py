@@ -78,16 +78,21 @@ def flash(
     remember(built.image, target if target.is_file() else None, plan if plan.is_file() else None)
     notes().print(f"image: {shown(built.image.elf)}", soft_wrap=True)
     notes().print(f"{built.image.sizes.flash:,} B of flash, compiled by {built.toolchain}")
-    with progress("flashing") as advance:
-        result = flash_image(
-            aim,
-            built.image,
-            port or "auto",
-            console=console,
-            programmer=programmer,
-            models={exported.name: bytes.fromhex(exported.model_sha256)},
-            progress=advance,
-        )
+    try:
+        with progress("flashing") as advance:
+            result = flash_image(
+                aim,
+                built.image,
+                port or "auto",
+                console=console,
+                programmer=programmer,
+                models={exported.name: bytes.fromhex(exported.model_sha256)},
+                progress=advance,
+            )
+    except KeyboardInterrupt as interrupt:
+        if str(interrupt):  # a programmer says what state it left the board in
+            notes().print(str(interrupt), soft_wrap=True)
+        raise
     done = (
         f"flashed {exported.name} ({result.size:,} B) to {result.port.name} by "
         f"{result.programmer} in {result.seconds:.1f} s; build {built.image.build_id.hex()} read "

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from edge_autoglm.device.ports import PROBES, usb_ids
 from edge_autoglm.device.transport import SerialTransport, Transport
-from edge_autoglm.errors import FlashError
+from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.job import Job
 from edge_boards.board import Board, Memory
 
@@ -24,6 +24,11 @@ ACK, NACK, SYNC = 0x79, 0x1F, 0x7F
 GET, GET_ID, READ, GO, WRITE, EXTENDED_ERASE = 0x00, 0x02, 0x11, 0x21, 0x31, 0x44
 BLOCK = 256
 """Bytes that one read or write moves at most."""
+
+HEAD = 8
+"""Bytes without which no chip starts: the stack pointer and the entry. They are written last."""
+
+NO_IMAGE = "the board holds no whole image now and does not start one; flash it again"
 
 _ERASE_SECONDS = 10.0
 _DISCARD_SECONDS = 0.5
@@ -209,9 +214,12 @@ class Bootloader:
 def program(job: Job) -> None:
     """Erases the sectors needed, writes, reads back, starts the program.
 
+    However it is cut off, no half-written image starts: see `_transfer`.
+
     Raises:
         FlashError: an ST-LINK's port, no bootloader, another chip, or flash that differs.
         TransportError: the port cannot be opened or went away.
+        KeyboardInterrupt: with `NO_IMAGE` for text, where the flash was already being erased.
     """
     if job.port is None:
         raise FlashError(
@@ -304,26 +312,53 @@ def _check_chip(rom: Bootloader, job: Job) -> None:
 
 
 def _transfer(rom: Bootloader, job: Job) -> None:
+    """Erases, writes and reads back; the vector table's head comes last.
+
+    Sector 0 is erased first and its first words are written when all else has been read back, so
+    that a chip whose programming was cut off has no entry: it starts nothing, rather than an
+    image whose code is there and whose weights are not.
+    """
     image = job.image + b"\xff" * (-len(job.image) % 4)
     total = len(image)
     sectors = sectors_of(job.board.flash, job.address, total)
-    for sector in sectors:
-        rom.erase([sector])
-    for offset in range(0, total, BLOCK):
-        rom.write(job.address + offset, image[offset : offset + BLOCK])
-        job.progress(min(offset + BLOCK, total), 2 * total)
-    for offset in range(0, total, BLOCK):
-        expected = image[offset : offset + BLOCK]
-        found = rom.read(job.address + offset, len(expected))
-        if found != expected:
-            first = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
-            where = job.address + offset + first
-            raise FlashError(
-                f"{job.board.title}: flash at 0x{where:08X} reads 0x{found[first]:02X} where "
-                f"0x{expected[first]:02X} was written; try again, at a lower speed or with a "
-                "shorter cable"
-            )
-        job.progress(total + min(offset + BLOCK, total), 2 * total)
+    body = [(at, image[at : at + BLOCK]) for at in range(BLOCK, total, BLOCK)]
+    body.append((HEAD, image[HEAD:BLOCK]))
+    done = 0
+
+    def moved(size: int) -> None:
+        nonlocal done
+        done += size
+        job.progress(done, 2 * total)
+
+    try:
+        for sector in sectors:
+            rom.erase([sector])
+        for part in (body, [(0, image[:HEAD])]):
+            pieces = [(offset, data) for offset, data in part if data]
+            for offset, data in pieces:
+                rom.write(job.address + offset, data)
+                moved(len(data))
+            for offset, data in pieces:
+                _compare(rom, job, offset, data)
+                moved(len(data))
+    except (FlashError, TransportError) as error:
+        raise type(error)(f"{error}; {NO_IMAGE}") from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(NO_IMAGE) from None
+
+
+def _compare(rom: Bootloader, job: Job, offset: int, expected: bytes) -> None:
+    """Reads back. Raises FlashError naming the first byte that differs."""
+    found = rom.read(job.address + offset, len(expected))
+    if found == expected:
+        return
+    first = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
+    where = job.address + offset + first
+    raise FlashError(
+        f"{job.board.title}: flash at 0x{where:08X} reads 0x{found[first]:02X} where "
+        f"0x{expected[first]:02X} was written; try again, at a lower speed or with a "
+        "shorter cable"
+    )
 
 
 def _checksum(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 
 from edge_autoglm.device import ports
 from edge_autoglm.device.transport import SerialTransport
-from edge_autoglm.errors import FlashError
+from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.flashing import choose_programmer, flash_image
 from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.stm32_uart import NACK, Bootloader, program, sectors_of
@@ -160,6 +160,41 @@ def test_flash_that_reads_back_different_is_named_by_address(
     monkeypatch.setattr(Bootloader, "read", wrong)
     with pytest.raises(FlashError, match="flash at 0x08000105 reads"):
         program(job)
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, TransportError, FlashError])
+@pytest.mark.parametrize("written", [0.05, 0.5, 1.0, 1.5, 1.99])
+def test_a_flashing_that_was_cut_leaves_nothing_that_starts(
+    written: float, problem: type[BaseException], board: Board, rom: virtual.VirtualInfo
+) -> None:
+    """`written`: 1 is all written and nothing read back, 2 is all."""
+    program(job_for(board, rom, image_of(board, 3_000, seed=1)))
+    virtual.reset(board.name, boot0=True)
+    image = image_of(board, 3_000, seed=2)
+
+    def cut(done: int, _total: int) -> None:
+        if done >= written * len(image):
+            raise problem("the cable")
+
+    with pytest.raises(problem, match="no whole image now"):
+        program(job_for(board, rom, image, progress=cut))
+    assert rom.flash.read_bytes()[:8] == b"\xff" * 8
+    virtual.reset(board.name)
+    assert "the flash is erased; program an image" in wait_for_stop(rom)
+    virtual.reset(board.name, boot0=True)
+    program(job_for(board, rom, image))
+    assert rom.flash.read_bytes()[: len(image)] == image
+    time.sleep(0.05)
+    assert virtual.control(rom, {"op": "status"})["state"] == "running"
+
+
+def wait_for_stop(info: virtual.VirtualInfo) -> str:
+    """The virtual board's own words."""
+    deadline = time.monotonic() + 30
+    while (said := virtual.control(info, {"op": "status"})["stopped"]) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return str(said)
 
 
 class Line:
