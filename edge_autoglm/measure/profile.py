@@ -102,6 +102,7 @@ class Profile:
     energy_mj: Figure | None
     memory: Memory
     verdict: Verdict | None
+    not_compared: str = ""  # why there is no verdict
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,9 @@ def run_profile(
         )  # fmt: skip
         build = recall(profile.build_id)
         graph = _graph(build, chosen)
-        if graph is not None:
+        if isinstance(graph, str):
+            profile = replace(profile, not_compared=graph)
+        else:
             profile = replace(profile, verdict=verdict(session, chosen, graph))
         return with_build(profile, build), session.logs()
 
@@ -66,15 +68,21 @@ def with_build(profile: Profile, build: Build | None) -> Profile:
     return replace(profile, memory=memory, toolchain=build.toolchain)
 
 
-def _graph(build: Build | None, model: ModelInfo) -> Graph | None:
-    """The model's file, if this machine built the image and the file is still the same."""
-    if build is None or build.model is None:
-        return None
+def _graph(build: Build | None, model: ModelInfo) -> Graph | str:
+    """The model's file, if this machine built the image and the file is still the same; else why
+    there is none."""
+    if build is None:
+        return "the image was not built here"
+    if build.model is None:
+        return "the image was built from an exported folder"
+    path = Path(build.model)
     try:
-        graph = read_tflite(Path(build.model))
+        graph = read_tflite(path)
     except QuantizeError:
-        return None
-    return graph if bytes.fromhex(graph.sha256) == model.sha256 else None
+        return f"{path.name} cannot be read any more"
+    if bytes.fromhex(graph.sha256) != model.sha256:
+        return f"{path.name} is not what the board carries"
+    return graph
 
 
 def verdict(session: Session, model: ModelInfo, graph: Graph) -> Verdict:

@@ -115,6 +115,16 @@ def profile_table(profile: Profile) -> Table:
     )  # fmt: skip
 
 
+def _spread(profile: Profile) -> str:
+    """Where several runs on a virtual board differ, and why."""
+    counted = profile.instructions
+    same = "instruction counts repeat exactly"
+    if counted and counted.spread:
+        extremes = f"{counted.low:,.0f} to {counted.high:,.0f}"
+        same = f"instruction counts go with the inputs, {extremes}"
+    return f"{same}; the spread is of modelled cycles: caches and branch history carry over"
+
+
 def profile_lines(profile: Profile) -> list[str]:
     """What stands under the table."""
     runs = "1 run" if profile.runs == 1 else f"median of {profile.runs} runs"
@@ -125,6 +135,8 @@ def profile_lines(profile: Profile) -> list[str]:
         else ""
     )
     repeats = " (a virtual board repeats itself exactly)" if profile.virtual else ""
+    if profile.virtual and profile.runs > 1:
+        repeats = f"; {_spread(profile)}"
     lines = [f"{runs} after {profile.warmup} warm-up{extremes}{repeats}"]
     memory = profile.memory
     parts = [
@@ -140,6 +152,12 @@ def profile_lines(profile: Profile) -> list[str]:
         lines.append(f"energy: {energy.value:.4g} mJ an inference ({energy.kind.value} current)")
     if profile.verdict:
         lines.append(f"outputs: {profile.verdict}")
+    else:
+        why = profile.not_compared or "the model's file is not at hand"
+        lines.append(
+            f"outputs: not compared, {why}; `edge-autoglm verify MODEL --board {profile.board}"
+            f"{' --port virtual' if profile.virtual else ' --port auto'}` does"
+        )
     if profile.toolchain:
         lines.append(f"build {profile.build_id}, {profile.toolchain}")
     return lines

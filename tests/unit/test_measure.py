@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aot_models import classifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_autoglm.device.messages import LogLine, Record
+from edge_autoglm.device.messages import LogLine, ModelInfo, Record
 from edge_autoglm.errors import BoardSilentError
 from edge_autoglm.measure.builds import Build, KeptFile, recall, remember
 from edge_autoglm.measure.figures import Figure, Kind, median
 from edge_autoglm.measure.monitor import Monitor
-from edge_autoglm.measure.profile import Verdict, energy
+from edge_autoglm.measure.profile import Memory, Profile, Verdict, energy
+from edge_autoglm.measure.run import _graph as graph_of
+from edge_autoglm.report.profile import profile_lines
 from edge_boards.board import Power
 from edge_boards.loader import load_board
 from edge_boards.toolchain import Image
 from edge_boards.toolchain.sizes import SizeReport
+from edge_quantize.graph.writer import write_tflite
 
 BUILD_ID = bytes(range(8))
 
@@ -234,3 +239,57 @@ def test_a_board_that_is_gone_is_not_asked_to_stop() -> None:
     with pytest.raises(BoardSilentError), board.watch().running():
         raise BoardSilentError("gone")
     assert board.calls == [("start", {"seed": 2, "period_cycles": None})]
+
+
+# What stands under a profile's table
+
+
+def profiled(**changes: Any) -> Profile:
+    values: dict[str, Any] = {
+        "board": "stm32f746", "virtual": True, "model": "m", "model_sha256": "", "build_id": "",
+        "toolchain": None, "clock_hz": 216_000_000, "warmup": 1, "runs": 1, "layers": (),
+        "macs": 0, "cycles": Figure(9, Kind.MODELLED), "instructions": Figure(5, Kind.EXACT),
+        "latency_ms": Figure(1.0, Kind.MODELLED), "energy_mj": None, "memory": Memory(1, 2, 3),
+        "verdict": Verdict("tflite_micro", True, 0, 1),
+        **changes,
+    }  # fmt: skip
+    return Profile(**values)
+
+
+def test_only_one_run_on_a_virtual_board_is_said_to_repeat_itself() -> None:
+    several = {"runs": 3, "latency_ms": Figure(1.0, Kind.MODELLED, 0.5, 1.5)}
+    once, often, by_input, real = (
+        profile_lines(profiled(**changes))[0]
+        for changes in (
+            {},
+            {**several, "instructions": Figure(5, Kind.EXACT, 5, 5)},
+            {**several, "instructions": Figure(5, Kind.EXACT, 4, 6)},
+            {**several, "virtual": False, "instructions": None},
+        )
+    )
+    assert once == "1 run after 1 warm-up (a virtual board repeats itself exactly)"
+    assert "repeats itself" not in often + by_input + real
+    assert "0.500 to 1.500 ms; instruction counts repeat exactly; the spread" in often
+    assert "instruction counts go with the inputs, 4 to 6; the spread is of modelled" in by_input
+    assert real == "median of 3 runs after 1 warm-up, 0.500 to 1.500 ms"
+
+
+def test_outputs_that_were_not_compared_are_no_secret() -> None:
+    lines = profile_lines(profiled(verdict=None, not_compared="the image was not built here"))
+    (line,) = [line for line in lines if line.startswith("outputs: ")]
+    assert "not compared, the image was not built here; `edge-autoglm verify MODEL" in line
+    assert not any("not compared" in line for line in profile_lines(profiled()))
+
+
+def test_why_outputs_cannot_be_compared(image: Image, tmp_path: Path) -> None:
+    file = tmp_path / "m.tflite"
+    file.write_bytes(write_tflite(classifier()))
+    info = ModelInfo(0, "m", hashlib.sha256(file.read_bytes()).digest(), (), (), 0, (), 0)
+    assert not isinstance(graph_of(remember(image, file), info), str)
+    assert graph_of(None, info) == "the image was not built here"
+    other = replace(info, sha256=bytes(32))
+    assert graph_of(remember(image, file), other) == "m.tflite is not what the board carries"
+    build = remember(image, file)
+    assert "exported folder" in str(graph_of(replace(build, model=None), info))
+    file.unlink()
+    assert graph_of(build, info) == "m.tflite cannot be read any more"
