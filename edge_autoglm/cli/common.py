@@ -156,24 +156,29 @@ def write_json(path: Path | None, value: Any) -> None:
     write_whole(path, text.encode("utf-8", "backslashreplace"))
 
 
-def _ignore(done: float, total: float | None = None) -> None:
-    """Progress that nobody watches."""
-    del done, total
-
-
 @contextmanager
 def progress(description: str, total: float | None = None) -> Iterator[Any]:
-    """A progress bar on stderr; yields `advance(done, total)`.
+    """A progress bar on stderr; yields `advance(done, total, doing=None)`, where `doing` is another
+    description from there on.
 
-    Off a terminal it prints the description once, so that a log shows what is going on.
+    A terminal shows `doing` with "done of total". Off a terminal each description is printed
+    once, so that a log shows what is going on.
     """
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
 
     console = notes()
     if not console.is_terminal:
+        said = {description}
         console.print(f"{description} ...")
-        yield _ignore
+
+        def say(done: float, total: float | None = None, doing: str | None = None) -> None:
+            del done, total
+            if doing and doing not in said:
+                said.add(doing)
+                console.print(f"{doing} ...")
+
+        yield say
         return
     bar: Progress = Bar(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
@@ -181,4 +186,9 @@ def progress(description: str, total: float | None = None) -> Iterator[Any]:
     )  # fmt: skip
     with bar:
         task = bar.add_task(description, total=total)
-        yield lambda done, total=None: bar.update(task, completed=done, total=total)
+
+        def advance(done: float, total: float | None = None, doing: str | None = None) -> None:
+            now = f"{doing}, {done} of {total}" if doing else description
+            bar.update(task, completed=done, total=total, description=now)
+
+        yield advance

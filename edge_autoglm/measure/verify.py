@@ -8,8 +8,9 @@ step by step and reading each layer's output from the arena.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,13 @@ from .profile import Verdict, tolerance
 
 Array = npt.NDArray[np.generic]
 Inputs = Sequence[tuple[Array, ...]]
-Progress = Callable[[int, int], None]
+SEARCHING = "finding the first layer that differs"
+
+
+class Progress(Protocol):
+    """Told how much is done of how much, and what is being done where that is no comparison."""
+
+    def __call__(self, done: int, total: int, doing: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -120,7 +127,7 @@ def verify(
             for w, content in zip(wanted, raw, strict=True)
         )
         if not same and first is None:
-            first = first_on_board(graph, host, session, model, arrays, number)
+            first = first_on_board(graph, host, session, model, arrays, number, progress)
         if progress:
             progress(len(inputs) + number + 1, total)
     count = len(inputs)
@@ -148,14 +155,21 @@ def first_on_board(
     model: ModelInfo,
     arrays: Sequence[Array],
     number: int = 0,
+    progress: Progress | None = None,
 ) -> Difference | None:
-    """The first layer whose output on the board is not the host's, run step by step."""
+    """The first layer whose output on the board is not the host's, run step by step.
+
+    Each layer's output comes over the wire, so that a large model takes a minute or two.
+    """
     description = session.describe(model)
     expected = {output.layer: output for output in host.run_steps(arrays)}
     for index, array in enumerate(arrays):
         session.write_input(model, index, np.ascontiguousarray(array).tobytes())
     ran = 0
-    for step, layer in sorted((r.step, layer) for layer, r in enumerate(description.results)):
+    order = sorted((r.step, layer) for layer, r in enumerate(description.results))
+    for looked_at, (step, layer) in enumerate(order):
+        if progress:
+            progress(looked_at + 1, len(order), SEARCHING)
         while ran <= step:
             session.step(model, ran)
             ran += 1

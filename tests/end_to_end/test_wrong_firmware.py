@@ -101,6 +101,7 @@ def verified(program: Program) -> tuple[str, dict[str, Any]]:
     done = program.run("verify", "tiny.tflite", *ON_BOARD, "--inputs", "3", "--json", "v.json")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines() == ["comparing ...", "finding the first layer that differs ..."]
     found: dict[str, Any] = json.loads((program.folder / "v.json").read_bytes())
     assert found["good"] is False
     assert found["host"]["max_abs_diff"] == 0  # the C on this machine is right

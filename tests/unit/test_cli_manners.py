@@ -225,6 +225,22 @@ def test_completion_completes_commands_and_options(program: Program) -> None:
     assert "--profile" in complete("edge-autoglm flash --p")
 
 
+def test_progress_on_a_terminal_says_what_is_done_of_how_much(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge_autoglm.cli.common import progress
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, to Rich
+    with progress("comparing") as advance:
+        advance(1, 2, "looking")
+    assert "looking, 1 of 2" in capsys.readouterr().err
+    monkeypatch.delenv("FORCE_COLOR")
+    with progress("comparing") as advance:
+        for done in (1, 2):
+            advance(done, 2, "looking")
+    assert capsys.readouterr().err == "comparing ...\nlooking ...\n"
+
+
 def test_names_with_mark_up_and_control_characters_are_printed_harmlessly(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
