@@ -90,8 +90,8 @@ def quantize_array(values: npt.NDArray[np.floating[Any]], tensor: Tensor) -> npt
 def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
     """The inferences a data file holds, each with one array for each of the model's inputs.
 
-    `.npy`: one input; `.npz`: arrays by input name, or in order; anything else: raw bytes in
-    the model's input order. Every file may hold several inferences: a leading dimension (or, for
+    `.npy`: one input; `.npz`: arrays by input name, or in order; `.bin`: raw bytes in the
+    model's input order. Every file may hold several inferences: a leading dimension (or, for
     raw bytes, a whole multiple of the size). Float data for an int8 input is quantized with the
     input's scale and zero point; raw bytes of four times the size are taken as float32.
 
@@ -115,7 +115,6 @@ def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
 # What numpy and zipfile raise for pickles and for a file that is damaged, or is not what its suffix
 # says. The last five are for damaged headers, which may also claim more memory than there is.
 _DAMAGE = (
-    OSError,
     ValueError,
     EOFError,
     RuntimeError,
@@ -130,9 +129,15 @@ _DAMAGE = (
 
 
 def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
-    """The arrays of a `.npz`, by name, or the only one of a `.npy`; another file's content."""
+    """The arrays of a `.npz`, by name, or the only one of a `.npy`; a `.bin`'s content."""
+    if path.is_dir():
+        raise InputDataError(f"{path}: a folder; name a .npy, .npz or .bin file in it")
     try:
         size = path.stat().st_size
+        if path.suffix not in (".npy", ".npz", ".bin"):
+            raise InputDataError(
+                f"{path}: not one of .npy, .npz and .bin (raw bytes, as the model takes them)"
+            )
         if size > _MOST_DATA_BYTES:
             raise InputDataError(f"{path}: {size} bytes are too large for input data")
         if path.suffix == ".npy":
@@ -146,8 +151,14 @@ def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise InputDataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise InputDataError(f"{path}: {error.strerror or 'cannot be read'}") from error
     except _DAMAGE as error:
-        raise InputDataError(f"{path}: cannot be read as {path.suffix} data: {error}") from error
+        # Numpy's own words would advise its callers, not whoever has the file.
+        raise InputDataError(
+            f"{path}: cannot be read as {path.suffix} data: damaged, of Python objects, or "
+            "something else under that name"
+        ) from error
 
 
 def _by_name(

@@ -31,9 +31,9 @@ def two_input_graph() -> Graph:
     return b.build([b.concatenation([x, y], 1)])
 
 
-def npy_header(shape: str) -> bytes:
-    """A `.npy` file of int8 that ends after its header."""
-    header = f"{{'descr': '|i1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+def npy_header(shape: str, dtype: str = "|i1") -> bytes:
+    """A `.npy` file (of int8) that ends after its header."""
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode()
 
 
@@ -164,6 +164,9 @@ def test_arrays_that_do_not_fit(
         ("x.bin", b"", "is empty"),
         ("x.bin", bytes(7), r"7 bytes; the model's inputs take 6 bytes .*24 as float32"),
         ("x.npy", b"not numpy", "cannot be read as .npy"),
+        ("x.npy", npy_header("(6,)", "|O") + b"\x80\x04N.", "cannot be read as .npy"),
+        ("x.csv", b"1,2,3\n", "not one of .npy, .npz and .bin"),
+        ("x", bytes(6), "not one of .npy, .npz and .bin"),
         ("x.npy", b"", "cannot be read as .npy"),
         ("x.npz", b"PK\x03\x04rubbish", "cannot be read as .npz"),
         ("x.npz", b"rubbish", "cannot be read as .npz"),
@@ -176,8 +179,18 @@ def test_files_that_are_not_what_they_say(
 ) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(InputDataError, match=said):
+    with pytest.raises(InputDataError, match=said) as caught:
         load_inputs(image_graph(), path)
+    assert "pickle" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "x.npy").mkdir()
+    for path in (tmp_path, tmp_path / "x.npy"):
+        with pytest.raises(InputDataError, match=r": a folder; name a .npy") as caught:
+            load_inputs(image_graph(), path)
+        assert "Errno" not in str(caught.value)
 
 
 @settings(max_examples=60, deadline=None)

@@ -341,7 +341,8 @@ def test_constants_too_large_for_flash_are_refused_by_name() -> None:
         (Pins(buffers={"b0": Pin("tcm", 0)}), "no region 'tcm' on this board"),
         (Pins(buffers={"b0": Pin("flash", 0)}), "flash cannot be written to"),
         (Pins(buffers={"b0": Pin("dtcm", 2)}), "misaligned, it needs a multiple of 4"),
-        (Pins(buffers={"b0": Pin("dtcm", -4)}), "misaligned"),
+        (Pins(buffers={"b0": Pin("dtcm", -4)}), r"b0 at dtcm-4: the offset is negative"),
+        (Pins(constants={"c0": Pin("flash", -4)}), "the offset is negative"),
         (Pins(buffers={"b0": Pin("dtcm", 4092)}), "end past the 4,096 B of dtcm"),
         (Pins(buffers={"b0": Pin(None, 4)}), "an offset needs a region"),
         (

@@ -132,8 +132,10 @@ def _constant_offsets(
     for constant, offset in members:
         if offset is None:
             continue
-        where = f"constant {constant.name} at {region}+{offset}"
-        if offset < 0 or offset % constant.alignment:
+        where = f"constant {constant.name} at {region}{offset:+}"
+        if offset < 0:
+            raise PlanError(f"{where}: the offset is negative")
+        if offset % constant.alignment:
             raise PlanError(f"{where}: misaligned, it needs a multiple of {constant.alignment}")
         for low, high, other in taken:
             if offset < high and low < offset + constant.nbytes:
@@ -268,8 +270,10 @@ def _check_pinned(
     near = neighbours(liveness)
     for name, spot in pinned.items():
         storage = by_name[name]
-        where = f"buffer {name} at {spot.region}+{spot.offset}"
-        if spot.offset < 0 or spot.offset % storage.alignment:
+        where = f"buffer {name} at {spot.region}{spot.offset:+}"
+        if spot.offset < 0:
+            raise PlanError(f"{where}: the offset is negative")
+        if spot.offset % storage.alignment:
             raise PlanError(f"{where}: misaligned, it needs a multiple of {storage.alignment}")
         capacity = spaces[spot.region].capacity
         if spot.offset + storage.size > capacity:
