@@ -19,7 +19,7 @@ import numpy as np
 from rich.console import Console
 
 from edge_autoglm import pipeline
-from edge_autoglm.cli.common import progress
+from edge_autoglm.cli.common import progress, shown
 from edge_autoglm.device.ports import find_port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.flash import flash_image
@@ -93,7 +93,9 @@ def main() -> int:
     )
     out.print(f"took {time.monotonic() - begun:.1f} s")
     if profile.virtual:
-        out.print("the virtual board goes on: `edge-autoglm virtual list`")
+        # Beside this Python, which is not on PATH when `make demo` made it.
+        program = shown(Path(sys.executable).with_name("edge-autoglm"))
+        out.print(f"the virtual board goes on: `{program} virtual list`", soft_wrap=True)
     return 0 if agreeing == count or not reference.bit_exact else 1
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aot_models import board, classifier
+from cli_tools import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,8 @@ from edge_export.aot.emit.emitter import Emitter, array_lines, c_float
 from edge_export.aot.package import compile_model, export_model, load_export
 from edge_export.errors import ExportError, PlanError
 from edge_quantize.graph.builder import GraphBuilder
+from edge_quantize.graph.writer import write_tflite
+from edge_quantize.ingest.tflite import read_tflite
 
 MAIN = """
 #include "one.h"
@@ -463,6 +466,17 @@ def test_a_hostile_tensor_name_still_compiles(tmp_path: Path) -> None:
     y = b.fully_connected(x, w, None, 0.2, 0)
     export = export_model(b.build([y]), board(), tmp_path / "out")
     cc.shared_library(export.source_paths, tmp_path / "x.so", export.include_paths, ("-pedantic",))
+
+
+def test_the_header_and_its_symbols_are_named_after_the_models_file(tmp_path: Path) -> None:
+    """As the README says of its example."""
+    (tmp_path / "digits_int8.tflite").write_bytes(write_tflite(classifier("anything")))
+    export_model(read_tflite(tmp_path / "digits_int8.tflite"), board(), tmp_path / "out")
+    header = (tmp_path / "out" / "include" / "digits_int8.h").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("digits_int8_init(", "DIGITS_INT8_INPUT_0_SIZE"):
+        assert name in header
+        assert name in readme
 
 
 @pytest.mark.parametrize("name", ["gcc", "zig"])
