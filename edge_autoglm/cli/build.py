@@ -25,7 +25,10 @@ def build(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Build DIR with the profile app and report its size against the board's memories."""
+    """Build an exported folder and report its size.
+
+    DIR is built with the profile app; the sizes stand against the board's memories.
+    """
     from edge_autoglm import pipeline
     from edge_autoglm.errors import UsageError
     from edge_autoglm.report.sizes import size_json, size_tables

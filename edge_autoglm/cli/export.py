@@ -32,7 +32,10 @@ def export(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Write MODEL as C for a board: sources, header, memory plan, build files."""
+    """Write MODEL as C for a board.
+
+    The folder holds sources, header, memory plan and build files.
+    """
     from edge_autoglm import pipeline
     from edge_autoglm.report.model import export_json, plan_table
     from edge_autoglm.report.tables import size, wrapped

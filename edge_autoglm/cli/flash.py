@@ -57,7 +57,7 @@ def flash(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Flash DIR or MODEL; whatever is missing is done first: export, build.
+    """Flash DIR or MODEL, exported and built as needed.
 
     After flashing, the build id and the model's hash are read back from the board.
     """
@@ -117,12 +117,17 @@ def flash(
 def _check_attached(board: Board, port: str, programmer: str | None) -> None:
     """Says that there is no board before any work is done for it.
 
-    Raises FlashError, TransportError.
+    Raises FlashError, TransportError, VirtualBoardError.
     """
     from edge_autoglm.device.transport import open_error
     from edge_autoglm.flash.flashing import choose_programmer
 
     if port == "virtual":
+        # Only a virtual board loads what belongs to virtual boards.
+        from edge_boards.virtual import client
+
+        if client.attach(board) is None:
+            client.check_extras()
         return
     choose_programmer(board, port, programmer)
     if port != "auto" and os.name == "posix" and not Path(port).exists():

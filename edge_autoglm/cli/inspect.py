@@ -18,8 +18,9 @@ def inspect(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Show ops, MACs, tensors and the memory bound; what does not fit or is not supported, and why.
+    """Show what a model is, costs, and what stands in its way.
 
+    Ops, MACs, tensors and the memory bound; what does not fit or is not supported, and why.
     Exits 1 when the model cannot be exported.
     """
     from edge_autoglm.fit import fit

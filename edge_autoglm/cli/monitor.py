@@ -38,7 +38,10 @@ def monitor(
     ] = None,
     boards: BoardsOption = None,
 ) -> None:
-    """Let the board run by itself and show each inference, until Ctrl-C or -n."""
+    """Let the board run by itself and show each inference.
+
+    It goes on until Ctrl-C, or for -n inferences.
+    """
     from edge_autoglm.device.messages import LogLine
     from edge_autoglm.device.ports import find_port, open_port
     from edge_autoglm.device.session import Session

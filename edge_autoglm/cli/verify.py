@@ -38,8 +38,9 @@ def verify(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Compare MODEL's outputs: reference, generated C on this machine, and the board at --port.
+    """Compare MODEL's outputs: reference, C, and board.
 
+    The C runs on this machine, the board is the one at --port, with the same inputs.
     Without --port no board takes part. Exits 1 unless all agree.
     """
     import tempfile

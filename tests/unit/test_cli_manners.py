@@ -55,6 +55,7 @@ def test_help_names_every_command_within_80_columns(capsys: pytest.CaptureFixtur
     text = call(capsys, "--help").out
     assert all(f"  {name} " in text for name in COMMANDS)
     assert max(map(len, text.splitlines())) <= 80
+    assert "..." not in text.split("Commands:")[1]  # no description is cut
 
 
 @pytest.mark.parametrize("name", COMMANDS)
