@@ -127,7 +127,8 @@ def _extra(module: str, package: str, purpose: str, install: str) -> Check:
     try:
         version = metadata.version(package)
     except metadata.PackageNotFoundError:
-        mend = f"{Path(sys.executable).name} -m pip install {install}"
+        # In quotes: zsh takes bare brackets for a pattern.
+        mend = f"{Path(sys.executable).name} -m pip install '{install}'"
         if module == "tflite_micro" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
             mend = "it has a wheel for Linux x86-64 only; here verdicts are within N LSB of LiteRT"
         return Check(package, False, f"not installed; needed for {purpose}", mend, needed=False)

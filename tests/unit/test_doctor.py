@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,13 @@ def test_a_broken_board_file_is_found(tmp_path: Path, monkeypatch: pytest.Monkey
     found = by_name(checks())["board files"]
     assert not found.ok
     assert f"{tmp_path / 'mine.toml'}:1: key " in found.detail
+
+
+def test_install_lines_can_be_pasted_into_any_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("edge_boards.doctor.metadata.version", absent)
+    found = by_name(checks())
+    for name in ("unicorn", "capstone"):
+        assert found[name].mend.endswith(" -m pip install 'edge-autoglm[virtual]'")

@@ -5,6 +5,7 @@ Needs neither Unicorn nor a compiler: those belong to the board's process.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
@@ -18,6 +19,9 @@ from typing import Any
 from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
 from edge_boards.virtual.state import ALREADY_RUNNING, BoardFiles, all_board_files, board_files
+
+NEEDED = ("unicorn", "capstone")
+"""What the board's process imports and `pip install edge-autoglm` does not bring."""
 
 _POLL_S = 0.02
 _CONTROL_TIMEOUT_S = 30.0
@@ -35,6 +39,15 @@ class VirtualInfo:
     log: Path
 
 
+def check_extras() -> None:
+    """Raises `VirtualBoardError` with the install line where a virtual board cannot start."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise VirtualBoardError(
+            f"the virtual board needs {' and '.join(missing)}: pip install 'edge-autoglm[virtual]'"
+        )
+
+
 def start(
     board: Board,
     *,
@@ -46,13 +59,15 @@ def start(
     """Starts the board's process, or finds it running; waits until its links are there.
 
     `name` tells several virtual boards of one kind apart; the board's own name by default.
-    Raises `VirtualBoardError` with the log's last line when it does not come up in `wait` seconds.
+    Raises `VirtualBoardError` with the log's last line when it does not come up in `wait` seconds,
+    with the install line when what it needs is not installed.
     """
     running = attach(board, state_dir=state_dir, name=name)
     if running is not None:
         if boot0:
             control(running, {"op": "reset", "boot0": True})
         return running
+    check_extras()
     files = board_files(name or board.name, state_dir)
     deadline = time.monotonic() + wait
     try:
