@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +132,35 @@ def test_an_idle_board_keeps_real_time_and_rests(start: Start) -> None:
     assert 1.5 < took < 20  # 2 s, and what a busy machine adds
     busy = (sum(after) - sum(before)) / os.sysconf("SC_CLK_TCK")
     assert busy < took / 4
+
+
+def test_a_reset_drops_what_nobody_has_read(start: Start) -> None:
+    """The application's words leave on the pin that the ROM bootloader's do."""
+    info = start(bare_metal.build(TICK))
+    virtual.control(info, {"op": "speed", "skip_idle": True})  # as after hours of running
+    # Not by pyserial, which flushes when it opens.
+    line = os.open(info.links["bootloader"], os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        deadline = time.monotonic() + 60
+        while unread(line) < 4000:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        for _ in range(10):
+            time.sleep(0.1)
+            virtual.reset(info.board, boot0=True, state_dir=state_of(info))
+            assert unread(line) == 0
+            os.write(line, b"\x7f")
+            assert select.select([line], [], [], 30)[0]
+            time.sleep(0.05)
+            assert os.read(line, 100) == b"\x79"
+            virtual.reset(info.board, state_dir=state_of(info))
+    finally:
+        os.close(line)
+
+
+def unread(line: int) -> int:
+    """Bytes that wait in a terminal."""
+    return int.from_bytes(fcntl.ioctl(line, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_two_boards_at_once_have_nothing_in_common(start: Start) -> None:

@@ -59,8 +59,8 @@ class BoardProcess:
         self._lock = _take_lock(files)
         _prepare_flash(files.flash, board.flash.size)
         self.machine = Machine(board, files.flash)
-        self.reset(boot0)
         self._links = {name: PtyLink(files.link(name)) for name in self.machine.links}
+        self.reset(boot0)
         self._server = _listen(files.control)
         self._clients: dict[int, tuple[socket.socket, bytearray]] = {}
         files.pid.write_text(f"{self.pid}\n")
@@ -75,6 +75,9 @@ class BoardProcess:
         """The reset button; brings a stopped machine back."""
         self.problem = None
         self.machine.reset(boot0)
+        for name, link in self.machine.links.items():
+            link.take()
+            self._links[name].flush()
         self.log(f"reset, BOOT0 {'high' if boot0 else 'low'}")
 
     def load_symbols(self, path: Path) -> None:

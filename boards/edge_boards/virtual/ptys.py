@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import termios
 import tty
 from pathlib import Path
 
@@ -65,6 +66,17 @@ class PtyLink:
         if surplus:
             del self._unsent[limit:]
         return surplus
+
+    def flush(self) -> None:
+        """Drops what was sent either way and not read: a host that connects after a reset must
+        not find in its port what the board said before.
+        """
+        self._unsent.clear()
+        # The board's bytes wait in the slave's input queue, the host's in the master's; of a
+        # pseudo-terminal only the slave's flush reaches what the line discipline has not taken.
+        termios.tcflush(self._slave, termios.TCIOFLUSH)
+        while self.read():
+            pass
 
     def close(self) -> None:
         self.path.unlink(missing_ok=True)
