@@ -24,11 +24,15 @@ Boot0Option = Annotated[
     bool, typer.Option("--boot0", help="Hold BOOT0 high: the ROM bootloader runs, not the image.")
 ]
 
+_STATES = {"bootloader": "in its ROM bootloader (BOOT0 high)"}
+
 
 def _json(info: VirtualInfo) -> dict[str, Any]:
     return {
         "board": info.board,
         "pid": info.pid,
+        "state": info.state,
+        "stopped": info.stopped,
         "links": {name: str(path) for name, path in info.links.items()},
         "flash": str(info.flash),
         "log": str(info.log),
@@ -39,7 +43,8 @@ def _print(infos: tuple[VirtualInfo, ...], json: Path | None) -> None:
     # Lines, not a table: a port is there to be copied, so it is never cut.
     out = output(json)
     for info in infos:
-        out.print(f"virtual {info.board}, process {info.pid}")
+        state = _STATES.get(info.state, info.state) + (f": {info.stopped}" if info.stopped else "")
+        out.print(f"virtual {info.board}, process {info.pid}, {state}", soft_wrap=True)
         for link, path in info.links.items():
             out.print(f"  {link:11}{path}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from serial.tools import list_ports
 
 from edge_autoglm.device.transport import SerialTransport, serial_ports
-from edge_autoglm.errors import TransportError
+from edge_autoglm.errors import BoardSilentError, TransportError
 from edge_boards.board import Board
 
 # USB ids by what a board file's `through` says. ST: TN1235/UM2448; the second half of an ST-LINK's
@@ -125,8 +125,8 @@ def _virtual_port(board: Board, link: str, baud: int) -> Port:
 def _virtual_clock(name: str) -> Callable[[], float | None]:
     """Reads the modelled time of a virtual board, in seconds.
 
-    It raises VirtualBoardError with the board's own words when the board has stopped, and
-    TransportError when it is not there any more.
+    It raises VirtualBoardError with the board's own words when the board has stopped,
+    BoardSilentError when it is in its bootloader, and TransportError when it is not there any more.
     """
     from edge_boards import virtual
     from edge_boards.errors import VirtualBoardError
@@ -140,9 +140,13 @@ def _virtual_clock(name: str) -> Callable[[], float | None]:
                 f"(`edge-autoglm virtual start {name}`)"
                 + (f", and look at its log: {info.log}" if info is not None else "")
             )
-        stopped = virtual.control(info, {"op": "status"}).get("stopped")
-        if stopped:
-            raise VirtualBoardError(f"virtual {name}: {stopped}")
+        if status.stopped:
+            raise VirtualBoardError(f"virtual {name}: {status.stopped}")
+        if status.state == "bootloader":
+            raise BoardSilentError(
+                f"virtual {name}: the board is in its ROM bootloader (BOOT0 high) and runs no "
+                f"firmware; start it with: edge-autoglm virtual reset {name}"
+            )
         return float(virtual.control(info, {"op": "time"})["seconds"])
 
     return seconds

@@ -197,7 +197,10 @@ def open_error(path: str, error: Exception) -> TransportError:
 
 
 def holders_of(path: str) -> tuple[str, ...]:
-    """Processes that hold `path` open, as `name (pid N)`, where /proc tells; else nothing."""
+    """Processes that hold `path` open, as `name (pid N)`, where /proc tells; else nothing.
+
+    A virtual board's own process, which holds its end for good, is not among them.
+    """
     proc = Path("/proc")
     if not proc.is_dir():
         return ()
@@ -208,6 +211,8 @@ def holders_of(path: str) -> tuple[str, ...]:
             continue
         try:
             if any(os.path.realpath(fd) == target for fd in (folder / "fd").iterdir()):
+                if b"edge_boards.virtual.process" in (folder / "cmdline").read_bytes().split(b"\0"):
+                    continue
                 name = (folder / "comm").read_text(encoding="utf-8").strip()
                 found.append(f"{name} (pid {folder.name})")
         except OSError:

@@ -73,10 +73,12 @@ def same_model(session: Session, graph: Graph) -> ModelInfo:
     for model in session.models:
         if model.sha256 == wanted:
             return model
+    virtual = session.transport.board_seconds() is not None
+    port = " --port virtual" if virtual else ""
     there = ", ".join(f"{m.name} ({m.sha256.hex()[:12]})" for m in session.models) or "no model"
     raise SessionError(
         f"{session.info.board}: carries {there}, not {graph.name} ({graph.sha256[:12]}); "
-        f"flash it first: edge-autoglm flash MODEL --board {session.info.board}"
+        f"flash it first: edge-autoglm flash MODEL --board {session.info.board}{port}"
     )
 
 

@@ -252,7 +252,7 @@ def test_verify_refuses_a_board_that_carries_another_model(program: Program) -> 
     last = answer.stderr.strip().splitlines()[-1]
     assert "tiny" in last
     assert "other" in last
-    assert "edge-autoglm flash" in last
+    assert last.endswith("edge-autoglm flash MODEL --board stm32f746 --port virtual")
 
 
 @pytest.mark.usefixtures("first")

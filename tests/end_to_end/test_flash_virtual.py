@@ -158,7 +158,7 @@ def test_a_board_held_in_its_bootloader_is_silent_on_the_console(flashed: Flashe
     session = Session(
         open_port(find_port(board(), "virtual")), patience=Patience(first=0.2, silence=1.0)
     )
-    with pytest.raises(BoardSilentError, match="BOOT0 is low"):
+    with pytest.raises(BoardSilentError, match="is in its ROM bootloader"):
         session.hello()
     session.transport.close()
     virtual.reset(board().name, boot0=False)

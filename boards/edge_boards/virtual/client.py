@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,11 @@ class VirtualInfo:
     control: Path
     flash: Path
     log: Path
+    state: str = field(default="running", compare=False)
+    """When it was asked: running, bootloader, or stopped."""
+
+    stopped: str | None = field(default=None, compare=False)
+    """Why, in the board's own words."""
 
 
 def check_extras() -> None:
@@ -66,6 +71,7 @@ def start(
     if running is not None:
         if boot0:
             control(running, {"op": "reset", "boot0": True})
+            running = _describe(board_files(name or board.name, state_dir)) or running
         return running
     check_extras()
     files = board_files(name or board.name, state_dir)
@@ -213,6 +219,8 @@ def _describe(files: BoardFiles) -> VirtualInfo | None:
         control=files.control,
         flash=files.flash,
         log=files.log,
+        state=str(answer["state"]),
+        stopped=str(answer["stopped"]) if answer["stopped"] else None,
     )
 
 
