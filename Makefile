@@ -45,7 +45,7 @@ test: lint types
 
 test-all: install-all lint types
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
-	$(BIN)/python tools/bench.py --check
+	$(BIN)/python tools/bench.py --check $(BENCH_ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python tools/bench.py $(BENCH_ARGS)

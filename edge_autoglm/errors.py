@@ -7,7 +7,6 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 |   +-- BoardSilentError  nothing came back
 |   +-- BoardFaultError   the firmware reported a fault and reset
 +-- FlashError            programming failed, or what was read back differs
-+-- VerdictError          a comparison ended badly: the command's work is done, exit 1
 """
 
 from __future__ import annotations
@@ -39,7 +38,3 @@ class BoardFaultError(SessionError):
 
 class FlashError(EdgeError):
     """Programming failed, or what was read back differs."""
-
-
-class VerdictError(EdgeError):
-    """A comparison ended badly."""

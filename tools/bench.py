@@ -198,6 +198,9 @@ def main() -> int:
     parser.add_argument("--models", default=",".join(PEERS))
     parser.add_argument("--toolchains", default="gcc,zig")
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
+    parser.add_argument(
+        "--require", action="store_true", help="exit 1 when models, gcc or zig are not there"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     console = Console(highlight=False)
@@ -205,11 +208,13 @@ def main() -> int:
     if models is None:
         console.print("bench: the MLPerf Tiny models are not there; name their folder in "
                       "EDGE_AUTOGLM_DATA. Skipped.")  # fmt: skip
-        return 0
+        return 1 if options.require else 0
     board = load_board("stm32f746")
     toolchains = [t for t in options.toolchains.split(",") if t != "gcc" or find_gcc(board.core)]
     if "gcc" not in toolchains:
         console.print("bench: no arm-none-eabi-gcc here; the targets are judged on its builds")
+        if options.require:
+            return 1
     results: list[Figures] = []
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         os.environ["EDGE_AUTOGLM_STATE"] = folder

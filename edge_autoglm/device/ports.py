@@ -102,15 +102,6 @@ def open_port(port: Port, *, baud: int | None = None) -> SerialTransport:
     return SerialTransport(port.path, baud or port.baud, name=port.name, clock=clock)
 
 
-def open_console(board: Board, port: str = "auto") -> SerialTransport:
-    """Finds and opens a board's console.
-
-    Raises:
-        TransportError: as `find_port` and `open_port`.
-    """
-    return open_port(find_port(board, port))
-
-
 def _virtual_port(board: Board, link: str, baud: int) -> Port:
     # Starting a virtual board loads what only virtual boards need.
     from edge_boards import virtual

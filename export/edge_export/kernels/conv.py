@@ -8,7 +8,7 @@ import numpy.typing as npt
 from edge_export.aot.program import FieldValue, Struct
 from edge_quantize.graph.options import Conv2DOptions
 
-from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
+from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .overlap import Windows, overlap_distance
 from .row import Binding, KernelRow, LayerView
@@ -52,9 +52,7 @@ def bind(layer: LayerView) -> Binding:
             *window_fields(layer, mac),
             ("per_channel", int(mac.per_channel)),
             ("in_zero", mac.in_zero),
-            ("out_zero", mac.out_zero),
-            ("act_min", mac.act_min),
-            ("act_max", mac.act_max),
+            *range_fields(mac),
         ),
     )
     distance = overlap_distance(Windows.of(window_fields(layer, mac)))
@@ -113,9 +111,7 @@ def bind_dsp(layer: LayerView) -> Binding:
             ("tile_pixels", tile),
             ("per_channel", int(factors.per_channel)),
             ("in_zero", mac.in_zero),
-            ("out_zero", mac.out_zero),
-            ("act_min", mac.act_min),
-            ("act_max", mac.act_max),
+            *range_fields(mac),
         ),
     )
     return Binding(

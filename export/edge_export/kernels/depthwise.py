@@ -7,7 +7,7 @@ import numpy as np
 from edge_export.aot.program import FieldValue, Struct
 from edge_quantize.graph.options import DepthwiseConv2DOptions
 
-from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, refuses_mac
+from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .overlap import Windows, overlap_distance
 from .row import Binding, KernelRow, LayerView
@@ -51,9 +51,7 @@ def bind(layer: LayerView) -> Binding:
             *window_fields(layer, mac),
             ("per_channel", int(mac.per_channel)),
             ("in_zero", mac.in_zero),
-            ("out_zero", mac.out_zero),
-            ("act_min", mac.act_min),
-            ("act_max", mac.act_max),
+            *range_fields(mac),
         ),
     )
     fields = (*window_fields(layer, mac), ("out_c", mac.out.shape[3]))
@@ -92,9 +90,12 @@ def bind_3x3_dsp(layer: LayerView) -> Binding:
     mac = mac_layer(layer, CHANNEL_AXIS)
     factors = DspConstants(mac)
     constants = dsp_constants(mac, factors, np.ascontiguousarray(mac.weights.T))
-    window = dict(window_fields(layer, mac))
+    options = layer.operator.options
+    if not isinstance(options, DepthwiseConv2DOptions):
+        raise ValueError("`refuses` was not asked")
+    window = dict(convolution_fields(mac, options))
     _, out_h, out_w, channels = mac.out.shape
-    stride = (window["stride_h"], window["stride_w"])
+    stride = (options.stride_h, options.stride_w)
     params = Struct(
         "struct eag_depthwise_conv_3x3_dsp_params",
         (
@@ -104,22 +105,20 @@ def bind_3x3_dsp(layer: LayerView) -> Binding:
             ("out_h", out_h),
             ("out_w", out_w),
             ("channels", channels),
-            ("stride_h", window["stride_h"]),
-            ("stride_w", window["stride_w"]),
+            ("stride_h", options.stride_h),
+            ("stride_w", options.stride_w),
             ("pad_h", window["pad_h"]),
             ("pad_w", window["pad_w"]),
             ("per_channel", int(factors.per_channel)),
             ("in_zero", mac.in_zero),
-            ("out_zero", mac.out_zero),
-            ("act_min", mac.act_min),
-            ("act_max", mac.act_max),
+            *range_fields(mac),
         ),
     )
     return Binding(
         params,
         constants,
         operands=(0,),
-        scratch_bytes=scratch_bytes_3x3(out_w, int(str(window["stride_w"]))),
+        scratch_bytes=scratch_bytes_3x3(out_w, options.stride_w),
         in_place=(0,) if stride == (1, 1) and mac.x.shape == mac.out.shape else (),
         macs=convolution_macs(mac),
     )

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from edge_export.aot.program import Struct
 from edge_quantize.graph.options import FullyConnectedOptions
 
-from .mac import mac_layer, pointer_fields, portable_constants, refuses_mac
+from .mac import mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .row import Binding, KernelRow, LayerView
 
@@ -51,9 +51,7 @@ def bind(layer: LayerView) -> Binding:
             ("depth", depth),
             ("out_c", out_c),
             ("per_channel", int(mac.per_channel)),
-            ("out_zero", mac.out_zero),
-            ("act_min", mac.act_min),
-            ("act_max", mac.act_max),
+            *range_fields(mac),
         ),
     )
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
@@ -93,9 +91,7 @@ def bind_dsp(layer: LayerView) -> Binding:
             ("depth", depth),
             ("out_c", out_c),
             ("per_channel", int(factors.per_channel)),
-            ("out_zero", mac.out_zero),
-            ("act_min", mac.act_min),
-            ("act_max", mac.act_max),
+            *range_fields(mac),
         ),
     )
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)

@@ -198,6 +198,11 @@ def portable_constants(mac: MacLayer, weights: npt.NDArray[np.int8]) -> tuple[Co
     )
 
 
+def range_fields(mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
+    """The output's members of every parameter struct: zero point and activation range."""
+    return (("out_zero", mac.out_zero), ("act_min", mac.act_min), ("act_max", mac.act_max))
+
+
 def pointer_fields(constants: tuple[Constant, ...]) -> tuple[tuple[str, FieldValue], ...]:
     """Pointer members named as the constants' suffixes."""
     return tuple((c.name.split("_", 2)[2], ConstantRef(c.name)) for c in constants)

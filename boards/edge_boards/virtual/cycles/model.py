@@ -82,11 +82,6 @@ class CycleModel:
         """Modelled cycles so far, rounded down."""
         return self._halves // HALVES
 
-    @property
-    def flash_lines(self) -> int:
-        """Lines that had to come from behind the data cache."""
-        return self._dcache.misses
-
     def restart(self) -> None:
         """Counting starts anew after a gap: nothing is known of the pipeline; caches stay warm."""
         self._previous = None
