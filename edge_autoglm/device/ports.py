@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
 from edge_autoglm.device.transport import SerialTransport, serial_ports
 from edge_autoglm.errors import BoardSilentError, TransportError
@@ -67,7 +68,7 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
         device = str(found[0].device)
         return Port(device, device, None, (found[0].vid, found[0].pid), serial_link.baud)
     if found:
-        names = ", ".join(sorted(str(each.device) for each in found))
+        names = ", ".join(sorted(_told_apart(each) for each in found))
         raise TransportError(
             f"{board.title}: several ports could be it ({names}); choose one with --port PATH"
         )
@@ -82,6 +83,13 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
         f"{board.title}: no board is attached (no {serial_link.through} port; ports here: "
         f"{there}); plug it in, name a port with --port PATH, or use --port virtual"
     )
+
+
+def _told_apart(port: ListPortInfo) -> str:
+    """A port with what tells it from a twin's: the probe's serial number, else its USB socket."""
+    if port.serial_number:
+        return f"{port.device}: serial number {port.serial_number}"
+    return f"{port.device}: at USB {port.location}" if port.location else str(port.device)
 
 
 def usb_ids(path: str) -> tuple[int, int] | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from serial.tools.list_ports_common import ListPortInfo
 
 from edge_autoglm.device import ports, transport
 from edge_autoglm.device.ports import find_port
@@ -46,11 +47,47 @@ def board() -> Board:
 def attach(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, int | None, int | None]) -> None:
     """The operating system lists these USB serial ports: path, vendor, product."""
     listed = [
-        SimpleNamespace(device=path, vid=vendor, pid=product, hwid="USB")
+        SimpleNamespace(
+            device=path, vid=vendor, pid=product, hwid="USB", serial_number=None, location=None
+        )
         for path, vendor, product in found
     ]
     monkeypatch.setattr(ports.list_ports, "comports", lambda **_: listed)
     monkeypatch.setattr(transport.list_ports, "comports", lambda **_: listed)
+
+
+class TestTwoBoardsOfOneKind:
+    @staticmethod
+    def plug_in(monkeypatch: pytest.MonkeyPatch, *twins: tuple[str, str | None, str]) -> None:
+        listed = []
+        for path, serial_number, location in twins:
+            port = ListPortInfo(path)
+            port.vid, port.pid = 0x0483, 0x374B
+            port.serial_number, port.location = serial_number, location
+            listed.append(port)
+        monkeypatch.setattr(ports.list_ports, "comports", lambda **_: listed)
+
+    def test_are_told_apart_by_the_serial_numbers_of_their_probes(
+        self, monkeypatch: pytest.MonkeyPatch, board: Board
+    ) -> None:
+        self.plug_in(
+            monkeypatch, ("/dev/ttyACM1", "066BFF55", "1-2"), ("/dev/ttyACM0", "0670FF49", "1-1")
+        )
+        with pytest.raises(
+            TransportError,
+            match=r"/dev/ttyACM0: serial number 0670FF49, /dev/ttyACM1: serial number 066BFF55"
+            r".*--port PATH",
+        ):
+            find_port(board)
+
+    def test_without_serial_numbers_by_where_they_are_plugged_in(
+        self, monkeypatch: pytest.MonkeyPatch, board: Board
+    ) -> None:
+        self.plug_in(monkeypatch, ("/dev/ttyACM0", None, "1-1"), ("/dev/ttyACM1", None, "1-2"))
+        with pytest.raises(
+            TransportError, match=r"/dev/ttyACM0: at USB 1-1, /dev/ttyACM1: at USB 1-2"
+        ):
+            find_port(board)
 
 
 class TestOpening:
