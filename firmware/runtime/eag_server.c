@@ -13,6 +13,8 @@
 #define WINDOW 7
 /* Bytes of data in one answer: what max_payload leaves beside the other keys. */
 #define PIECE 480
+/* Characters of an error's detail, and of the log's lines. */
+#define WORDS 96
 
 /* What was done for the requests that must not be done twice, the latest ones. */
 typedef struct {
@@ -45,6 +47,12 @@ static uint8_t model_index;
 static const char *blame;
 static eag_request q;
 static eag_receiver rx;
+
+static void log_line(const char *words) {
+  eag_begin();
+  eag_put_text(EAG_KEY_DETAIL, words, WORDS);
+  eag_send(EAG_EVENT_LOG, 0);
+}
 
 static void put_state(void) { eag_put(EAG_KEY_STATE, s.running); }
 
@@ -88,6 +96,12 @@ static void free_run(uint64_t now) {
   if (s.next_run < now) s.next_run = now;
   if (s.run_seeded) s.run_seed = eag_fill_inputs(m, s.run_seed);
   uint64_t cycles = infer(s.run_model, false);
+  const char *words;
+  if (eag_engine_state(m, &words) != EAG_ENGINE_READY) {
+    s.running = false;
+    log_line(words);
+    return;
+  }
   eag_begin();
   eag_put(EAG_KEY_MODEL, s.run_model);
   eag_put(EAG_KEY_SEQUENCE, s.run_sequence++);
@@ -117,6 +131,15 @@ static void telemetry(uint64_t now) {
 static uint8_t out_of_range(const char *what) {
   blame = what;
   return EAG_ERROR_OUT_OF_RANGE;
+}
+
+/* Whether the request's model can run; else why not. */
+static uint8_t unready(void) {
+  switch (eag_engine_state(model, &blame)) {
+    case EAG_ENGINE_READY: return 0;
+    case EAG_ENGINE_ARENA_TOO_SMALL: return EAG_ERROR_ARENA_TOO_SMALL;
+    default: return EAG_ERROR_ENGINE_FAILED;
+  }
 }
 
 static void put_model(const eag_model *m) {
@@ -202,9 +225,8 @@ static uint8_t read(void) {
 }
 
 static uint8_t peek(void) {
-  if (VALUE(BLOCK) >= model->arena_count) return out_of_range("block");
-  const eag_block *block = &model->arena[VALUE(BLOCK)];
-  return piece(block->base, block->size);
+  eag_block block = eag_model_block(model, VALUE(BLOCK));
+  return block.base ? piece(block.base, block.size) : out_of_range("block");
 }
 
 static uint8_t steps(void) {
@@ -230,7 +252,7 @@ static uint8_t stats(void) {
     eag_key(EAG_KEY_ARENA_USED);
     eag_cbor_put(&eag_writer, EAG_CBOR_ARRAY, model->arena_count);
     for (uint32_t i = 0; i < model->arena_count; i++)
-      eag_cbor_put(&eag_writer, EAG_CBOR_UINT, eag_arena_used(&model->arena[i]));
+      eag_cbor_put(&eag_writer, EAG_CBOR_UINT, eag_arena_used(model, i));
   }
   put_uptime(eag_port_cycles());
   eag_put_sensors();
@@ -296,14 +318,14 @@ static uint8_t perform(uint8_t type, outcome *result) {
     eag_port_write_flush();
     result->cycles = eag_run_step(model, step);
     s.next_step = step + 1;
-    return 0;
+    return unready();
   }
   if (HAS(SEED)) result->seed = eag_fill_inputs(model, VALUE(SEED));
   result->cycles = infer(model_index, type == EAG_REQUEST_PROFILE);
   /* Heartbeats were written over the answer's beginning. */
   eag_begin();
   eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
-  return 0;
+  return unready();
 }
 
 static uint8_t act(uint8_t type) {
@@ -337,27 +359,28 @@ static uint8_t act(uint8_t type) {
   return 0;
 }
 
-/* What a request needs, and who answers it; no handler: act. */
+/* What a request needs, and who answers it; no handler: act. `ready`: a model that can run. */
 typedef struct {
   uint8_t (*handle)(void);
   uint32_t needs;
+  bool ready;
 } row;
 static const row rows[EAG_REQUESTS] = {
-    [EAG_REQUEST_HELLO] = {hello, 0},
-    [EAG_REQUEST_DESCRIBE] = {describe, NEEDS(MODEL) | NEEDS(OFFSET)},
-    [EAG_REQUEST_WRITE] = {write, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET) | NEEDS(DATA)},
-    [EAG_REQUEST_READ] = {read, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET)},
-    [EAG_REQUEST_INVOKE] = {NULL, NEEDS(MODEL)},
-    [EAG_REQUEST_PROFILE] = {NULL, NEEDS(MODEL)},
-    [EAG_REQUEST_STEPS] = {steps, NEEDS(MODEL) | NEEDS(FIRST)},
-    [EAG_REQUEST_STEP] = {NULL, NEEDS(MODEL) | NEEDS(STEP)},
-    [EAG_REQUEST_PEEK] = {peek, NEEDS(MODEL) | NEEDS(BLOCK) | NEEDS(OFFSET)},
-    [EAG_REQUEST_STATS] = {stats, 0},
-    [EAG_REQUEST_FREE_RUN] = {NULL, NEEDS(MODEL) | NEEDS(ON)},
-    [EAG_REQUEST_BAUD] = {set_baud, NEEDS(BAUD)},
-    [EAG_REQUEST_RESET] = {reset, 0},
-    [EAG_REQUEST_ECHO] = {echo, NEEDS(DATA)},
-    [EAG_REQUEST_BURST] = {NULL, NEEDS(COUNT) | NEEDS(RATE)},
+    [EAG_REQUEST_HELLO] = {hello, 0, false},
+    [EAG_REQUEST_DESCRIBE] = {describe, NEEDS(MODEL) | NEEDS(OFFSET), false},
+    [EAG_REQUEST_WRITE] = {write, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET) | NEEDS(DATA), true},
+    [EAG_REQUEST_READ] = {read, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET), true},
+    [EAG_REQUEST_INVOKE] = {NULL, NEEDS(MODEL), true},
+    [EAG_REQUEST_PROFILE] = {NULL, NEEDS(MODEL), true},
+    [EAG_REQUEST_STEPS] = {steps, NEEDS(MODEL) | NEEDS(FIRST), false},
+    [EAG_REQUEST_STEP] = {NULL, NEEDS(MODEL) | NEEDS(STEP), true},
+    [EAG_REQUEST_PEEK] = {peek, NEEDS(MODEL) | NEEDS(BLOCK) | NEEDS(OFFSET), false},
+    [EAG_REQUEST_STATS] = {stats, 0, false},
+    [EAG_REQUEST_FREE_RUN] = {NULL, NEEDS(MODEL) | NEEDS(ON), true},
+    [EAG_REQUEST_BAUD] = {set_baud, NEEDS(BAUD), false},
+    [EAG_REQUEST_RESET] = {reset, 0, false},
+    [EAG_REQUEST_ECHO] = {echo, NEEDS(DATA), false},
+    [EAG_REQUEST_BURST] = {NULL, NEEDS(COUNT) | NEEDS(RATE), false},
 };
 
 static uint8_t answer(uint8_t type, bool parsed) {
@@ -373,6 +396,8 @@ static uint8_t answer(uint8_t type, bool parsed) {
     model = eag_models[model_index];
   else if (HAS(MODEL))
     return EAG_ERROR_UNKNOWN_MODEL;
+  uint8_t code = r->ready ? unready() : 0;
+  if (code) return code;
   return r->handle ? r->handle() : act(type);
 }
 
@@ -406,7 +431,7 @@ static void dispatch(size_t payload) {
     eag_begin();
     if (HAS(REQUEST)) eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
     eag_put(EAG_KEY_CODE, code);
-    eag_put_text(EAG_KEY_DETAIL, blame, 16);
+    eag_put_text(EAG_KEY_DETAIL, blame, WORDS);
   }
   eag_send(type, flags);
   if (code) return;
@@ -442,11 +467,12 @@ static void watch_line(uint64_t now) {
 
 void eag_server_init(void) {
   s.baud = EAG_WIRE_BAUD;
-  for (unsigned i = 0; i < eag_model_count; i++) eag_arena_paint(eag_models[i]);
   const char *trouble = eag_port_trouble();
-  eag_begin();
-  eag_put_text(EAG_KEY_DETAIL, trouble ? trouble : "boot", 48);
-  eag_send(EAG_EVENT_LOG, 0);
+  log_line(trouble ? trouble : "boot");
+  for (unsigned i = 0; i < eag_model_count; i++) {
+    eag_arena_paint(eag_models[i]);
+    if (eag_engine_start(eag_models[i], &trouble) != EAG_ENGINE_READY) log_line(trouble);
+  }
 }
 
 bool eag_server_poll(void) {

@@ -1,0 +1,59 @@
+/* TensorFlow Lite Micro under the runtime's seam: a model that its interpreter runs, as an
+ * eag_model whose steps are the interpreter's ops.
+ *
+ * Generated code describes its model in `eag_tflm_program`, and lists eag_tflm_step as every step.
+ * An image holds one such model.
+ */
+#ifndef EAG_TFLM_H
+#define EAG_TFLM_H
+
+#include <stdint.h>
+
+#include "eag_model.h"
+
+#ifdef __cplusplus
+#include "tensorflow/lite/micro/micro_op_resolver.h"
+
+extern "C" {
+#endif
+
+/* Whether the library tells where its ops begin and end. One that was built with its error strings
+ * stripped does not, and a whole inference is one step then. */
+#ifdef TF_LITE_STRIP_ERROR_STRINGS
+#define EAG_TFLM_BY_OP 0
+#else
+#define EAG_TFLM_BY_OP 1
+#endif
+
+#ifdef __cplusplus
+typedef struct {
+  const uint8_t *model; /* the .tflite, aligned to 16 bytes */
+  uint8_t *arena;       /* aligned to 16 bytes */
+  uint32_t arena_bytes;
+  uint32_t arena_stated; /* what the model was said to need when it was exported */
+  eag_tensor *inputs, *outputs;
+  eag_tensor *results;            /* of each step, or NULL */
+  const uint16_t *result_tensors; /* index in the model of what each step writes */
+  uint16_t step_count;
+  uint8_t input_count, output_count;
+  /* Makes the resolver, once; NULL when an op could not be added. */
+  const tflite::MicroOpResolver *(*resolver)(void);
+} eag_tflm_program_t;
+extern const eag_tflm_program_t eag_tflm_program;
+#endif
+
+void eag_tflm_step(void);
+void eag_tflm_start(void);
+uint8_t eag_tflm_state(const char **words);
+uint32_t eag_tflm_arena_used(void);
+
+/* From the library's log: its words and, when it can do no more, that it stops here. */
+void eag_tflm_said(const char *words);
+void eag_tflm_missing(uint32_t bytes);
+void eag_tflm_halt(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
