@@ -16,11 +16,13 @@ from edge_boards.board import (
     Core,
     Execution,
     Memory,
+    PlatformIO,
     Power,
     Programmer,
     Serial,
     Soc,
     Stack,
+    UsbId,
     Virtual,
 )
 from edge_boards.check import check_document, check_facts
@@ -140,12 +142,15 @@ def read_board(path: Path) -> Board:
 def _board(data: dict[str, Any], path: Path) -> Board:
     """The checked document as a `Board`; no value here can be missing or of a wrong type."""
     core, execution, virtual = data["core"], data.get("execution", {}), data.get("virtual")
+    platformio, stack = data.get("platformio"), data.get("stack")
     return Board(
         name=data["name"],
         title=data["title"],
         vendor=data.get("vendor", ""),
         aliases=tuple(data.get("aliases", ())),
-        platformio=data.get("platformio"),
+        tested=data.get("tested", "data only"),
+        sources=tuple(data.get("sources", ())),
+        platformio=PlatformIO(**_frozen(platformio)) if platformio is not None else None,
         soc=Soc(**data["soc"]),
         core=Core(core["name"], frozenset(core["features"]), core.get("fpu"), core["mpu_regions"]),
         clock=Clock(**data["clock"]),
@@ -166,10 +171,17 @@ def _board(data: dict[str, Any], path: Path) -> Board:
             )
             for name, m in data["memories"].items()
         ),
-        stack=Stack(**data["stack"]),
+        stack=Stack(**stack) if stack is not None else None,
         serial=tuple(Serial(name, **link) for name, link in data["serial"].items()),
-        programmers=tuple(Programmer(**p) for p in data["programmers"]),
+        programmers=tuple(Programmer(**_frozen(p)) for p in data["programmers"]),
+        usb=tuple(UsbId(**each) for each in data.get("usb", ())),
+        timing_pin=data.get("pins", {}).get("timing"),
         virtual=Virtual(**virtual) if virtual is not None else None,
         power=tuple(Power(**p) for p in data.get("power", ())),
         path=path,
     )
+
+
+def _frozen(table: dict[str, Any]) -> dict[str, Any]:
+    """A table's keys with its arrays as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}

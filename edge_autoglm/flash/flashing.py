@@ -190,7 +190,7 @@ def _console_of(board: Board, programmer: Programmer, port: str) -> str:
     """The console's port after `programmer` used `port`."""
     if programmer.link is None:
         return port
-    same = board.link(programmer.link).rx == board.link("console").rx
+    same = board.link(programmer.link).same_wires(board.link("console"))
     return port if same else "auto"
 
 
@@ -199,9 +199,12 @@ def _flash_virtual(board: Board, content: bytes, progress: Progress) -> tuple[Pr
     # What a virtual board needs is loaded only for one.
     from edge_boards import virtual
 
-    entry = next((each for each in board.programmers if each.link is not None), None)
+    entry = next((each for each in board.programmers if each.name == "stm32-uart"), None)
     if entry is None:
-        raise FlashError(f"{board.title}: its board file has no programmer with a serial link")
+        raise FlashError(
+            f"{board.title}: its board file has no programmer stm32-uart, which a virtual board "
+            "is flashed by"
+        )
     info = virtual.attach(board)
     if info is None:
         info = virtual.start(board, boot0=True)

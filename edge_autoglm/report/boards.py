@@ -47,9 +47,10 @@ def board_tables(board: Board) -> list[Table]:
         ("FPU", board.core.fpu),
         ("clock", clock),
         ("code in flash", fetch),
-        ("stack", f"{size(board.stack.size)} in {board.stack.memory}"),
-        ("PlatformIO", board.platformio),
+        ("stack", f"{size(board.stack.size)} in {board.stack.memory}" if board.stack else None),
+        ("PlatformIO", board.platformio.board if board.platformio else None),
         ("virtual", board.virtual.model if board.virtual else None),
+        ("tested", board.tested),
         ("file", board.path.name),
     ]
     made = [

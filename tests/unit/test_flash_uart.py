@@ -116,8 +116,7 @@ def test_the_chip_is_checked_before_anything_is_erased(
 ) -> None:
     program(job_for(board, rom, image_of(board, 4_000)))
     virtual.reset(board.name, boot0=True)
-    assert board.virtual is not None
-    other = replace(board, virtual=replace(board.virtual, chip_id=0x413))
+    other = replace(board, soc=replace(board.soc, chip_id=0x413))
     with pytest.raises(FlashError, match="has id 0x449, a STM32F746G-DISCO has 0x413"):
         program(job_for(other, rom, image_of(board, 4_000, seed=9)))
     assert rom.flash.read_bytes()[:4_000] == image_of(board, 4_000)

@@ -64,7 +64,7 @@ def stack_bounds(board: Board) -> tuple[int, int]:
     never into data.
     """
     limit = board.ram.address + STACK_GUARD_BYTES
-    return limit, limit + board.stack.size
+    return limit, limit + board.own_stack.size
 
 
 def linker_script(board: Board) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_boards.board import Serial
+from edge_boards.errors import VirtualBoardError
 
 
 @dataclass
@@ -29,10 +30,12 @@ class Link:
         return data
 
     def __post_init__(self) -> None:
-        self.tx_pin = _pin(self.serial.tx)
-        self.rx_pin = _pin(self.serial.rx)
+        self.tx_pin = _pin(self.serial, self.serial.tx)
+        self.rx_pin = _pin(self.serial, self.serial.rx)
 
 
-def _pin(name: str) -> tuple[str, int]:
+def _pin(link: Serial, name: str | None) -> tuple[str, int]:
     """ "PA9" -> ("A", 9)."""
+    if name is None:
+        raise VirtualBoardError(f"serial link {link.name}: {link.peripheral} is not modelled")
     return name[1], int(name[2:])

@@ -59,7 +59,7 @@ class Machine:
                 f"board {board.name} has no virtual model; there is one for {MODEL}"
             )
         self.board = board
-        self.chip_id = board.virtual.chip_id
+        self.chip_id = board.soc.chip_id or 0
         self.bootloader_version = board.virtual.bootloader_version
         sizes = board.flash.sectors
         self.sectors = tuple((sum(sizes[:i]), size) for i, size in enumerate(sizes))
