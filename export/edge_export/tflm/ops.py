@@ -226,19 +226,19 @@ def _operator_reasons(graph: Graph, operator: Operator) -> Iterator[tuple[str, s
         # Both kernels read the first scale only, whatever the tensor has.
         for tensor in (*operands, *graph.results(operator)):
             if tensor is not None and tensor.quantization and tensor.quantization.per_channel:
-                yield (
-                    tensor.name,
+                reason = (
                     "is quantized per channel, and TFLM would use its first scale for all: "
-                    "quantize the whole model (int8 weights with float activations do not run)",
+                    "quantize the whole model, activations too"
                 )
+                yield tensor.name, reason
 
 
 def _weight_reasons(activation: Tensor, weights: Tensor | None) -> Iterator[tuple[str, str]]:
     if weights is None:
         yield "", "has no weights"
     elif weights.dtype not in _WEIGHT_TYPES[activation.dtype]:
-        yield (
-            weights.name,
+        reason = (
             f"is {weights.dtype.value} where the activations are {activation.dtype.value}: "
-            "TFLM has no hybrid kernels; quantize weights and activations alike",
+            "TFLM has no hybrid kernels; quantize weights and activations alike"
         )
+        yield weights.name, reason
