@@ -1,5 +1,6 @@
 #include "eag_tflm.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 
@@ -99,7 +100,7 @@ void Infer() {
 
 /* The words for what the allocator could not do. */
 void FailArena() {
-  uint32_t needed = program.arena_stated;
+  uint32_t needed = program.arena_needed;
   const uint32_t least = program.arena_bytes + now.missing;
   const char *how = " B needed";
   if (needed < least) {
@@ -118,11 +119,15 @@ void FailArena() {
 
 }  // namespace
 
+/* What is made here lives for ever; destructors still name these. */
+void operator delete(void *) noexcept {}
+void operator delete(void *, std::size_t) noexcept {}
+
 void eag_tflm_start(void) {
   now.preparing = true;
 #ifdef TF_LITE_STRIP_ERROR_STRINGS
   /* Such a library stumbles over a lack of memory without a word. */
-  if (program.arena_bytes < program.arena_stated) return FailArena();
+  if (program.arena_bytes < program.arena_needed) return FailArena();
 #endif
   eag_coroutine_begin(Prepare);
   eag_coroutine_enter();

@@ -30,7 +30,7 @@ typedef struct {
   const uint8_t *model; /* the .tflite, aligned to 16 bytes */
   uint8_t *arena;       /* aligned to 16 bytes */
   uint32_t arena_bytes;
-  uint32_t arena_stated; /* what the model was said to need when it was exported */
+  uint32_t arena_needed; /* as was stated when the model was exported */
   eag_tensor *inputs, *outputs;
   eag_tensor *results;            /* of each step, or NULL */
   const uint16_t *result_tensors; /* index in the model of what each step writes */

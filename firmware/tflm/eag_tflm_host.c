@@ -8,7 +8,7 @@
 
 #define LINE 128
 
-/* The library's three messages about a lack of memory end so. */
+/* The text behind the first `what`, NULL where there is none. */
 static const char *after(const char *text, const char *what) {
   for (; *text; text++) {
     const char *t = text, *w = what;
@@ -23,7 +23,10 @@ void DebugLog(const char *format, va_list arguments);
 void DebugLog(const char *format, va_list arguments) {
   char line[LINE];
   eag_text_format(line, sizeof line, format, arguments);
+  /* How the allocator's messages about a lack of memory end; and what its planner says when there
+   * is none left for notes about buffers. */
   const char *missing = after(line, "missing: ");
+  if (!missing) missing = after(line, "Too many buffers");
   if (missing) {
     uint32_t bytes = 0;
     while (*missing >= '0' && *missing <= '9') bytes = 10 * bytes + (uint32_t)(*missing++ - '0');
@@ -47,6 +50,15 @@ void abort(void) {
   eag_tflm_said("abort() was called");
   eag_tflm_halt();
   __builtin_trap(); /* outside of what can be left: a fault, which reports itself */
+}
+
+/* newlib's assert(): its own would bring the whole of stdio. */
+void __assert_func(const char *file, int line, const char *function, const char *expression)
+    __attribute__((noreturn));
+void __assert_func(const char *file, int line, const char *function, const char *expression) {
+  (void)file, (void)line, (void)function;
+  eag_tflm_said(expression);
+  abort();
 }
 
 /* A virtual function that nobody defined; and what compilers want in order to destroy objects that

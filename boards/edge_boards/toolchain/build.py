@@ -82,9 +82,7 @@ def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[
     beside = library.include_dirs if library else ()
     defines = library.flags if library else ()
     jobs = []
-    for source in (
-        source for folder in (port, runtime, app, *adapter) for source in _sources(folder)
-    ):
+    for source in chain.from_iterable(map(_sources, (port, runtime, app, *adapter))):
         flags: tuple[str, ...] = ("-Os",)
         if source.name == "eag_libc.c":
             if library:
@@ -243,7 +241,7 @@ def _link(
                 for memory, extra in sorted(overflow.items())
             )
         )
-    missing = undefined(objects)
+    missing = _undefined_references(words) if library else undefined(objects)
     doubles = {name: users for name, users in missing.items() if _DOUBLE_HELPER.fullmatch(name)}
     if doubles:
         users = sorted({user for found in doubles.values() for user in found})
@@ -259,6 +257,18 @@ def _link(
         )
         raise ToolchainError(f"the image does not link, nothing defines {listed}")
     raise ToolchainError(f"{toolchain.name} could not link the image\n{error_lines(words)}")
+
+
+def _undefined_references(words: str) -> dict[str, set[str]]:
+    """What GNU ld says is missing where libraries take part, each with the functions that use it."""
+    wanted: dict[str, set[str]] = {}
+    user = "the image"
+    for line in words.splitlines():
+        if found := re.search(r"in function [`'](.+?)'", line):
+            user = found[1]
+        if found := re.search(r"undefined reference to [`'](.+?)'", line):
+            wanted.setdefault(found[1], set()).add(user)
+    return wanted
 
 
 def _overflows(words: str) -> list[tuple[str, int]]:
