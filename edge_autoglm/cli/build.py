@@ -10,6 +10,7 @@ import typer
 from .common import (
     BoardsOption,
     JsonOption,
+    TflmOption,
     ToolchainOption,
     output,
     progress,
@@ -22,6 +23,7 @@ from .common import (
 def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `export` wrote.")],
     toolchain: ToolchainOption = None,
+    tflm: TflmOption = None,
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -41,7 +43,9 @@ def build(
         )
     exported = load_export(folder)
     with progress("compiling") as advance:
-        built = pipeline.build(exported, the_board(exported.board, boards), toolchain, advance)
+        built = pipeline.build(
+            exported, the_board(exported.board, boards), toolchain, advance, tflm
+        )
     out = output(json)
     for table in size_tables(built.image.sizes):
         out.print(table)

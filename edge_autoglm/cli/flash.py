@@ -14,6 +14,8 @@ from .common import (
     JsonOption,
     PortOption,
     RunsOption,
+    RuntimeOption,
+    TflmOption,
     ToolchainOption,
     WarmupOption,
     notes,
@@ -50,6 +52,8 @@ def flash(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where a MODEL is exported to."),
     ] = None,
+    runtime: RuntimeOption = "aot",
+    tflm: TflmOption = None,
     toolchain: ToolchainOption = None,
     runs: RunsOption = None,
     warmup: WarmupOption = None,
@@ -70,10 +74,10 @@ def flash(
     _check_options(profile, port, programmer, console, runs, warmup, bundle)
     check_bundle(bundle)
     _check_attached(aim, port or "auto", programmer)
-    exported = pipeline.exported(target, aim, out)
+    exported = pipeline.exported(target, aim, out, pipeline.Asked(runtime))
     pipeline.check_board(exported, aim)
     with progress("compiling") as advance:
-        built = pipeline.build(exported, aim, toolchain, advance)
+        built = pipeline.build(exported, aim, toolchain, advance, tflm)
     plan = exported.directory / "plan.json"
     remember(built.image, target if target.is_file() else None, plan if plan.is_file() else None)
     notes().print(f"image: {shown(built.image.elf)}", soft_wrap=True)

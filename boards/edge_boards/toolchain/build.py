@@ -260,7 +260,7 @@ def _link(
 
 
 def _undefined_references(words: str) -> dict[str, set[str]]:
-    """What GNU ld says is missing where libraries take part, each with the functions that use it."""
+    """What GNU ld says is missing where libraries take part, with the functions that use it."""
     wanted: dict[str, set[str]] = {}
     user = "the image"
     for line in words.splitlines():

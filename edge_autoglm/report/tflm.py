@@ -1,0 +1,59 @@
+"""A TFLM export as lines and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .tables import size
+
+if TYPE_CHECKING:
+    from edge_export import TflmExport
+
+
+def kernels_title(kernels: str) -> str:
+    """How a kernel set is called in a sentence."""
+    return "CMSIS-NN" if kernels == "cmsis_nn" else "TFLM's reference kernels"
+
+
+def tflm_lines(result: TflmExport) -> list[str]:
+    """What was generated, and what it will take."""
+    arena = (
+        f"Arena: {result.arena_needed:,} B needed in {result.region}, of which "
+        f"{result.arena_used:,} B stay in use, with {kernels_title(result.kernels)} on 32 bits "
+        "(modelled)"
+    )
+    lines = [arena]
+    if result.arena_bytes < result.arena_needed:
+        lines.append(
+            f"--arena sets aside only {result.arena_bytes:,} B: the firmware will say so, not run"
+        )
+    elif result.arena_bytes != result.arena_needed:
+        lines.append(f"--arena sets aside {result.arena_bytes:,} B")
+    ops = ", ".join(result.ops)
+    lines.append(f"Ops: {ops} (MicroMutableOpResolver<{len(result.methods)}>)")
+    lines.append(
+        f"{result.directory}: the model as an array of {size(result.model_bytes)}, sources for the "
+        "board, platformio.ini, CMakeLists.txt"
+    )
+    return lines
+
+
+def tflm_json(result: TflmExport) -> dict[str, Any]:
+    """What was generated. `arena_bytes` stay in use, as TFLM's arena_used_bytes() will report;
+    `arena_needed` must be there for it to start, `arena_set_aside` is."""
+    return {
+        "schema": 1,
+        "folder": str(result.directory),
+        "name": result.name,
+        "runtime": result.runtime,
+        "model": {"sha256": result.model_sha256, "bytes": result.model_bytes},
+        "board": result.board,
+        "kernels": result.kernels,
+        "ops": list(result.ops),
+        "resolver": list(result.methods),
+        "sources": list(result.sources),
+        "arena_bytes": result.arena_used,
+        "arena_needed": result.arena_needed,
+        "arena_set_aside": result.arena_bytes,
+        "arena": {result.region: result.arena_bytes},
+    }
