@@ -33,6 +33,7 @@ from edge_quantize.ingest.outside import outside_buffers
 from . import emit
 from .arena import Arena, arena_of
 from .ops import resolver_methods, tflm_problems
+from .project import project_files
 from .tree import CMSIS_NN
 
 RUNTIME = "tflm"
@@ -109,7 +110,8 @@ def compile_tflm(
     stated = arena_of(graph, kernels)
     set_aside = stated.needed if arena is None else arena
     model = _model(graph, _inside(graph, content), board, symbols, stated, set_aside)
-    files = {f"src/{path}": text for path, text in emit.sources(model).items()}
+    sources = {f"src/{path}": text for path, text in emit.sources(model).items()}
+    files = {**sources, **project_files(symbols, board, kernels, sources)}
     compiled = sorted(files)
     said = {
         "runtime": RUNTIME,
@@ -124,7 +126,7 @@ def compile_tflm(
         "model_bytes": len(model.content),
         "ops": sorted({operator.op for operator in graph.operators}),
         "methods": list(model.methods),
-        "sources": [path for path in compiled if path.endswith(".cc")],
+        "sources": [path for path in sorted(sources) if path.endswith(".cc")],
         "description": model.description,
     }
     files[EXPORT_FILE] = seal(said, files, compiled)

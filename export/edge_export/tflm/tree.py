@@ -83,6 +83,12 @@ def make_command(core: Core, kernels: str = CMSIS_NN) -> str:
     return " ".join([*words, "microlite"])
 
 
+def library_folder(core: Core, kernels: str = CMSIS_NN) -> str:
+    """Where that command leaves the library, from the same root."""
+    kind = f"_{CMSIS_NN}" if kernels == CMSIS_NN else ""
+    return f"gen/cortex_m_generic_{_target_arch(core)}_default{kind}_gcc/lib"
+
+
 def _target_arch(core: Core) -> str:
     """TARGET_ARCH of cortex_m_generic."""
     if core.name in ("cortex-m4", "cortex-m7"):
