@@ -6,6 +6,7 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- SessionError          the board does not answer as it should (the program's fault)
 |   +-- BoardSilentError  nothing came back
 |   +-- BoardFaultError   the firmware reported a fault and reset
+|   +-- ModelUnreadyError an interpreter on the board cannot run its model, and says why
 +-- FlashError            programming failed, or what was read back differs
 """
 
@@ -34,6 +35,10 @@ class BoardSilentError(SessionError):
 
 class BoardFaultError(SessionError):
     """The firmware reported a fault and resets."""
+
+
+class ModelUnreadyError(SessionError):
+    """An interpreter on the board cannot run its model: too small an arena, or its own reason."""
 
 
 class FlashError(EdgeError):

@@ -10,7 +10,7 @@ from .tables import percent, size, table
 
 if TYPE_CHECKING:
     from edge_autoglm.measure.figures import Figure
-    from edge_autoglm.measure.profile import Profile
+    from edge_autoglm.measure.profile import Memory, Profile
 
 SCHEMA = 1
 
@@ -35,6 +35,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "model": {"name": profile.model, "sha256": profile.model_sha256},
         "build_id": profile.build_id,
         "toolchain": profile.toolchain,
+        "runtime": profile.runtime,
         "clock_hz": profile.clock_hz,
         "runs": profile.runs,
         "warmup": profile.warmup,
@@ -47,6 +48,8 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         },
         "memory": {
             "arena": profile.memory.arena,
+            "arena_used": profile.memory.arena_used,
+            "arena_stated": profile.memory.arena_stated,
             "static_ram": profile.memory.static_ram,
             "stack": profile.memory.stack,
             "code": profile.memory.code,
@@ -83,6 +86,11 @@ def _count(figure: Figure | None) -> str | None:
     return None if figure is None else f"{figure.value:,.0f}"
 
 
+def _short(kernel: str) -> str:
+    """A kernel's name without what all of a runtime's have in common."""
+    return kernel.removeprefix("eag_").removeprefix("tflm_")
+
+
 def profile_table(profile: Profile) -> Table:
     """One row a layer; fits 80 columns."""
     kinds = f"cycles and ms {profile.cycles.kind.value}"
@@ -97,7 +105,7 @@ def profile_table(profile: Profile) -> Table:
             (
                 layer.index,
                 layer.name,
-                " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
+                " ".join(_short(kernel) for kernel in layer.kernels)
                 or f"({layer.op.lower()})",
                 layer.macs or None,
                 _count(layer.instructions),
@@ -125,6 +133,15 @@ def _spread(profile: Profile) -> str:
     return f"{same}; the spread is of modelled cycles: caches and branch history carry over"
 
 
+def _arena(memory: Memory) -> str:
+    if memory.arena_used is None:
+        return f"arena {memory.arena:,} B"
+    return (
+        f"arena {memory.arena:,} B, of which TFLM uses {memory.arena_used:,} B "
+        f"({memory.arena_stated:,} B were stated)"
+    )
+
+
 def profile_lines(profile: Profile) -> list[str]:
     """What stands under the table."""
     runs = "1 run" if profile.runs == 1 else f"median of {profile.runs} runs"
@@ -138,9 +155,11 @@ def profile_lines(profile: Profile) -> list[str]:
     if profile.virtual and profile.runs > 1:
         repeats = f"; {_spread(profile)}"
     lines = [f"{runs} after {profile.warmup} warm-up{extremes}{repeats}"]
+    if profile.runtime == "tflm":
+        lines.append("interpreted by TFLM: a row is an op and the interpreter's way to it")
     memory = profile.memory
     parts = [
-        f"arena {memory.arena:,} B",
+        _arena(memory),
         f"stack {memory.stack:,} B used",
         f"weights {size(memory.weights)}",
     ]

@@ -176,7 +176,7 @@ def _model(
         emit.Result(operator.outputs[0], graph.tensor(operator.outputs[0]).nbytes)
         for operator in graph.operators
     )
-    description = describe(graph, region, inputs, outputs)
+    description = describe(graph, region, inputs, outputs, stated.used)
     return emit.TflmModel(
         name=name,
         content=content,
@@ -197,7 +197,11 @@ def _model(
 
 
 def describe(
-    graph: Graph, region: str, inputs: tuple[Port, ...], outputs: tuple[Port, ...]
+    graph: Graph,
+    region: str,
+    inputs: tuple[Port, ...],
+    outputs: tuple[Port, ...],
+    arena_used: int,
 ) -> dict[str, Any]:
     """The description of docs/protocol.md: a layer and a step an op. What an op wrote is a block of
     its own, after the arena's, since only the running interpreter knows where it lies."""
@@ -216,6 +220,8 @@ def describe(
         "results": [[i, 1 + i, 0, size] for i, size in enumerate(sizes)],
         "input_preserved": False,
         "weights": graph.constant_bytes,
+        "runtime": RUNTIME,
+        "arena_stated": arena_used,
     }
 
 
