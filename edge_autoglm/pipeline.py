@@ -155,7 +155,8 @@ def tree_for(exported: Exported, board: Board, named: Path | None) -> TflmTree |
     tree = named or tree_from_environment()
     if tree is None:
         raise TflmTreeError(
-            f"{exported.directory} needs TFLM: " + "; ".join(wanted_files(board, exported.kernels))
+            "a build for --runtime tflm needs "
+            + "; ".join(wanted_files(board, exported.kernels))
         )
     return find_tree(tree, board, exported.kernels, exported.methods)
 

@@ -14,7 +14,19 @@ from collections.abc import Sequence
 
 import typer
 
-from . import boards, build, doctor, export, flash, inspect, monitor, profile, verify, virtual
+from . import (
+    boards,
+    build,
+    compare_runtimes,
+    doctor,
+    export,
+    flash,
+    inspect,
+    monitor,
+    profile,
+    verify,
+    virtual,
+)
 from .common import version_option
 
 app = typer.Typer(
@@ -33,6 +45,7 @@ app.command("build")(build.build)
 app.command("flash")(flash.flash)
 app.command("profile")(profile.profile)
 app.command("verify")(verify.verify)
+app.command("compare-runtimes")(compare_runtimes.compare_runtimes)
 app.command("monitor")(monitor.monitor)
 app.add_typer(boards.app, name="boards")
 app.add_typer(virtual.app, name="virtual")
