@@ -155,10 +155,9 @@ def tree_for(exported: Exported, board: Board, named: Path | None) -> TflmTree |
     tree = named or tree_from_environment()
     if tree is None:
         raise TflmTreeError(
-            "a build for --runtime tflm needs "
-            + "; ".join(wanted_files(board, exported.kernels))
+            "a build for --runtime tflm needs " + "; ".join(wanted_files(board, exported.kernels))
         )
-    return find_tree(tree, board, exported.kernels, exported.methods)
+    return find_tree(tree, board, exported.kernels, exported.symbols)
 
 
 def check_board(exported: Exported, board: Board) -> None:

@@ -30,7 +30,7 @@ def tflm_lines(result: TflmExport) -> list[str]:
     elif result.arena_bytes != result.arena_needed:
         lines.append(f"--arena sets aside {result.arena_bytes:,} B")
     ops = ", ".join(result.ops)
-    lines.append(f"Ops: {ops} (MicroMutableOpResolver<{len(result.methods)}>)")
+    lines.append(f"Ops: {ops} (MicroMutableOpResolver<{len(result.registrations)}>)")
     lines.append(
         f"{result.directory}: the model as an array of {size(result.model_bytes)}, sources for the "
         "board, platformio.ini, CMakeLists.txt"
@@ -50,7 +50,10 @@ def tflm_json(result: TflmExport) -> dict[str, Any]:
         "board": result.board,
         "kernels": result.kernels,
         "ops": list(result.ops),
-        "resolver": list(result.methods),
+        "resolver": [
+            f"{method}({f'tflite::{given}()' if given else ''})"
+            for method, given in result.registrations
+        ],
         "sources": list(result.sources),
         "arena_bytes": result.arena_used,
         "arena_needed": result.arena_needed,

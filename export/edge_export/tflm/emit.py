@@ -43,7 +43,7 @@ class TflmModel:
     arena_bytes: int  # what the firmware sets aside
     arena_needed: int  # without which the model does not start
     arena_how: str
-    methods: tuple[str, ...]
+    registrations: tuple[tuple[str, str | None], ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     results: tuple[Result, ...]
@@ -128,12 +128,14 @@ def _ops(model: TflmModel) -> str:
     _guard(out, model.name, "model_ops")
     out.lines(['#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"', ""])
     out.lines([f"namespace {namespace(model.name)} {{", ""])
-    out.line(f"using OpResolver = tflite::MicroMutableOpResolver<{len(model.methods)}>;")
+    out.line(f"using OpResolver = tflite::MicroMutableOpResolver<{len(model.registrations)}>;")
     out.line()
     with out.block("inline TfLiteStatus AddOps(OpResolver &resolver)"):
-        for method in model.methods:
-            out.line(f"if (resolver.{method}() != kTfLiteOk) return kTfLiteError;")
-        out.line("return kTfLiteOk;")
+        out.line("TfLiteStatus status = kTfLiteOk;")
+        for method, registration in model.registrations:
+            given = f"tflite::{registration}()" if registration else ""
+            out.line(f"if (status == kTfLiteOk) status = resolver.{method}({given});")
+        out.line("return status;")
     out.lines(["", f"}}  // namespace {namespace(model.name)}", "", "#endif"])
     return out.text()
 

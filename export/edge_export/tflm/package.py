@@ -32,8 +32,9 @@ from edge_quantize.ingest.outside import outside_buffers
 
 from . import emit
 from .arena import Arena, arena_of
-from .ops import resolver_methods, tflm_problems
+from .ops import tflm_problems
 from .project import project_files
+from .registrations import registrations
 from .tree import CMSIS_NN
 
 RUNTIME = "tflm"
@@ -56,11 +57,18 @@ class TflmExport:
     arena_used: int  # what TFLM reports once it has started
     model_bytes: int
     ops: tuple[str, ...]
-    methods: tuple[str, ...]
+    registrations: tuple[
+        tuple[str, str | None], ...
+    ]  # method of the resolver, and what it is given
     sources: tuple[str, ...]
     description: Mapping[str, Any]
 
     runtime = RUNTIME
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What the generated code wants of TFLM's headers: methods and registrations."""
+        return tuple(name for pair in self.registrations for name in pair if name)
 
     def model_sources(self) -> ModelSources:
         """The folder as the board's build takes it; the rest of the firmware comes with that."""
@@ -125,7 +133,7 @@ def compile_tflm(
         "arena_used": stated.used,
         "model_bytes": len(model.content),
         "ops": sorted({operator.op for operator in graph.operators}),
-        "methods": list(model.methods),
+        "registrations": [list(pair) for pair in model.registrations],
         "sources": [path for path in sorted(sources) if path.endswith(".cc")],
         "description": model.description,
     }
@@ -186,7 +194,7 @@ def _model(
         arena_bytes=set_aside,
         arena_needed=stated.needed,
         arena_how=stated.describe(),
-        methods=resolver_methods(graph),
+        registrations=registrations(graph),
         inputs=inputs,
         outputs=outputs,
         results=results,
@@ -245,7 +253,7 @@ def read_result(directory: Path, document: Mapping[str, Any]) -> TflmExport:
         arena_used=int(document["arena_used"]),
         model_bytes=int(document["model_bytes"]),
         ops=tuple(document["ops"]),
-        methods=tuple(document["methods"]),
+        registrations=tuple((str(m), r) for m, r in document["registrations"]),
         sources=tuple(document["sources"]),
         description=dict(document["description"]),
     )

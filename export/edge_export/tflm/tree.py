@@ -114,16 +114,17 @@ def tree_from_environment() -> Path | None:
 
 
 def find_tree(
-    directory: Path, board: Board, kernels: str = CMSIS_NN, methods: Iterable[str] = ()
+    directory: Path, board: Board, kernels: str = CMSIS_NN, symbols: Iterable[str] = ()
 ) -> TflmTree:
     """The library below `directory` for `board`, and the headers that go with it.
 
     `directory` is the root of a TFLM tree, or a folder inside it (one of several `gen/...`), whose
-    libraries alone are then looked at. `methods` are those of the resolver that must be there.
+    libraries alone are then looked at. `symbols` are methods of the op resolver and registrations
+    that its headers must have.
     Raises TflmTreeError.
     """
     root = _root(directory)
-    _check_headers(root, methods)
+    _check_headers(root, symbols)
     archives = sorted({*directory.rglob(LIBRARY)}) if directory != root else _archives(root)
     if not archives:
         raise TflmTreeError(
@@ -173,7 +174,7 @@ def _archives(root: Path) -> list[Path]:
     return sorted({path for pattern in patterns for path in root.glob(pattern)})
 
 
-def _check_headers(root: Path, methods: Iterable[str]) -> None:
+def _check_headers(root: Path, symbols: Iterable[str]) -> None:
     for name, words in _NEEDED.items():
         text = _text(root / name)
         missing = [word for word in words if word not in text]
@@ -183,12 +184,13 @@ def _check_headers(root: Path, methods: Iterable[str]) -> None:
                 + ("is missing" if not text else f"has no {missing[0]}")
                 + "; use a checkout of 2024 or later"
             )
-    resolver = _text(root / _RESOLVER)
-    absent = [method for method in methods if f"{method}(" not in resolver]
+    kernels = (root / _RESOLVER).parent / "kernels"
+    known = "".join(map(_text, (root / _RESOLVER, *sorted(kernels.glob("*.h")))))
+    absent = [symbol for symbol in symbols if f"{symbol}(" not in known]
     if absent:
         raise TflmTreeError(
-            f"{root}: a TFLM of another version: its op resolver has no {', '.join(absent)}; use "
-            "a newer checkout"
+            f"{root}: a TFLM of another version: its op resolver knows no {', '.join(absent)}; "
+            "use a newer checkout"
         )
     _header_folders(root)
 
