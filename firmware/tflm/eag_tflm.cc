@@ -19,13 +19,11 @@ namespace {
 
 const eag_tflm_program_t &program = eag_tflm_program;
 
-struct {
-  uint8_t state;
-  char words[96];
-  uint32_t missing;
-  bool finished; /* the library came to the end of what it was asked to do */
-  bool preparing;
-} now;
+uint8_t state;    /* EAG_ENGINE_... */
+char words[96];   /* what is wrong, or the library's first words since the last beginning */
+uint32_t missing; /* bytes of arena */
+bool preparing;
+bool finished; /* the library came to the end of what it was asked to do */
 
 /* Only the context tells where the result of an op lies. */
 class Interpreter : public tflite::MicroInterpreter {
@@ -37,7 +35,7 @@ class Interpreter : public tflite::MicroInterpreter {
   }
 };
 
-alignas(Interpreter) uint8_t place[sizeof(Interpreter)];
+alignas(Interpreter) uint8_t interpreter_place[sizeof(Interpreter)];
 Interpreter *interpreter;
 
 /* TFLM's own way to profile: called around each op. What an op does inside, a subgraph's ops
@@ -48,24 +46,30 @@ class Steps : public tflite::MicroProfilerInterface {
   uint32_t BeginEvent(const char *) override { return depth_++; }
   void EndEvent(uint32_t depth) override {
     depth_ = depth;
-    if (depth) return;
+    if (depth || op_ == program.step_count) return;
     if (program.results && !program.results[op_].data)
       program.results[op_].data = interpreter->Data(program.result_tensors[op_]);
     if (++op_ < program.step_count) eag_coroutine_leave();
   }
   void Restart() { depth_ = op_ = 0; }
+  /* A step that was not told of would have run in no time. */
+  bool Complete() const { return !EAG_TFLM_BY_OP || op_ == program.step_count; }
 
  private:
   uint32_t depth_ = 0, op_ = 0;
 };
+
 alignas(Steps) uint8_t steps_place[sizeof(Steps)];
 Steps *steps;
 
-void Fail(uint8_t state, const char *words) {
-  now.state = state;
-  if (words) eag_text_add(now.words, now.words + sizeof now.words, words);
+/* NULL: the library has said what it is. */
+void Fail(const char *why) {
+  state = EAG_ENGINE_FAILED;
+  if (why || !words[0])
+    eag_text_add(words, words + sizeof words, why ? why : "TFLM failed without a word");
 }
 
+/* Where inputs and outputs lie, now that it is known. */
 bool Connect(eag_tensor *tensors, uint8_t count, TfLiteTensor *(*of)(size_t)) {
   for (uint8_t i = 0; i < count; i++) {
     TfLiteTensor *tensor = of(i);
@@ -75,46 +79,44 @@ bool Connect(eag_tensor *tensors, uint8_t count, TfLiteTensor *(*of)(size_t)) {
   return true;
 }
 
+TfLiteTensor *Input(size_t index) { return interpreter->input(index); }
+TfLiteTensor *Output(size_t index) { return interpreter->output(index); }
+
 void Prepare() {
   const tflite::Model *model = tflite::GetModel(program.model);
   if (model->version() != TFLITE_SCHEMA_VERSION)
-    return Fail(EAG_ENGINE_FAILED, "the model's schema is of another version");
+    return Fail("the model's schema is of another version");
   const tflite::MicroOpResolver *resolver = program.resolver();
-  if (!resolver) return Fail(EAG_ENGINE_FAILED, "an op could not be added to the resolver");
+  if (!resolver) return Fail("an op could not be added to the resolver");
   steps = new (steps_place) Steps;
-  interpreter = new (place) Interpreter(model, *resolver, program.arena, program.arena_bytes,
-                                        nullptr, steps);
-  if (interpreter->AllocateTensors() != kTfLiteOk) return Fail(EAG_ENGINE_FAILED, nullptr);
-  if (!Connect(program.inputs, program.input_count, [](size_t i) { return interpreter->input(i); }) ||
-      !Connect(program.outputs, program.output_count,
-               [](size_t i) { return interpreter->output(i); }))
-    return Fail(EAG_ENGINE_FAILED, "inputs or outputs have another size than was exported");
-  now.finished = true;
+  interpreter = new (interpreter_place)
+      Interpreter(model, *resolver, program.arena, program.arena_bytes, nullptr, steps);
+  if (interpreter->AllocateTensors() != kTfLiteOk) return Fail(nullptr);
+  if (!Connect(program.inputs, program.input_count, Input) ||
+      !Connect(program.outputs, program.output_count, Output))
+    return Fail("inputs or outputs have another size than was exported");
+  finished = true;
 }
 
 void Infer() {
   steps->Restart();
-  if (interpreter->Invoke() != kTfLiteOk) Fail(EAG_ENGINE_FAILED, nullptr);
-  now.finished = true;
+  if (interpreter->Invoke() != kTfLiteOk) return Fail(nullptr);
+  if (!steps->Complete()) return Fail("TFLM's profiler told of other ops than the model has");
+  finished = true;
 }
 
 /* The words for what the allocator could not do. */
 void FailArena() {
   uint32_t needed = program.arena_needed;
-  const uint32_t least = program.arena_bytes + now.missing;
-  const char *how = " B needed";
-  if (needed < least) {
-    needed = least;
-    how = " B needed at least";
-  }
-  char *at = now.words;
-  char *const end = at + sizeof now.words;
+  const uint32_t least = program.arena_bytes + missing;
+  char *at = words;
+  char *const end = words + sizeof words;
   at = eag_text_add(at, end, "the arena of ");
   at = eag_text_add_number(at, end, program.arena_bytes);
   at = eag_text_add(at, end, " B is too small, ");
-  at = eag_text_add_number(at, end, needed);
-  eag_text_add(at, end, how);
-  now.state = EAG_ENGINE_ARENA_TOO_SMALL;
+  at = eag_text_add_number(at, end, needed < least ? least : needed);
+  eag_text_add(at, end, needed < least ? " B needed at least" : " B needed");
+  state = EAG_ENGINE_ARENA_TOO_SMALL;
 }
 
 }  // namespace
@@ -124,52 +126,52 @@ void operator delete(void *) noexcept {}
 void operator delete(void *, std::size_t) noexcept {}
 
 void eag_tflm_start(void) {
-  now.preparing = true;
 #ifdef TF_LITE_STRIP_ERROR_STRINGS
   /* Such a library stumbles over a lack of memory without a word. */
   if (program.arena_bytes < program.arena_needed) return FailArena();
 #endif
+  preparing = true;
   eag_coroutine_begin(Prepare);
   eag_coroutine_enter();
-  now.preparing = false;
-  if (now.missing)
+  preparing = false;
+  if (missing)
     FailArena();
-  else if (!now.finished && now.state == EAG_ENGINE_READY)
-    Fail(EAG_ENGINE_FAILED, "TFLM stopped");
+  else if (!finished && state == EAG_ENGINE_READY)
+    Fail(nullptr);
 }
 
-uint8_t eag_tflm_state(const char **words) {
-  *words = now.words;
-  return now.state;
+uint8_t eag_tflm_state(const char **why) {
+  *why = words;
+  return state;
 }
 
 uint32_t eag_tflm_arena_used(void) {
-  return now.state == EAG_ENGINE_READY ? interpreter->arena_used_bytes() : 0;
+  return state == EAG_ENGINE_READY ? interpreter->arena_used_bytes() : 0;
 }
 
 void eag_tflm_step(void) {
-  if (now.state != EAG_ENGINE_READY) return;
+  if (state != EAG_ENGINE_READY) return;
   if (eag_running.step == 0) {
-    now.finished = false;
-    now.words[0] = 0;
+    finished = false;
+    words[0] = 0;
     eag_coroutine_begin(Infer);
   }
   eag_coroutine_enter();
 }
 
-void eag_tflm_said(const char *words) {
+void eag_tflm_said(const char *line) {
   /* The first words are the reason; what follows are consequences. */
-  if (!now.words[0]) eag_text_add(now.words, now.words + sizeof now.words, words);
+  if (!words[0]) eag_text_add(words, words + sizeof words, line);
 }
 
 void eag_tflm_missing(uint32_t bytes) {
-  if (!now.preparing) return;
-  now.missing = bytes ? bytes : 1;
+  if (!preparing) return;
+  missing = bytes ? bytes : 1;
   eag_tflm_halt();
 }
 
 void eag_tflm_halt(void) {
-  if (now.state == EAG_ENGINE_READY) now.state = EAG_ENGINE_FAILED;
-  /* Nobody enters again: the next inference begins anew, if there is one. */
+  if (state == EAG_ENGINE_READY) state = EAG_ENGINE_FAILED;
+  /* Nobody enters again: the state forbids it. */
   if (eag_coroutine_inside()) eag_coroutine_leave();
 }

@@ -44,11 +44,12 @@ extern const eag_tflm_program_t eag_tflm_program;
 
 void eag_tflm_step(void);
 void eag_tflm_start(void);
-uint8_t eag_tflm_state(const char **words);
+uint8_t eag_tflm_state(const char **why);
 uint32_t eag_tflm_arena_used(void);
 
-/* From the library's log: its words and, when it can do no more, that it stops here. */
-void eag_tflm_said(const char *words);
+/* From the library's log: its words; a lack of arena; and that it can do no more, which gives up
+ * the call that is under way and returns only where there is none. */
+void eag_tflm_said(const char *line);
 void eag_tflm_missing(uint32_t bytes);
 void eag_tflm_halt(void);
 
