@@ -12,7 +12,7 @@ from edge_quantize.graph.model import DType, Graph, Operator
 
 from .ops import TFLM_OPS
 
-_INT8 = frozenset(
+INT8_OPS = frozenset(
     {
         "ADD",
         "AVERAGE_POOL_2D",
@@ -37,7 +37,7 @@ def registrations(graph: Graph) -> tuple[tuple[str, str | None], ...]:
     """
     found: dict[str, str | None] = {}
     for op in sorted({operator.op for operator in graph.operators}):
-        narrow = op in _INT8 and all(_int8(graph, o) for o in graph.operators if o.op == op)
+        narrow = op in INT8_OPS and all(_int8(graph, o) for o in graph.operators if o.op == op)
         found[TFLM_OPS[op].method] = f"Register_{op}_INT8" if narrow else None
     return tuple(sorted(found.items()))
 
