@@ -50,6 +50,13 @@ def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
         ("0x2001_0000", "0x2000_8000", "memories.sram.address", "overlap"),
         ("itcm = 0x0020_0000", "itcm = 0x100", "memories.flash.aliases", "overlaps"),
         ("131_072, 2", "131_073, 2", "memories.flash.sectors", "add up to"),
+        ("sectors = [", "sector_size = 4_096\nsectors = [", "memories.flash.sector_size", "one of"),
+        (
+            "size = 262_144",
+            "size = 262_144\nsector_size = 3",
+            "memories.sram.sector_size",
+            "divides",
+        ),
         ("reserved = 16_384", "reserved = 99_999", "memories.dtcm.reserved", "than the"),
         ('alias = "axi"', 'alias = "ahb"', "execution.flash_alias", "axi, itcm"),
         ('rx = "PB7"', 'rx = "B7"', "serial.console.rx", "a pin such as PA9"),
