@@ -173,7 +173,7 @@ def _board(data: dict[str, Any], path: Path) -> Board:
         ),
         stack=Stack(**stack) if stack is not None else None,
         serial=tuple(Serial(name, **link) for name, link in data["serial"].items()),
-        programmers=tuple(Programmer(**_frozen(p)) for p in data["programmers"]),
+        programmers=tuple(Programmer(**_frozen(p)) for p in data.get("programmers", ())),
         usb=tuple(UsbId(**each) for each in data.get("usb", ())),
         timing_pin=data.get("pins", {}).get("timing"),
         virtual=Virtual(**virtual) if virtual is not None else None,

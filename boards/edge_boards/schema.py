@@ -27,6 +27,7 @@ PROGRAMMERS = (
     "uf2",
     "platformio",
 )
+THROUGH = ("st-link", "probe", "adapter", "usb", "rs232")
 POWER_KINDS = ("datasheet", "measured")
 TESTED = ("hardware", "emulator", "compiled", "data only")
 """How far a board was tried, the most first; nothing may claim more."""
@@ -144,7 +145,7 @@ TABLES: dict[str, dict[str, Key]] = {
         ),
         "baud": Key("integer", "bits a second after reset", low=300, high=20_000_000),
         "through": Key(
-            "string", "how a PC gets at it", choices=("st-link", "probe", "adapter", "usb")
+            "string", "how a PC gets at it", choices=THROUGH
         ),
         "protocol": Key("string", "spoken by the ROM", required=False, choices=("an3155",)),
     },
@@ -203,7 +204,7 @@ TABLES: dict[str, dict[str, Key]] = {
 }
 """Keys of each table. `x.*`: a table of named tables; `x[]`: an array of tables."""
 
-REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*", "programmers[]")
+REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*")
 """The others may be left out whole."""
 
 FRAMEWORK_PORTS = ("arduino",)

@@ -155,6 +155,7 @@ class Capability(IntFlag):
     SUPPLY = WIRE.capabilities["supply"]
     TEMPERATURE = WIRE.capabilities["temperature"]
     FPU_DOUBLE = WIRE.capabilities["fpu_double"]
+    INSTRUCTIONS = WIRE.capabilities["instructions"]
 
 
 def reset_cause_name(number: int) -> str:

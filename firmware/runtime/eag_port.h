@@ -17,7 +17,9 @@ uint32_t eag_port_clock_hz(void);
 /* 64-bit core cycles since init; call it, or let the port's own tick do so, more often than the
  * hardware counter wraps. [isr] */
 uint64_t eag_port_cycles(void);
-/* The raw 32-bit counter: what the profiler reads around a step. [isr] */
+/* The raw 32-bit counter: what the profiler reads around a step. [isr] A port whose counter may be
+ * one of instructions (an emulator's board) says so in its eag_port_inline.h: it defines
+ * EAG_PORT_COUNTS_INSTRUCTIONS as an expression that is true where it is. */
 static inline uint32_t eag_port_cycles32(void);
 
 /* Console. Bytes received during an inference are kept in a ring. */

@@ -146,6 +146,9 @@ static uint8_t hello(void) {
                  EAG_CAPABILITY_FREE_RUN | EAG_CAPABILITY_BAUD;
   if (eag_port_supply_mv() != INT32_MIN) can |= EAG_CAPABILITY_SUPPLY;
   if (eag_port_die_decicelsius() != INT32_MIN) can |= EAG_CAPABILITY_TEMPERATURE;
+#ifdef EAG_PORT_COUNTS_INSTRUCTIONS
+  if (EAG_PORT_COUNTS_INSTRUCTIONS) can |= EAG_CAPABILITY_INSTRUCTIONS;
+#endif
   eag_put(EAG_KEY_CAPABILITIES, can);
   eag_put(EAG_KEY_MAX_PAYLOAD, EAG_WIRE_MAX_PAYLOAD);
   eag_put(EAG_KEY_WINDOW, WINDOW);
