@@ -144,9 +144,7 @@ TABLES: dict[str, dict[str, Key]] = {
             "integer", "STM32: both pins' alternate function", required=False, low=0, high=15
         ),
         "baud": Key("integer", "bits a second after reset", low=300, high=20_000_000),
-        "through": Key(
-            "string", "how a PC gets at it", choices=THROUGH
-        ),
+        "through": Key("string", "how a PC gets at it", choices=THROUGH),
         "protocol": Key("string", "spoken by the ROM", required=False, choices=("an3155",)),
     },
     "programmers[]": {

@@ -127,7 +127,7 @@ def _check_attached(board: Board, port: str, programmer: str | None) -> None:
         from edge_boards.virtual import client
 
         if client.attach(board) is None:
-            client.check_extras()
+            client.check_needs(board)
         return
     choose_programmer(board, port, programmer)
     if port != "auto" and os.name == "posix" and not Path(port).exists():

@@ -56,7 +56,7 @@ def monitor(
         lines = _lines(jsonl, stack)
         found = find_port(aim, port or "auto")
         session = stack.enter_context(Session(open_port(found)))
-        watch = Monitor(session, aim, session.model(model), counter_of(found))
+        watch = Monitor(session, aim, session.model(model), counter_of(found, session.info))
         screen = _Screen(stack, shown=lines is not sys.stdout)
         stack.enter_context(watch.running(period))
         for sample in watch.samples():
@@ -122,21 +122,25 @@ class _Screen:
 def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
     from edge_autoglm.report.tables import table
 
-    kind = recent[-1].cycles.kind.value
-    energy = recent[-1].energy_mj
+    last = recent[-1]
+    cycles, energy = last.cycles is not None, last.energy_mj
+    cost = last.cycles or last.instructions
     inferences = "1 inference" if seen == 1 else f"{seen:,} inferences"
-    title = f"{inferences}, {lost:,} records lost; cycles and ms {kind}"
+    what = "cycles and ms" if cycles else "instructions"
+    title = f"{inferences}, {lost:,} records lost; {what} {cost.kind.value if cost else ''}"
     if energy:
         title += f", energy {energy.kind.value}"
     return table(
         title,
-        [">s", ">seq", ">cycles", ">ms", "~result", ">stack", ">mV", ">°C", ">mJ"],
+        [
+            *(">s", ">seq", *((">cycles", ">ms") if cycles else (">instr.",))),
+            *("~result", ">stack", ">mV", ">°C", ">mJ"),
+        ],
         [
             (
                 f"{sample.seconds:.3f}",
                 sample.sequence,
-                int(sample.cycles.value),
-                f"{sample.latency_ms.value:.3f}",
+                *_cost(sample),
                 _result(sample),
                 sample.stack,
                 sample.supply_mv,
@@ -146,6 +150,12 @@ def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
             for sample in recent
         ],
     )
+
+
+def _cost(sample: Sample) -> tuple[object, ...]:
+    if sample.cycles and sample.latency_ms:
+        return int(sample.cycles.value), f"{sample.latency_ms.value:.3f}"
+    return (int(sample.instructions.value) if sample.instructions else None,)
 
 
 def _result(sample: Sample) -> str | None:

@@ -116,13 +116,18 @@ class BoardInfo:
     state: int
     uptime_cycles: int
 
+    @property
+    def counts_instructions(self) -> bool:
+        """Whether what this board calls cycles of steps and inferences are instructions."""
+        return bool(self.capabilities & Capability.INSTRUCTIONS)
+
 
 @dataclass(frozen=True)
 class Run:
     """One inference.
 
     Attributes:
-        cycles: of all steps.
+        cycles: of all steps; instructions where the board counts those.
         seed: the generator's state after, where the inputs came from it.
         stack_used: the stack's high water since boot.
         result: the first 64 bytes of the outputs.

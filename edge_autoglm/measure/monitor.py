@@ -10,6 +10,7 @@ from typing import Any
 from edge_autoglm.device.messages import Description, LogLine, ModelInfo, Record
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import SessionError, TransportError
+from edge_autoglm.report.profile import figure_json
 from edge_boards import Board
 
 from .counts import Counter
@@ -23,14 +24,16 @@ class Sample:
 
     `seconds` is the board's clock since it booted; `result` the index of the largest output (and
     its label) or None for outputs that are no scores; `lost` the records that never came before
-    this one. Supply and temperature are None where the SoC cannot tell.
+    this one. Supply and temperature are None where the SoC cannot tell; `cycles` and `latency_ms`
+    where the board counts instructions, which are None elsewhere.
     """
 
     seconds: float
     sequence: int
     lost: int
-    cycles: Figure
-    latency_ms: Figure
+    cycles: Figure | None
+    instructions: Figure | None
+    latency_ms: Figure | None
     result: int | None
     label: str | None
     score: float | None
@@ -45,19 +48,16 @@ class Sample:
             "seconds": round(self.seconds, 6),
             "sequence": self.sequence,
             "lost": self.lost,
-            "cycles": {"value": self.cycles.value, "kind": self.cycles.kind.value},
-            "latency_ms": {"value": self.latency_ms.value, "kind": self.latency_ms.kind.value},
+            "cycles": figure_json(self.cycles),
+            "instructions": figure_json(self.instructions),
+            "latency_ms": figure_json(self.latency_ms),
             "result": self.result,
             "label": self.label,
             "score": self.score,
             "stack": self.stack,
             "supply_mv": self.supply_mv,
             "die_celsius": self.die_celsius,
-            "energy_mj": (
-                {"value": self.energy_mj.value, "kind": self.energy_mj.kind.value}
-                if self.energy_mj
-                else None
-            ),
+            "energy_mj": figure_json(self.energy_mj),
         }
 
 
@@ -67,7 +67,8 @@ class Monitor:
     def __init__(
         self, session: Session, board: Board, model: ModelInfo, counter: Counter | None
     ) -> None:
-        """`counter` is that of a virtual board: without it its cycles would be instructions."""
+        """`counter` is that of a virtual board that needs one: without it its cycles would be
+        instructions."""
         self._session = session
         self._board = board
         self._model = model
@@ -108,8 +109,7 @@ class Monitor:
         clock = self._session.info.clock_hz
         expected = record.sequence if self._sequence is None else self._sequence + 1
         self._sequence = record.sequence
-        cycles = Figure(record.cycles, self._kind)
-        latency = cycles.scaled(1e3 / clock)
+        cycles, instructions, latency = self._cost(record.cycles)
         result, score = self._result(record.result)
         labels = self._description.labels
         return Sample(
@@ -117,6 +117,7 @@ class Monitor:
             sequence=record.sequence,
             lost=max(0, record.sequence - expected),
             cycles=cycles,
+            instructions=instructions,
             latency_ms=latency,
             result=result,
             label=labels[result] if result is not None and result < len(labels) else None,
@@ -124,8 +125,15 @@ class Monitor:
             stack=record.stack_used,
             supply_mv=record.supply_mv,
             die_celsius=record.die_celsius,
-            energy_mj=energy(self._board, latency),
+            energy_mj=energy(self._board, latency) if latency else None,
         )
+
+    def _cost(self, counted: int) -> tuple[Figure | None, Figure | None, Figure | None]:
+        """Cycles, instructions and milliseconds of an inference: what the board's counter is of."""
+        if self._session.info.counts_instructions:
+            return None, Figure(counted, Kind.EXACT), None
+        cycles = Figure(counted, self._kind)
+        return cycles, None, cycles.scaled(1e3 / self._session.info.clock_hz)
 
     def _result(self, content: bytes) -> tuple[int | None, float | None]:
         """The largest of the first output's values, where a record carries all of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -24,21 +24,28 @@ SEED = 2  # the generator's first state, as the published baseline has it
 
 @dataclass(frozen=True)
 class LayerProfile:
-    """One layer: the sum of its steps. `latency_ms` in milliseconds, `share` of 1."""
+    """One layer: the sum of its steps. `latency_ms` in milliseconds; `share`, of 1, is that of the
+    cycles, or of the instructions where no cycles are known.
+    """
 
     index: int
     name: str
     op: str
     kernels: tuple[str, ...]
     macs: int
-    cycles: Figure
+    cycles: Figure | None
     instructions: Figure | None
-    latency_ms: Figure
+    latency_ms: Figure | None
     share: float
 
     @property
-    def cycles_per_mac(self) -> float | None:
-        return self.cycles.value / self.macs if self.macs else None
+    def per_mac(self) -> float | None:
+        """Cycles a multiply-accumulate; instructions where no cycles are known."""
+        return _per_mac(self.cycles or self.instructions, self.macs)
+
+
+def _per_mac(figure: Figure | None, macs: int) -> float | None:
+    return figure.value / macs if figure is not None and macs else None
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,11 @@ def tolerance(reference: Reference) -> float:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile of one model on one board."""
+    """One profile of one model on one board.
+
+    A board with a cycle counter has `cycles` and `latency_ms`, one that counts instructions (QEMU)
+    has only those, one that is emulated here has all three.
+    """
 
     board: str
     virtual: bool
@@ -96,19 +107,27 @@ class Profile:
     runs: int
     layers: tuple[LayerProfile, ...]
     macs: int
-    cycles: Figure
+    cycles: Figure | None
     instructions: Figure | None
-    latency_ms: Figure
+    latency_ms: Figure | None
     energy_mj: Figure | None
     memory: Memory
     verdict: Verdict | None
     not_compared: str = ""  # why there is no verdict
 
+    @property
+    def per_mac(self) -> float | None:
+        """Cycles a multiply-accumulate; instructions where no cycles are known."""
+        return _per_mac(self.cycles or self.instructions, self.macs)
+
+
+_Counts = list[tuple[int, ...]]  # by run, then by step; empty where nobody counts
+
 
 @dataclass(frozen=True)
 class _Runs:
-    cycles: list[tuple[int, ...]]  # by run, then by step
-    instructions: list[tuple[int, ...]]
+    cycles: _Counts
+    instructions: _Counts
 
 
 def profile_board(
@@ -116,6 +135,7 @@ def profile_board(
     board: Board,
     model: ModelInfo,
     *,
+    virtual: bool,
     counter: Counter | None,
     runs: int | None = None,
     warmup: int | None = None,
@@ -123,10 +143,10 @@ def profile_board(
 ) -> Profile:
     """Profiles `model`: `warmup` runs, then `runs` measured ones, on generated inputs.
 
-    `counter` is that of a virtual board. Defaults: 5 and 100 on a real board, 1 and 1 on a virtual
-    one. Raises SessionError and its kin.
+    `counter` is that of a virtual board that does not count by itself. Defaults: 5 and 100 on a
+    real board, 1 and 1 on a virtual one. Raises SessionError and its kin.
     """
-    virtual = counter is not None
+    info = session.info
     runs = runs or (VIRTUAL_RUNS if virtual else REAL_RUNS)
     if warmup is None:
         warmup = VIRTUAL_WARMUP if virtual else REAL_WARMUP
@@ -140,18 +160,18 @@ def profile_board(
     with counter.counting() if counter else nullcontext():
         for done in range(runs):
             seed = session.profile(model, seed).seed
-            taken.cycles.append(session.step_cycles(model))
+            counted = taken.instructions if info.counts_instructions else taken.cycles
+            counted.append(session.step_cycles(model))
             if counter:
                 taken.instructions.append(counter.take(model.step_count))
             if progress:
                 progress(warmup + done + 1, warmup + runs)
     stats = session.stats(model)
-    info = session.info
     kind = Kind.MODELLED if virtual else Kind.MEASURED
     to_ms = 1e3 / info.clock_hz
-    total = median([sum(run) for run in taken.cycles], kind)
-    counted = [sum(run) for run in taken.instructions]
-    latency = total.scaled(to_ms)
+    cycles = _sums(taken.cycles, kind)
+    instructions = _sums(taken.instructions, Kind.EXACT)
+    latency = cycles.scaled(to_ms) if cycles else None
     return Profile(
         board=board.name,
         virtual=virtual,
@@ -162,26 +182,34 @@ def profile_board(
         clock_hz=info.clock_hz,
         warmup=warmup,
         runs=runs,
-        layers=_layers(description, taken, kind, to_ms, total.value),
+        layers=_layers(description, taken, kind, to_ms, cycles or instructions),
         macs=sum(layer.macs for layer in description.layers),
-        cycles=total,
-        instructions=median(counted, Kind.EXACT) if counted else None,
+        cycles=cycles,
+        instructions=instructions,
         latency_ms=latency,
-        energy_mj=energy(board, latency),
+        energy_mj=energy(board, latency) if latency else None,
         memory=Memory(sum(model.arena), stats.stack_used, description.weights),
         verdict=None,
     )
 
 
+def _sums(counts: _Counts, kind: Kind, steps: Sequence[int] | None = None) -> Figure | None:
+    """The median over the runs of the sum over `steps`, or over all; None where nobody counted."""
+    if not counts:
+        return None
+    return median([sum(run if steps is None else (run[i] for i in steps)) for run in counts], kind)
+
+
 def _layers(
-    description: Description, taken: _Runs, kind: Kind, to_ms: float, total: float
+    description: Description, taken: _Runs, kind: Kind, to_ms: float, total: Figure | None
 ) -> tuple[LayerProfile, ...]:
     """Steps summed by layer, run by run; layers without a step (RESHAPE) cost nothing."""
     profiles = []
     for index, layer in enumerate(description.layers):
         steps = [i for i, step in enumerate(description.steps) if step.layer == index]
-        cycles = median([sum(run[i] for i in steps) for run in taken.cycles], kind)
-        counted = [sum(run[i] for i in steps) for run in taken.instructions]
+        cycles = _sums(taken.cycles, kind, steps)
+        instructions = _sums(taken.instructions, Kind.EXACT, steps)
+        cost = cycles or instructions
         kernels = dict.fromkeys(description.steps[i].kernel for i in steps)
         profiles.append(
             LayerProfile(
@@ -191,9 +219,9 @@ def _layers(
                 kernels=tuple(kernels),
                 macs=layer.macs,
                 cycles=cycles,
-                instructions=median(counted, Kind.EXACT) if counted else None,
-                latency_ms=cycles.scaled(to_ms),
-                share=cycles.value / total if total else 0.0,
+                instructions=instructions,
+                latency_ms=cycles.scaled(to_ms) if cycles else None,
+                share=cost.value / total.value if cost and total and total.value else 0.0,
             )
         )
     return tuple(profiles)

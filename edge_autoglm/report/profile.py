@@ -10,7 +10,7 @@ from .tables import percent, size, table
 
 if TYPE_CHECKING:
     from edge_autoglm.measure.figures import Figure
-    from edge_autoglm.measure.profile import Profile
+    from edge_autoglm.measure.profile import LayerProfile, Profile
 
 SCHEMA = 1
 
@@ -85,14 +85,21 @@ def _count(figure: Figure | None) -> str | None:
 
 def profile_table(profile: Profile) -> Table:
     """One row a layer; fits 80 columns."""
-    kinds = f"cycles and ms {profile.cycles.kind.value}"
-    if profile.instructions:
-        kinds = f"instructions {profile.instructions.kind.value}, {kinds}"
     where = "virtual " if profile.virtual else ""
-    per_mac = f"{profile.cycles.value / profile.macs:.2f}" if profile.macs else None
+    title = f"{profile.model} on {where}{profile.board}"
+    columns = [">#", "~layer", "~kernel", ">MACs"]
+    if profile.cycles:
+        title += f" at {profile.clock_hz / 1e6:g} MHz"
+        kinds = f"cycles and ms {profile.cycles.kind.value}"
+        if profile.instructions:
+            kinds = f"instructions {profile.instructions.kind.value}, {kinds}"
+        columns += [">instr.", ">cycles", ">ms", ">%", ">c/MAC"]
+    else:
+        kinds = "instructions exact; this board has no cycle counter"
+        columns += [">instr.", ">%", ">i/MAC"]
     return table(
-        f"{profile.model} on {where}{profile.board} at {profile.clock_hz / 1e6:g} MHz\n{kinds}",
-        [">#", "~layer", "~kernel", ">MACs", ">instr.", ">cycles", ">ms", ">%", ">c/MAC"],
+        f"{title}\n{kinds}",
+        columns,
         [
             (
                 layer.index,
@@ -100,19 +107,21 @@ def profile_table(profile: Profile) -> Table:
                 " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
                 or f"({layer.op.lower()})",
                 layer.macs or None,
-                _count(layer.instructions),
-                _count(layer.cycles),
-                f"{layer.latency_ms.value:.2f}",
-                percent(layer.share, 1),
-                f"{layer.cycles_per_mac:.2f}" if layer.cycles_per_mac is not None else None,
+                *_costs(layer, percent(layer.share, 1)),
             )
             for layer in profile.layers
         ],
-        total=(
-            "", "total", "", profile.macs, _count(profile.instructions), _count(profile.cycles),
-            f"{profile.latency_ms.value:.2f}", "100", per_mac,
-        ),
-    )  # fmt: skip
+        total=("", "total", "", profile.macs, *_costs(profile, "100")),
+    )
+
+
+def _costs(what: Profile | LayerProfile, share: str) -> tuple[str | None, ...]:
+    """The cells from instructions on."""
+    per_mac = None if what.per_mac is None else f"{what.per_mac:.2f}"
+    if what.cycles is None or what.latency_ms is None:
+        return _count(what.instructions), share, per_mac
+    ms = f"{what.latency_ms.value:.2f}"
+    return _count(what.instructions), _count(what.cycles), ms, share, per_mac
 
 
 def _spread(profile: Profile) -> str:
@@ -122,6 +131,8 @@ def _spread(profile: Profile) -> str:
     if counted and counted.spread:
         extremes = f"{counted.low:,.0f} to {counted.high:,.0f}"
         same = f"instruction counts go with the inputs, {extremes}"
+    if not profile.cycles:
+        return same
     return f"{same}; the spread is of modelled cycles: caches and branch history carry over"
 
 
@@ -131,7 +142,7 @@ def profile_lines(profile: Profile) -> list[str]:
     spread = profile.latency_ms
     extremes = (
         f", {spread.low:.3f} to {spread.high:.3f} ms"
-        if spread.low is not None and spread.high is not None
+        if spread and spread.low is not None and spread.high is not None
         else ""
     )
     repeats = " (a virtual board repeats itself exactly)" if profile.virtual else ""
