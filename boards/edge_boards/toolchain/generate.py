@@ -23,6 +23,7 @@ def board_header(board: Board) -> str:
         ("EAG_CLOCK_HZ", f"{board.clock.hz}u"),
         ("EAG_OSCILLATOR_HZ", f"{board.clock.oscillator_hz}u"),
         ("EAG_OSCILLATOR_BYPASS", int(board.clock.oscillator == "hse-bypass")),
+        ("EAG_OSCILLATOR_INTERNAL", int(board.clock.oscillator == "internal")),
         ("EAG_ICACHE", int(board.execution.icache)),
         ("EAG_DCACHE", int(board.execution.dcache)),
         ("EAG_FLASH_ADDRESS", f"{board.code_address:#010x}u"),
@@ -33,7 +34,11 @@ def board_header(board: Board) -> str:
     ]
     if console.alternate is not None:
         facts.append(("EAG_CONSOLE_ALTERNATE", console.alternate))
-    pins = (("CONSOLE_TX", console.tx), ("CONSOLE_RX", console.rx), ("TIMING_PIN", board.timing_pin))
+    pins = (
+        ("CONSOLE_TX", console.tx),
+        ("CONSOLE_RX", console.rx),
+        ("TIMING_PIN", board.timing_pin),
+    )
     for name, pin in pins:
         place = _PORT_PIN.fullmatch(pin or "")
         if place:
