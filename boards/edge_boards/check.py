@@ -227,7 +227,8 @@ def _serial_facts(board: Board) -> Iterator[Problem]:
         yield Problem(("serial",), "no link named console; allowed: [serial.console]")
     for link in board.serial:
         for pin, value in (("tx", link.tx), ("rx", link.rx)):
-            if value is None and link.peripheral != "USB" and link.through != "rs232":
+            plug = link.peripheral == "USB" or link.through in ("usb", "rs232")
+            if value is None and not plug:
                 yield Problem(
                     ("serial", link.name, pin),
                     f"missing; it needs a pin, {link.peripheral} being no USB",

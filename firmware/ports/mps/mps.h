@@ -6,10 +6,7 @@
 #ifndef EAG_MPS_H
 #define EAG_MPS_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-typedef volatile uint32_t reg;
+#include "cortex_m.h"
 
 /* DDI 0479 4.4 */
 typedef struct {
