@@ -154,5 +154,5 @@ def _check_options(
     if port == "virtual" and (programmer or console):
         raise UsageError(
             f"{'--programmer' if programmer else '--console'}: not with --port virtual, which "
-            "goes through the board's own ROM bootloader and console"
+            "has a way into the board and a console of its own"
         )

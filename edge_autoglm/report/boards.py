@@ -49,7 +49,7 @@ def board_tables(board: Board) -> list[Table]:
         ("code in flash", fetch),
         ("stack", f"{size(board.stack.size)} in {board.stack.memory}" if board.stack else None),
         ("PlatformIO", board.platformio.board if board.platformio else None),
-        ("virtual", board.virtual.model if board.virtual else None),
+        ("virtual", _virtual(board)),
         ("tested", board.tested),
         ("file", board.path.name),
     ]
@@ -68,15 +68,21 @@ def board_tables(board: Board) -> list[Table]:
             ["<name", "<peripheral", "<TX", "<RX", ">baud", "<through"],
             [(s.name, s.peripheral, s.tx, s.rx, s.baud, s.through) for s in board.serial],
         ),
-        table(
-            "Programmers, the preferred first",
-            ["<name", "<needs"],
-            [
-                (p.name, f"volume {p.volume}" if p.volume else f"link {p.link}" if p.link else "")
-                for p in board.programmers
-            ],
-        ),
     ]
+    if board.programmers:
+        made.append(
+            table(
+                "Programmers, the preferred first",
+                ["<name", "<needs"],
+                [
+                    (
+                        p.name,
+                        f"volume {p.volume}" if p.volume else f"link {p.link}" if p.link else "",
+                    )
+                    for p in board.programmers
+                ],
+            )
+        )
     if board.power:
         made.append(
             table(
@@ -86,6 +92,13 @@ def board_tables(board: Board) -> list[Table]:
             )
         )
     return made
+
+
+def _virtual(board: Board) -> str | None:
+    if board.virtual is None:
+        return None
+    machine = board.virtual.machine
+    return f"{board.virtual.model}, machine {machine}" if machine else board.virtual.model
 
 
 def _on(value: bool) -> str:

@@ -161,6 +161,7 @@ class Board:
 
     class info:  # noqa: N801 - an attribute of a session
         clock_hz = 100_000_000
+        counts_instructions = False
 
     def __init__(
         self, events: list[Any], *, outputs: int = 3, labels: tuple[str, ...] = ()
