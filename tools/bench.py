@@ -123,6 +123,8 @@ def measure(name: str, model: Path, toolchain: str, folder: Path) -> Figures:
     all_s = time.perf_counter() - begun
     if profile.instructions is None or profile.verdict is None:
         raise SystemExit("the virtual board gave no instruction counts, or no reference is there")
+    if profile.cycles is None or profile.latency_ms is None:
+        raise SystemExit(f"the virtual board counts {profile.counter.word}, no cycles")
     sizes = built.image.sizes
     return Figures(
         model=name,

@@ -1,13 +1,14 @@
 """What a board says, as frozen values.
 
-Cycles are of the board's core clock, 64 bit; sizes are bytes.
+Cycles are counts of the board's counter, 64 bit; `BoardInfo.counter` says what it counts. Sizes are
+bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_autoglm.device.wiredefs import Capability
+from edge_autoglm.device.wiredefs import Capability, Counted
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class BoardInfo:
-    """HELLO's answer."""
+    """HELLO's answer. `clock_hz` is the counts of the counter in a second."""
 
     protocol: tuple[int, int]
     board: str
@@ -112,6 +113,7 @@ class BoardInfo:
     window: int
     models: tuple[ModelInfo, ...]
     clock_hz: int
+    counter: Counted
     reset_cause: str
     state: int
     uptime_cycles: int

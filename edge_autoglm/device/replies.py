@@ -20,7 +20,7 @@ from edge_autoglm.device.messages import (
     Step,
     Tensor,
 )
-from edge_autoglm.device.wiredefs import WIRE, Capability, reset_cause_name
+from edge_autoglm.device.wiredefs import WIRE, Capability, Counted, reset_cause_name
 from edge_autoglm.errors import SessionError
 
 _DESCRIPTION_VERSION = 1
@@ -59,10 +59,23 @@ def board_info(payload: Payload, name: str) -> BoardInfo:
         window=max(1, answer.integer("window")),
         models=model_infos(name, payload, 0),
         clock_hz=answer.integer("clock_hz"),
+        counter=counted(name, payload),
         reset_cause=reset_cause_name(answer.integer("reset_cause")),
         state=answer.integer("state"),
         uptime_cycles=answer.integer("uptime_cycles"),
     )
+
+
+def counted(board: str, payload: Payload) -> Counted:
+    """What the numbers of cycles in this board's answers count; cycles, where it does not say."""
+    number = _optional(Answer(board, "hello", payload), "counter")
+    try:
+        return Counted.CYCLES if number is None else Counted(number)
+    except ValueError:
+        raise SessionError(
+            f"{board}: its counter counts something that this program does not know (counter "
+            f"{number}); use the version that flashed it"
+        ) from None
 
 
 def model_infos(board: str, payload: Payload, first: int) -> tuple[ModelInfo, ...]:

@@ -13,8 +13,11 @@
 /* Clock tree, caches, FPU, cycle counter, console. Called once, from any clock state. */
 void eag_port_init(void);
 
+/* Counts a second of the counter below. It counts core cycles; a port that can only count something
+ * else defines EAG_PORT_COUNTER in its eag_port_inline.h (see wire.toml, counter), so that nothing
+ * is taken for cycles that is none. */
 uint32_t eag_port_clock_hz(void);
-/* 64-bit core cycles since init; call it, or let the port's own tick do so, more often than the
+/* 64-bit counts since init; call it, or let the port's own tick do so, more often than the
  * hardware counter wraps. [isr] */
 uint64_t eag_port_cycles(void);
 /* The raw 32-bit counter: what the profiler reads around a step. [isr] */

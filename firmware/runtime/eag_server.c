@@ -150,6 +150,9 @@ static uint8_t hello(void) {
   eag_put(EAG_KEY_MAX_PAYLOAD, EAG_WIRE_MAX_PAYLOAD);
   eag_put(EAG_KEY_WINDOW, WINDOW);
   eag_put(EAG_KEY_CLOCK_HZ, eag_port_clock_hz());
+#ifdef EAG_PORT_COUNTER
+  eag_put(EAG_KEY_COUNTER, EAG_PORT_COUNTER);
+#endif
   eag_put(EAG_KEY_RESET_CAUSE, eag_port_reset_cause());
   put_state();
   put_uptime(eag_port_cycles());
