@@ -125,6 +125,8 @@ def measure(name: str, model: Path, toolchain: str, folder: Path) -> Figures:
         raise SystemExit("the virtual board gave no instruction counts, or no reference is there")
     if profile.cycles is None or profile.latency_ms is None:
         raise SystemExit(f"the virtual board counts {profile.counter.word}, no cycles")
+    if profile.memory.stack is None:
+        raise SystemExit("the virtual board does not watch its stack")
     sizes = built.image.sizes
     return Figures(
         model=name,

@@ -101,12 +101,15 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class BoardInfo:
-    """HELLO's answer. `clock_hz` is the counts of the counter in a second."""
+    """HELLO's answer. `clock_hz` is the counts of the counter in a second.
+
+    `uid` is empty and `boot_count` None where the board cannot tell.
+    """
 
     protocol: tuple[int, int]
     board: str
     uid: bytes
-    boot_count: int
+    boot_count: int | None
     build_id: bytes
     capabilities: Capability
     max_payload: int
@@ -126,19 +129,19 @@ class Run:
     Attributes:
         cycles: of all steps.
         seed: the generator's state after, where the inputs came from it.
-        stack_used: the stack's high water since boot.
+        stack_used: the stack's high water since boot, None where it is not watched.
         result: the first 64 bytes of the outputs.
     """
 
     cycles: int
     seed: int | None
-    stack_used: int
+    stack_used: int | None
     result: bytes
 
 
 @dataclass(frozen=True)
 class Stats:
-    """Watermarks, counters and sensors; None where the SoC cannot tell.
+    """Watermarks, counters and sensors; None where the board cannot tell.
 
     Attributes:
         rx_frames, rx_bad: frames that the board took, and pieces that it dropped.
@@ -147,15 +150,15 @@ class Stats:
         retries: answers given from memory.
     """
 
-    stack_used: int
-    stack_size: int
+    stack_used: int | None
+    stack_size: int | None
     arena_used: tuple[int, ...] | None
     uptime_cycles: int
     supply_mv: int | None
     die_celsius: float | None
     rx_frames: int
     rx_bad: int
-    rx_lost: int
+    rx_lost: int | None
     rx_missing: int
     unknown_types: int
     unknown_keys: int
@@ -179,7 +182,7 @@ class Record:
     cycles: int
     seed: int | None
     result: bytes
-    stack_used: int
+    stack_used: int | None
     uptime_cycles: int
     supply_mv: int | None
     die_celsius: float | None

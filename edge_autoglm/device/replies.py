@@ -52,7 +52,7 @@ def board_info(payload: Payload, name: str) -> BoardInfo:
         protocol=check_protocol(name, payload),
         board=answer.text("board"),
         uid=answer.data("uid"),
-        boot_count=answer.integer("boot_count"),
+        boot_count=_optional(answer, "boot_count"),
         build_id=answer.data("build_id"),
         capabilities=Capability(answer.integer("capabilities")),
         max_payload=answer.integer("max_payload"),
@@ -109,7 +109,7 @@ def run(board: str, request: str, payload: Payload) -> Run:
     return Run(
         cycles=answer.integer("cycles"),
         seed=_optional(answer, "seed"),
-        stack_used=answer.integer("stack_used"),
+        stack_used=_optional(answer, "stack_used"),
         result=answer.data("result"),
     )
 
@@ -118,15 +118,15 @@ def stats(board: str, payload: Payload) -> Stats:
     """The answer to STATS."""
     answer = Answer(board, "stats", payload)
     return Stats(
-        stack_used=answer.integer("stack_used"),
-        stack_size=answer.integer("stack_size"),
+        stack_used=_optional(answer, "stack_used"),
+        stack_size=_optional(answer, "stack_size"),
         arena_used=answer.integers("arena_used") if "arena_used" in payload else None,
         uptime_cycles=answer.integer("uptime_cycles"),
         supply_mv=_optional(answer, "supply_mv"),
         die_celsius=_celsius(answer),
         rx_frames=answer.integer("rx_frames"),
         rx_bad=answer.integer("rx_bad"),
-        rx_lost=answer.integer("rx_lost"),
+        rx_lost=_optional(answer, "rx_lost"),
         rx_missing=answer.integer("rx_missing"),
         unknown_types=answer.integer("unknown_types"),
         unknown_keys=answer.integer("unknown_keys"),
@@ -145,7 +145,7 @@ def record(board: str, payload: Payload) -> Record:
         cycles=answer.integer("cycles"),
         seed=_optional(answer, "seed"),
         result=answer.data("result"),
-        stack_used=answer.integer("stack_used"),
+        stack_used=_optional(answer, "stack_used"),
         uptime_cycles=answer.integer("uptime_cycles"),
         supply_mv=_optional(answer, "supply_mv"),
         die_celsius=_celsius(answer),

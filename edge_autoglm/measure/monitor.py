@@ -36,7 +36,7 @@ class Sample:
     result: int | None
     label: str | None
     score: float | None
-    stack: int
+    stack: int | None
     supply_mv: int | None
     die_celsius: float | None
     energy_mj: Figure | None

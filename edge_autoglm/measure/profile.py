@@ -46,7 +46,7 @@ class Memory:
     """Bytes. None where only a build knows and this tool did not make it."""
 
     arena: int
-    stack: int  # high water mark, measured on the board
+    stack: int | None  # high water mark, measured on the board; None where it is not watched
     weights: int
     static_ram: int | None = None
     code: int | None = None

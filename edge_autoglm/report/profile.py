@@ -174,7 +174,7 @@ def profile_lines(profile: Profile) -> list[str]:
     memory = profile.memory
     parts = [
         f"arena {memory.arena:,} B",
-        f"stack {memory.stack:,} B used",
+        "stack not known" if memory.stack is None else f"stack {memory.stack:,} B used",
         f"weights {size(memory.weights)}",
     ]
     if memory.code is not None and memory.static_ram is not None:
