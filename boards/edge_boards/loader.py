@@ -166,7 +166,7 @@ def _board(data: dict[str, Any], path: Path) -> Board:
                 m["address"],
                 m["size"],
                 m.get("reserved", 0),
-                tuple(m.get("sectors", ())),
+                _sectors(m),
                 tuple(m.get("aliases", {}).items()),
             )
             for name, m in data["memories"].items()
@@ -180,6 +180,14 @@ def _board(data: dict[str, Any], path: Path) -> Board:
         power=tuple(Power(**p) for p in data.get("power", ())),
         path=path,
     )
+
+
+def _sectors(memory: dict[str, Any]) -> tuple[int, ...]:
+    """The erase units one by one, whichever way the file gives them."""
+    size = memory.get("sector_size")
+    if size is None:
+        return tuple(memory.get("sectors", ()))
+    return (size,) * (memory["size"] // size)
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:

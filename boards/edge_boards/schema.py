@@ -126,6 +126,9 @@ TABLES: dict[str, dict[str, Key]] = {
             "integer", "bytes kept from the planner, for stack and runtime", required=False, low=0
         ),
         "sectors": Key("integers", "flash: erase units, bytes, in order", required=False, low=1),
+        "sector_size": Key(
+            "integer", "flash: the erase unit, bytes, where all are alike", required=False, low=1
+        ),
         "aliases": Key("addresses", "flash: the same bytes at other addresses", required=False),
     },
     "stack": {

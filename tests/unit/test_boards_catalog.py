@@ -39,3 +39,30 @@ def test_the_discovery_board_has_the_facts_of_its_manuals() -> None:
     assert board.link("bootloader").rx == "PA10"
     assert board.code_address == 0x0800_0000
     assert board.clock.hz == 216_000_000
+
+
+def test_the_nucleo_f746zg_is_the_discovery_boards_chip_with_other_wiring() -> None:
+    board, other = load_board("nucleo-f746zg"), load_board("stm32f746")
+    assert board.soc.chip_id == other.soc.chip_id == 0x449
+    assert (board.memories, board.core) == (other.memories, other.core)
+    assert (board.clock.oscillator, board.clock.oscillator_hz) == ("hse-bypass", 8_000_000)
+    console = board.link("console")
+    assert (console.peripheral, console.tx, console.rx, console.alternate) == (
+        *("USART3", "PD8", "PD9"),
+        7,
+    )
+
+
+def test_the_nucleo_l4r5zi_has_the_facts_of_its_manuals() -> None:
+    board = load_board("nucleo-l4r5zi")
+    assert (board.core.name, board.core.fpu, board.has("dsp")) == ("cortex-m4", "fpv4-sp-d16", True)
+    assert board.clock.hz == 120_000_000
+    assert sum(m.size for m in board.memories if m.writable) == 640 * 1024
+    assert board.memory("sram2").end == 0x1001_0000
+    assert board.memory("sram3").address == 0x2004_0000
+    assert board.flash.sectors == (4_096,) * 512
+    console = board.link("console")
+    assert (console.peripheral, console.tx, console.rx, console.alternate) == (
+        *("LPUART1", "PG7", "PG8"),
+        8,
+    )

@@ -14,15 +14,6 @@ _Static_assert(EAG_CLOCK_HZ % 1000000u == 0 && EAG_CLOCK_HZ > 180000000u &&
 #define PLLQ_9 (9u << 24)           /* 48 MHz at 216, for nobody; 0 and 1 are not allowed */
 #define PLLCFGR_RESERVED 0x20000000u /* its reset value */
 
-bool wait_for(reg *at, uint32_t mask, uint32_t value) {
-  for (uint32_t left = 1u << 16; left; left--) {
-    if ((*at & mask) == value) return true;
-    /* About a hundred cycles, so that a status register is not all that the bus is busy with. */
-    for (uint32_t pause = 32; pause; pause--) __asm__ volatile("");
-  }
-  return false;
-}
-
 #define OVERDRIVE_READY (PWR_CSR1_ODRDY | PWR_CSR1_ODSWRDY)
 
 /* From the HSI as the system clock; false leaves it there. */
@@ -47,7 +38,7 @@ uint32_t clock_init(const char **trouble) {
   wait_for(&RCC->CR, RCC_CR_PLLRDY | RCC_CR_HSERDY, 0);
   RCC->CR &= 0xFFFFu;
   RCC->CIR = 0;
-  RCC->DCKCFGR2 &= ~RCC_DCKCFGR2_USART1;
+  RCC->DCKCFGR2 &= ~RCC_DCKCFGR2_UARTS;
 
   RCC->APB1ENR |= RCC_APB1_PWR;
   (void)RCC->APB1ENR; /* two cycles until the peripheral answers (RM0385 5.2.12) */
