@@ -101,7 +101,7 @@ def flash_image(
             port=None if port == "auto" else port,
             progress=progress,
         )
-        PROGRAMMERS[entry.name](job)
+        PROGRAMMERS[entry.name].program(job)
         used = entry.volume or port
         console = console or _console_of(board, entry, port)
     found, info = read_back(board, console, image.build_id, models or {})
@@ -223,7 +223,7 @@ def _flash_virtual(
     path = str(info.links[entry.link or "bootloader"])
     job = Job(board, entry, content, board.flash.address, path, "N", progress)
     try:
-        PROGRAMMERS[entry.name](job)
+        PROGRAMMERS[entry.name].program(job)
     finally:
         # However it ended, the next start is from flash.
         virtual.reset(info.board, boot0=False)

@@ -9,7 +9,7 @@
 #define EAG_IMAGE_MAGIC 0x31474145u /* "EAG1" */
 #define EAG_IMAGE_VERSION 1
 
-/* Little-endian, no padding. Addresses are 0 on a host. */
+/* Little-endian, no padding. Addresses are 0 where the linker script is not ours. */
 typedef struct {
   uint32_t magic;
   uint16_t version;
