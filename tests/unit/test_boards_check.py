@@ -173,7 +173,7 @@ def test_a_board_of_a_framework_without_one_is_told_which(tmp_path: Path) -> Non
 def test_a_shipped_board_lacks_nothing_that_its_file_could_say(name: str) -> None:
     """No figure of power is made up, no virtual board is claimed; all else is there."""
     lacking = {f.subject for f in findings(load_board(name)) if f.state == "missing"}
-    lacking -= {"power", "virtual", "timing pin", "programmer", "port"}
+    lacking -= {"power", "virtual", "programmer", "port"}
     if load_board(name).link("console").through == "adapter":
         lacking -= {"console"}
     assert lacking == set()
