@@ -24,7 +24,7 @@ def boards(context: typer.Context, boards: BoardsOption = None, json: JsonOption
 
     known = list_boards((boards,) if boards else ())
     output(json).print(boards_table(known))
-    write_json(json, [board_json(board) for board in known])
+    write_json(json, [board_json(board, _programmers_tested()) for board in known])
 
 
 @app.command("show")
@@ -35,15 +35,20 @@ def show(
     json: JsonOption = None,
 ) -> None:
     """Show one board: memories, clock, pins, programmers, power figures."""
-    from edge_autoglm.flash.programmers import PROGRAMMERS
     from edge_autoglm.report.boards import board_json, board_sources, board_tables
 
     found = the_board(board, boards or context.obj)
-    for table in board_tables(found, {name: row.tested for name, row in PROGRAMMERS.items()}):
+    for table in board_tables(found, _programmers_tested()):
         output(json).print(table)
     if found.sources:
         output(json).print(board_sources(found), soft_wrap=True)
-    write_json(json, board_json(found))
+    write_json(json, board_json(found, _programmers_tested()))
+
+
+def _programmers_tested() -> dict[str, str]:
+    from edge_autoglm.flash.programmers import PROGRAMMERS
+
+    return {name: row.tested for name, row in PROGRAMMERS.items()}
 
 
 @app.command("check")

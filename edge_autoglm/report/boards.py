@@ -130,9 +130,11 @@ def _on(value: bool) -> str:
     return "on" if value else "off"
 
 
-def board_json(board: Board) -> dict[str, Any]:
-    """The board as plain values; sets become sorted lists."""
+def board_json(board: Board, programmers_tested: Mapping[str, str]) -> dict[str, Any]:
+    """The board as plain values, with how far each programmer was tried; sets as sorted lists."""
     value = asdict(board)
+    for programmer in value["programmers"]:
+        programmer["tested"] = programmers_tested.get(programmer["name"])
     value["path"] = board.path.name
     value["core"]["features"] = sorted(board.core.features)
     return value
