@@ -204,7 +204,7 @@ def test_120_mhz_has_its_conditions(bench: Bench, changes: dict[str, str], words
         ("RCC_PLLCFGR = 1 | 1u << 4 | 80u << 8; RCC_CR |= 1u << 24;", "input is 2.000 MHz"),
         ("RCC_PLLCFGR = 1 | 100u << 8; RCC_CR |= 1u << 24;", "VCO is 400.0 MHz; 64 to 344 MHz"),
         (
-            "RCC_PLLCFGR = 0x1401; RCC_CR |= 1u << 24; for (;;) if (RCC_CR >> 25 & 1) RCC_CFGR = 3;",
+            "RCC_PLLCFGR = 0x1401; RCC_CR |= 1 << 24; for (;;) if (RCC_CR >> 25) RCC_CFGR = 3;",
             "output R is off",
         ),
     ],
