@@ -187,7 +187,8 @@ def _sectors(memory: dict[str, Any]) -> tuple[int, ...]:
     size = memory.get("sector_size")
     if size is None:
         return tuple(memory.get("sectors", ()))
-    return (size,) * (memory["size"] // size)
+    count: int = memory["size"] // size
+    return (int(size),) * count
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:

@@ -60,15 +60,14 @@ __attribute__((naked, noreturn)) static void fault(void) {
       "  .ltorg\n");
 }
 
-/* As far as the last interrupt that is ever enabled; the rest of the chip's 98 stay off. */
+/* As far as the last interrupt that is ever enabled; the rest of the chip's stay off. */
 typedef void (*vector)(void);
-__attribute__((section(".eag_vectors"), used)) static const vector vectors[16 + USART1_IRQ + 1] = {
+__attribute__((section(".eag_vectors"), used)) static const vector vectors[] = {
     [0] = (vector)eag_stack_top,
     [1] = eag_reset,
     [2 ... 14] = fault,
     [15] = systick_handler,
-    [16 ... 16 + USART1_IRQ - 1] = fault,
-    [16 + USART1_IRQ] = usart_handler,
+    PORT_INTERRUPTS,
 };
 
 void start(void) {
@@ -79,6 +78,7 @@ void start(void) {
     NVIC_ICER[i] = NVIC_ICER[i]; /* a one, read or written, is one that is on: off with it */
     NVIC_ICPR[i] = NVIC_ICPR[i];
   }
+  port_early();
   for (const copy_entry *entry = eag_copy_table_start; entry != eag_copy_table_end; entry++)
     for (uint32_t i = 0; i < entry->bytes / 4; i++) entry->destination[i] = entry->source[i];
   for (const zero_entry *entry = eag_zero_table_start; entry != eag_zero_table_end; entry++)
