@@ -54,6 +54,9 @@ TRACE_DATA = 0x10000
 TRACE_WRITE = 0x20000
 TRACE_CUT = 0x40000
 TRACE_SIZE_MASK = 0xFFFF
+TRACE_PC_SHIFT = 19
+TRACE_PC_BYTES = 1 << 14
+"""Of a data access: from bit 19 on half the instruction's address, modulo so many bytes."""
 
 
 class Region(ctypes.Structure):

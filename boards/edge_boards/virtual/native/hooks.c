@@ -187,10 +187,12 @@ void eag_on_block(void *uc, uint64_t address, uint32_t size, void *user) {
 }
 
 void eag_on_data(void *uc, int type, uint64_t address, int size, int64_t value, void *user) {
+  struct eag_machine *m = user;
   (void)uc;
   (void)value;
-  record(user, (uint32_t)address,
-         (uint32_t)size | EAG_TRACE_DATA | (type == 17 ? EAG_TRACE_WRITE : 0));
+  record(m, (uint32_t)address,
+         (uint32_t)size | EAG_TRACE_DATA | (type == 17 ? EAG_TRACE_WRITE : 0) |
+             (m->pc >> 1) << EAG_TRACE_PC_SHIFT);
 }
 
 /* Unicorn splits an unaligned access to registers and hands the pieces on one by one. */

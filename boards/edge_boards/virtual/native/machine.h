@@ -40,8 +40,14 @@ enum eag_class {
   EAG_SEV = 0x40
 };
 
-/* A trace entry's second word: bytes, and what it was; neither flag: a block of code begins. */
-enum { EAG_TRACE_DATA = 0x10000, EAG_TRACE_WRITE = 0x20000, EAG_TRACE_CUT = 0x40000 };
+/* A trace entry's second word: bytes, and what it was; neither flag: a block of code begins. A data
+ * access has half its instruction's address, as far as it fits, in the upper bits. */
+enum {
+  EAG_TRACE_DATA = 0x10000,
+  EAG_TRACE_WRITE = 0x20000,
+  EAG_TRACE_CUT = 0x40000,
+  EAG_TRACE_PC_SHIFT = 19
+};
 
 enum { EAG_NO_ACCESS = 0, EAG_READ = 1, EAG_WRITE = 2, EAG_EXECUTE = 4 };
 

@@ -110,7 +110,23 @@ def _check_clocks(machine: Machine) -> None:
 
 
 def _cycles(machine: Machine) -> StepCycles:
-    raise NotImplementedError
+    # capstone, which it decodes with, is needed for counted steps only.
+    from edge_boards.virtual.cycles.m4 import CycleModel, FlashSettings
+
+    flash = cast(FlashInterface, machine.bus.peripherals["FLASH"])
+    ranges = [
+        (memory.base, memory.base + memory.size - 1)
+        for memory in machine.memory.regions
+        if memory.host == machine.memory.flash.host
+    ]
+
+    def in_flash(address: int) -> bool:
+        return any(first <= address <= last for first, last in ranges)
+
+    def settings() -> FlashSettings:
+        return FlashSettings(flash.latency, *flash.caches)
+
+    return StepCycles(CycleModel(machine.memory.read_code, in_flash, settings), ranges)
 
 
 _FLASH = ChipMemory("flash", 0x0800_0000, 2048 * KB, writable=False)
