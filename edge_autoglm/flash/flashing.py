@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_autoglm.device.messages import BoardInfo
-from edge_autoglm.device.ports import PROBES, Port, find_port, open_port, usb_ids
+from edge_autoglm.device.ports import Port, find_port, open_port, usb_ids
 from edge_autoglm.device.session import Session
+from edge_autoglm.device.usb import PROBES
 from edge_autoglm.errors import FlashError, SessionError, TransportError
 from edge_autoglm.flash.job import Job, Progress, no_progress
 from edge_autoglm.flash.mass_storage import find_volume
