@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # Unicorn is an extra: tests that need it skip before they come here
+    from edge_boards.board import Board
     from edge_boards.virtual.machine import Machine, Pause
 
 GCC = "arm-none-eabi-gcc"
@@ -185,12 +186,12 @@ DONE = 0x600D_600D
 class Bench:
     """A virtual board in this process, and the words that a program leaves at OUT."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board | None = None) -> None:
         # Needs the package that the tests of the compiler alone do not.
         from edge_boards.loader import load_board
         from edge_boards.virtual.machine import Machine
 
-        self.machine: Machine = Machine(load_board("stm32f746"))
+        self.machine: Machine = Machine(board or load_board("stm32f746"))
         self.console = self.machine.links["console"]
 
     def __enter__(self) -> Bench:

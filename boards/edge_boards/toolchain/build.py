@@ -84,8 +84,11 @@ def port_folders(ports: Path, port: str) -> tuple[Path, ...]:
     folders = (folder, *(ports / name for name in uses))
     for each in folders:
         if not each.is_dir():
-            known = ", ".join(sorted(p.name for p in ports.glob("*/"))) or "none"
-            raise ToolchainError(f"no port {each.name!r} in {ports}; there are {known}")
+            known = sorted(p.parent.name for p in ports.glob("*/eag_port_inline.h"))
+            raise ToolchainError(
+                f"{each} is missing: port {port!r} cannot be built; "
+                f"there are {', '.join(known) or 'none'}"
+            )
     return folders
 
 

@@ -26,6 +26,7 @@ def board_header(board: Board) -> str:
         ("EAG_CLOCK_HZ", f"{board.clock.hz}u"),
         ("EAG_OSCILLATOR_HZ", f"{board.clock.oscillator_hz}u"),
         ("EAG_OSCILLATOR_BYPASS", int(board.clock.oscillator == "hse-bypass")),
+        ("EAG_OSCILLATOR_INTERNAL", int(board.clock.oscillator == "internal")),
         ("EAG_ICACHE", int(board.execution.icache)),
         ("EAG_DCACHE", int(board.execution.dcache)),
         ("EAG_FLASH_ADDRESS", f"{board.code_address:#010x}u"),

@@ -27,8 +27,8 @@ COMMANDS = (
     *(WRITE_PROTECT, WRITE_UNPROTECT, READOUT_PROTECT, READOUT_UNPROTECT),
 )
 _NEEDS_READOUT = frozenset({READ, GO, WRITE, EXTENDED_ERASE, WRITE_PROTECT, WRITE_UNPROTECT})
-MASS_ERASE = 0xFFFF
-_ROM_RAM = 0x2000_0000, 0x2000_4000  # what the ROM keeps for itself (AN2606, F74x: first 16 KB)
+_SPECIAL_ERASE = 0xFFF0
+"""Extended Erase: from here on a count is a code that names no sector."""
 
 Conversation = Generator[int, list[int], None]
 
@@ -151,9 +151,9 @@ class BootRom:
         flash = memory.flash
         region = memory.find(address)
         in_flash = region is not None and region.host == flash.host
-        in_ram = (
-            region is not None and region.writable and not (_ROM_RAM[0] <= address < _ROM_RAM[1])
-        )
+        own = self._machine.soc.rom.ram
+        in_ram = region is not None and region.writable
+        in_ram = in_ram and not any(first <= address < end for first, end in own)
         if not self._answer((in_flash or in_ram) and address % 4 == 0):
             return
         (count,) = yield 1
@@ -181,11 +181,12 @@ class BootRom:
         head = yield 2
         count = int.from_bytes(bytes(head), "big")
         protection, sectors = self._machine.protection, self._machine.sectors
-        if count >= 0xFFF0:
+        if count >= _SPECIAL_ERASE:
             (check,) = yield 1
-            good = _checksum([*head, check]) == 0 and count == MASS_ERASE
-            if self._answer(good and not protection.write):
-                for number in range(len(sectors)):
+            erased = self._machine.soc.rom.mass_erases.get(count)
+            good = _checksum([*head, check]) == 0 and erased is not None
+            if self._answer(good and not protection.write) and erased is not None:
+                for number in erased:
                     self._erase_sector(number)
             return
         data = yield 2 * (count + 1) + 1

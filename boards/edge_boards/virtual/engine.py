@@ -19,7 +19,8 @@ from edge_boards.virtual import native
 
 ARCH_ARM = 1
 MODE_THUMB_MCLASS = 0x10 | 0x20
-CPU_CORTEX_M7 = 10
+CPUS = {"cortex-m7": 10}
+"""Unicorn's numbers of the cores that there are models of."""
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 HOOK_INTR, HOOK_CODE, HOOK_BLOCK = 1, 4, 8
@@ -111,9 +112,9 @@ class RegisterBatch:
 
 
 class Engine:
-    """One Cortex-M7 with its hooks. Registers by name; errors as `VirtualBoardError`."""
+    """One CPU with its hooks. Registers by name; errors as `VirtualBoardError`."""
 
-    def __init__(self) -> None:
+    def __init__(self, core: str) -> None:
         self.library = _library()
         self.hooks = native.load_hooks()
         self.state = native.HookState()
@@ -123,7 +124,7 @@ class Engine:
         self._check(self.library.uc_open(ARCH_ARM, MODE_THUMB_MCLASS, ctypes.byref(handle)), "open")
         self.handle = handle
         self._check(
-            self.library.uc_ctl(handle, ctypes.c_uint(_CTL_CPU_MODEL), ctypes.c_int(CPU_CORTEX_M7)),
+            self.library.uc_ctl(handle, ctypes.c_uint(_CTL_CPU_MODEL), ctypes.c_int(CPUS[core])),
             "CPU model",
         )
         self._value = ctypes.c_uint64()

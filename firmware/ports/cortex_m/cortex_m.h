@@ -71,6 +71,10 @@ _Static_assert(offsetof(scb_registers, CPACR) == 0xD88 - 0xD04, "CPACR");
 
 static inline void barrier(void) { __asm__ volatile("dsb\n  isb" ::: "memory"); }
 
+/* The last thing a handler does. A Cortex-M4 that returns while its last store is still on the way
+ * may take another interrupt's vector (Arm's erratum 838869). */
+static inline void handler_end(void) { __asm__ volatile("dsb" ::: "memory"); }
+
 static inline void interrupt_on(uint32_t number) {
   NVIC_ISER[number / 32] = 1u << number % 32;
 }

@@ -8,7 +8,10 @@ void systick_start(void) {
   SYSTICK->CSR = 7; /* the core's clock, with interrupt */
 }
 
-void systick_handler(void) { wraps++; }
+void systick_handler(void) {
+  wraps++;
+  handler_end();
+}
 
 uint64_t systick_cycles(void) {
   /* The counter runs down from 2^24 and its interrupt is pending from the moment it reaches 0. */

@@ -74,6 +74,7 @@ void uart_handler(void) {
     else
       CONSOLE_UART->CR1 &= ~UART_CR1_TXEIE;
   }
+  handler_end();
 }
 
 void line_put(uint8_t byte) {

@@ -22,18 +22,13 @@ _OVER8, _PCE, _M0, _M1 = 1 << 15, 1 << 10, 1 << 12, 1 << 28
 _PE, _FE, _NF, _ORE, _IDLE, _RXNE, _TC, _TXE = (1 << n for n in range(8))
 _BUSY, _TEACK, _REACK = 1 << 16, 1 << 21, 1 << 22
 _EIE, _OVRDIS = 1, 1 << 12
-_ISR_RESET = 0x0200_00C0
-
-IRQ = {
-    **{"USART1": 37, "USART2": 38, "USART3": 39, "UART4": 52},
-    **{"UART5": 53, "USART6": 71, "UART7": 82, "UART8": 83},
-}
 
 
 class Usart(Peripheral):
     """One USART. Bytes arrive no faster than BRR allows in modelled time; one that arrives while
     RXNE is still set is lost and sets ORE."""
 
+    ISR_RESET: ClassVar[int] = 0x0200_00C0
     REGISTERS: ClassVar[dict[int, Register]] = {
         CR1: Register("CR1", 0, 0x1000_95FD | _PCE | 1 << 9),
         CR2: Register("CR2", 0, 0x0000_3000),
@@ -42,13 +37,14 @@ class Usart(Peripheral):
         GTPR: Register("GTPR"),
         RTOR: Register("RTOR"),
         RQR: Register("RQR", 0, 0x18),
-        ISR: Register("ISR", _ISR_RESET),
+        ISR: Register("ISR"),
         ICR: Register("ICR", 0, 0x0012_1BDF),
         RDR: Register("RDR", 0, 0, 0x1FF),
         TDR: Register("TDR", 0, 0x1FF, 0xFFFF_FE00),
     }
 
-    def __init__(self, machine: Machine, name: str, base: int) -> None:
+    def __init__(self, machine: Machine, name: str, base: int, irq: int) -> None:
+        self._irq = irq
         self.incoming: deque[int] = deque()
         self._arrival: Event | None = None
         self._departure: Event | None = None
@@ -59,6 +55,7 @@ class Usart(Peripheral):
 
     def reset(self) -> None:
         super().reset()
+        self.values[ISR] = self.ISR_RESET
         for event in (self._arrival, self._departure):
             if event is not None:
                 event.cancel()
@@ -215,7 +212,7 @@ class Usart(Peripheral):
                 event.cancel()
         self._arrival = self._departure = None
         self._shifting = None
-        self.values[ISR] = _ISR_RESET
+        self.values[ISR] = self.ISR_RESET
 
     def _check_baud(self) -> None:
         divider = self.values[BRR]
@@ -244,4 +241,4 @@ class Usart(Peripheral):
             or (cr1 & _PEIE and isr & _PE)
             or (self.values[CR3] & _EIE and isr & (_ORE | _FE | _NF))
         )
-        self.machine.set_line(IRQ[self.name], high and bool(cr1 & _UE))
+        self.machine.set_line(self._irq, high and bool(cr1 & _UE))

@@ -1,4 +1,4 @@
-"""In-order dual issue: how many cycles a straight run of instructions takes.
+"""In-order dual issue of the Cortex-M7: how many cycles a straight run of instructions takes.
 
 Rules and figures: the measured tables of jnk0le/random, "pipeline cycle test/doc/cortex_m7.md"
 (STM32H743); quinapalus, "Cortex-M7 instruction cycle counts" (STM32H730); LLVM's

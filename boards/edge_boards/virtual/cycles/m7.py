@@ -1,4 +1,4 @@
-"""Cycles of a counted run, block by block.
+"""Cycles of a counted run on a Cortex-M7, block by block.
 
 The machine tells the model, in one trace, which basic blocks start and which data addresses behind
 the caches are read or written. Tightly coupled memories cost nothing beyond the issue rules and
@@ -15,7 +15,7 @@ from edge_boards.virtual.native import TRACE_DATA, TRACE_SIZE_MASK, TRACE_WRITE
 
 from .caches import LINE, Cache
 from .decode import Decoder, Instruction
-from .issue import Cost, schedule
+from .m7_issue import Cost, schedule
 
 HALVES = 2
 _LINE_BITS = LINE.bit_length() - 1

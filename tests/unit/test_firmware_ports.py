@@ -1,8 +1,9 @@
-"""The shipping image on the virtual STM32F746: what only the real port can show."""
+"""The shipping image on the virtual boards: what only a real port can show."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from edge_boards.toolchain import BuildRequest, Image, ModelSources, build_image
 
 MODEL = """
 #include "eag_model.h"
-EAG_ARENA(dtcm) EAG_ALIGNED(16) static uint8_t arena[32];
+EAG_ARENA(REGION) EAG_ALIGNED(16) static uint8_t arena[32];
 static volatile uint32_t sink;
 __attribute__((noinline)) static uint32_t descend(uint32_t depth) {
   volatile uint32_t local[8];
@@ -30,7 +31,7 @@ void tricks_wait(void) { for (uint32_t i = 0; i < 6000000; i++) sink = i; }
 void tricks_again(void) { (*(void (*const *)(void))0x08000004)(); }
 void tricks_undefined(void) { __asm__ volatile("udf #1"); }
 void tricks_overflow(void) { sink = descend(0); }
-void tricks_nowhere(void) { sink = *(volatile uint32_t *)0x10000000; }
+void tricks_nowhere(void) { sink = *(volatile uint32_t *)0x18000000; }
 void tricks_jump(void) { ((void (*)(void))0xF0000001)(); }
 void tricks_misaligned(void) {
   __asm__ volatile("ldr r0, =0x20000202\\n ldrd r0, r1, [r0]\\n .ltorg" ::: "r0", "r1", "memory");
@@ -48,21 +49,42 @@ const eag_model NAME_model = {
     .outputs = outputs, .arena = blocks, .step_count = sizeof steps / sizeof *steps,
     .input_count = 1, .output_count = 1, .arena_count = 1};
 """
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board, and what of its chip a test must know: its console's BRR, what that holds at a
+    million baud, and a speed too slow for it."""
+
+    name: str
+    brr: int
+    divider: int
+    too_slow: int
+
+
+TARGETS = (
+    Target("stm32f746", 0x4001_100C, 108, 1600),  # APB2, 108 MHz
+    Target("nucleo-f746zg", 0x4000_480C, 54, 1100),  # APB1, 54 MHz
+    # Target("nucleo-l4r5zi", 0x4000_800C, 4096, 3900),  # 256 times the HSI16
+)
+HOLE = 0x1800_0000
+"""Where none of the chips has anything."""
 FAULTS = ("undefined", "overflow", "nowhere", "jump", "misaligned")
 QUICK, AGAIN = 1 + len(FAULTS), 2 + len(FAULTS)
 
 
-def model_source(name: str, steps: tuple[str, ...]) -> str:
+def model_source(name: str, region: str, steps: tuple[str, ...]) -> str:
     called = ", ".join(f"tricks_{step}" for step in steps)
-    text = MODEL.replace("STEPS", called).replace("NAME", name)
+    text = MODEL.replace("STEPS", called).replace("NAME", name).replace("REGION", region)
     # Every function is there once only, whatever the model: the others stay unused.
     return text.replace("void tricks_", "__attribute__((unused, noinline)) static void tricks_")
 
 
-def built(folder: Path, compiler: str | None) -> Image:
+def built(target: Target, folder: Path, compiler: str | None) -> Image:
     """The profile app with model 0 of three steps, one model for each way to fault, one that
     takes next to no time, and one that jumps to the reset handler."""
-    board = load_board("stm32f746")
+    board = load_board(target.name)
+    region = board.ram.name
     try:
         toolchain = find_toolchain(board, prefer=compiler)
     except ToolchainError as error:
@@ -73,26 +95,33 @@ def built(folder: Path, compiler: str | None) -> Image:
     names += [("quick", ("copy",)), ("again", ("again",))]
     for name, steps in names:
         source = folder / f"{name}.c"
-        source.write_text(model_source(name, steps), encoding="utf-8")
-        models.append(ModelSources(name, (source,), (), 0, (("dtcm", 32),)))
+        source.write_text(model_source(name, region, steps), encoding="utf-8")
+        models.append(ModelSources(name, (source,), (), 0, ((region, 32),)))
     request = BuildRequest(board, "profile", tuple(models), folder / "out", optimize="-O1")
     return build_image(request, toolchain)
 
 
+@pytest.fixture(scope="module", params=TARGETS, ids=lambda target: target.name)
+def target(request: pytest.FixtureRequest) -> Target:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
-    return built(tmp_path_factory.mktemp("image"), None)
+def image(target: Target, tmp_path_factory: pytest.TempPathFactory) -> Image:
+    return built(target, tmp_path_factory.mktemp("image"), None)
 
 
 class Board:
     """A virtual board in this process, with the wire on its console."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, target: Target, image: Image) -> None:
         # Unicorn is an extra: without it these tests are skipped, not broken.
         pytest.importorskip("unicorn")
         from edge_boards.virtual.machine import Machine
 
-        self.machine = Machine(load_board("stm32f746"))
+        self.target = target
+        self.hz = load_board(target.name).clock.hz
+        self.machine = Machine(load_board(target.name))
         self.machine.load_flash(image.binary.read_bytes())
         self.machine.reset(power_on=True)
         self.link = self.machine.links["console"]
@@ -103,7 +132,7 @@ class Board:
 
     def run(self, seconds: float) -> None:
         """Lets modelled time pass and collects what was sent."""
-        self.machine.run(int(seconds * 216_000_000))
+        self.machine.run(int(seconds * self.hz))
         self.frames += self.decoder.feed(self.link.take())
 
     def request(self, kind: int, **payload: Any) -> bytes:
@@ -130,17 +159,17 @@ class Board:
 
 
 @pytest.fixture
-def board(image: Image) -> Iterator[Board]:
-    running = Board(image)
+def board(target: Target, image: Image) -> Iterator[Board]:
+    running = Board(target, image)
     yield running
     running.machine.close()
 
 
-def test_it_boots_to_216_mhz_and_says_so(board: Board) -> None:
+def test_it_boots_to_the_clock_of_its_board_and_says_so(board: Board) -> None:
     assert board.event(Event.LOG).payload == {"detail": "boot"}
     hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
-    assert hello["clock_hz"] == board.machine.rcc.hclk == 216_000_000
-    assert hello["board"] == "stm32f746"
+    assert hello["clock_hz"] == board.machine.rcc.hclk == board.hz
+    assert hello["board"] == board.target.name
     assert hello["reset_cause"] == WIRE.reset_cause["power_on"]
     assert hello["boot_count"] == 1
     assert hello["capabilities"] == sum(WIRE.capabilities.values()) - 0x80  # no FPU for doubles
@@ -169,9 +198,9 @@ def test_it_starts_from_a_chip_that_another_program_has_set_up(board: Board) -> 
     board.link.feed(board.request(Request.INVOKE, model=AGAIN))
     board.event(Event.LOG)
     hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
-    assert hello["clock_hz"] == board.machine.rcc.hclk == 216_000_000
+    assert hello["clock_hz"] == board.machine.rcc.hclk == board.hz
     assert (hello["boot_count"], hello["reset_cause"]) == (2, WIRE.reset_cause["unknown"])
-    assert hello["uptime_cycles"] < 0.1 * 216e6  # it begins anew
+    assert hello["uptime_cycles"] < 0.1 * board.hz  # it begins anew
     assert board.ask(Request.INVOKE, model=QUICK).payload["cycles"] > 0
     assert board.event(Event.HEARTBEAT)
 
@@ -200,7 +229,7 @@ def test_a_fault_is_reported_with_its_place_and_the_board_starts_again(
         (function,) = [s for s in symbols if s.name == f"tricks_{kind}" and s.size]
         assert 0 <= fault["pc"] - (function.value & ~1) < function.size
     if kind == "nowhere":
-        assert fault["bfar"] == 0x10000000
+        assert fault["bfar"] == HOLE
     board.event(Event.LOG)
     hello = board.ask(Request.HELLO, protocol=[1, 0]).payload
     assert (hello["boot_count"], hello["reset_cause"]) == (2, WIRE.reset_cause["fault"])
@@ -233,10 +262,10 @@ def test_time_goes_on_past_the_counters_width_and_through_sleep(board: Board) ->
     beats = [f.payload["uptime_cycles"] for f in board.frames if f.type == Event.HEARTBEAT]
     assert beats == sorted(beats)
     assert beats[-1] > 2**32
-    assert abs(beats[-1] - board.machine.cycles) < 0.7 * 216e6
+    assert abs(beats[-1] - board.machine.cycles) < 0.7 * board.hz
     apart = [later - earlier for earlier, later in pairwise(beats)]
     # Half a second, and at most the tick that ends a sleep later.
-    assert all(0.5 * 216e6 <= gap < 0.5 * 216e6 + 2**24 + 1e6 for gap in apart)
+    assert all(0.5 * board.hz <= gap < 0.5 * board.hz + 2**24 + 1e6 for gap in apart)
 
 
 def test_2000_frames_a_second_at_921600_baud_and_none_lost(board: Board) -> None:
@@ -246,19 +275,27 @@ def test_2000_frames_a_second_at_921600_baud_and_none_lost(board: Board) -> None
     frames = [board.event(Event.TELEMETRY).payload for _ in range(500)]
     assert [frame["sequence"] for frame in frames] == list(range(500))
     lasted = frames[-1]["uptime_cycles"] - frames[0]["uptime_cycles"]
-    assert lasted == pytest.approx(499 * 108_000, rel=0.01)
+    assert lasted == pytest.approx(499 * board.hz / 2000, rel=0.01)
     assert board.decoder.counters.lost == board.decoder.counters.malformed == 0
 
 
 def divider(board: Board) -> int:
-    return int(board.machine.bus.read(0x4001_100C, 4))
+    return int(board.machine.bus.read(board.target.brr, 4))
+
+
+def test_a_speed_that_the_divider_cannot_hold_is_refused(board: Board) -> None:
+    for baud in (board.target.too_slow, 20_000_000):
+        answer = board.ask(Request.BAUD, baud=baud)
+        assert answer.is_error
+        assert answer.payload["detail"] == "baud"
+    assert not board.ask(Request.BAUD, baud=9600).is_error
 
 
 def test_a_speed_at_which_nobody_speaks_is_given_up_after_two_seconds(board: Board) -> None:
     before = divider(board)
     board.ask(Request.BAUD, baud=1_000_000)
     board.run(1.0)
-    assert divider(board) == 108
+    assert divider(board) == board.target.divider
     board.run(1.5)
     assert divider(board) == before
 
@@ -269,7 +306,7 @@ def test_a_speed_that_serves_is_kept_until_only_noise_comes(board: Board) -> Non
     board.run(0.1)
     board.ask(Request.STATS)
     board.run(10.0)
-    assert divider(board) == 108  # a silent host is no reason
+    assert divider(board) == board.target.divider  # a silent host is no reason
     for _ in range(30):
         board.link.feed(b"\x00\x13garbage\x00")
         board.run(0.1)
@@ -296,15 +333,17 @@ def test_noise_now_and_then_changes_no_speed(board: Board) -> None:
     for _ in range(12):
         board.link.feed(b"\x00\x13garbage\x00")
         board.run(1.0)
-    assert divider(board) == 108
+    assert divider(board) == board.target.divider
 
 
 def test_the_timing_pin_is_high_while_an_inference_runs(board: Board) -> None:
+    pin = load_board(board.target.name).timing_pin or ""
+    letter, number = pin[1], int(pin[2:])
     edges: list[tuple[bool, int]] = []
 
     def watch(port: str, levels: int, cycles: int) -> None:
-        high = bool(levels >> 6 & 1)
-        if port == "GPIOG" and (not edges or edges[-1][0] != high):
+        high = bool(levels >> number & 1)
+        if port == f"GPIO{letter}" and (not edges or edges[-1][0] != high):
             edges.append((high, cycles))
 
     board.machine.on_pins = watch
@@ -329,9 +368,11 @@ def test_the_stack_watermark_grows_with_what_ran(board: Board) -> None:
     assert after["stack_size"] == 4096
 
 
-def test_an_image_that_zig_compiled_boots_runs_and_reports_its_faults(tmp_path: Path) -> None:
-    board = Board(built(tmp_path, "zig"))
-    assert board.ask(Request.HELLO, protocol=[1, 0]).payload["clock_hz"] == 216_000_000
+def test_an_image_that_zig_compiled_boots_runs_and_reports_its_faults(
+    target: Target, tmp_path: Path
+) -> None:
+    board = Board(target, built(target, tmp_path, "zig"))
+    assert board.ask(Request.HELLO, protocol=[1, 0]).payload["clock_hz"] == board.hz
     board.ask(Request.WRITE, model=0, tensor=0, offset=0, data=b"12345678")
     assert board.ask(Request.PROFILE, model=0).payload["result"] == b"12345678"
     board.link.feed(board.request(Request.INVOKE, model=1 + FAULTS.index("undefined")))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from edge_boards.virtual.faults import Unmodelled
-from edge_boards.virtual.memory import VREFIN_CAL
 from edge_boards.virtual.peripherals.base import Peripheral, Register
 
 if TYPE_CHECKING:
@@ -22,7 +21,12 @@ _ADON, _SWSTART, _EOC, _STRT, _OVR = 1, 1 << 30, 1 << 1, 1 << 4, 1 << 5
 _TSVREFE, _VBATE = 1 << 23, 1 << 22
 _SAMPLES = (3, 15, 28, 56, 84, 112, 144, 480)
 
-TEMPERATURE_AT_25C = 943  # 0.76 V at 3.3 V, 12 bits
+# What ST measures in each chip at 3.3 V: VREFINT, and the sensor at 30 and at 110 C. 1.21 V, and
+# 0.76 V at 25 C + 2.5 mV/C (DS10916), as 12-bit readings.
+VREFIN_CAL = 1502
+TS_CAL1 = 959
+TS_CAL2 = 1207
+TEMPERATURE_AT_25C = 943
 READINGS = {17: VREFIN_CAL, 18: TEMPERATURE_AT_25C}
 
 

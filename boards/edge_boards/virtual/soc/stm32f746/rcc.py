@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from edge_boards.virtual.faults import Unmodelled
-from edge_boards.virtual.peripherals.base import Peripheral, Register
+from edge_boards.virtual.peripherals.base import Register
+from edge_boards.virtual.peripherals.clock_tree import ClockTree, Gate, ResetFlags, gate_mask
 
 if TYPE_CHECKING:
     from edge_boards.virtual.machine import Machine
@@ -18,17 +19,16 @@ BDCR, CSR, DCKCFGR1, DCKCFGR2 = 0x70, 0x74, 0x8C, 0x90
 HSI_HZ = 16_000_000
 LSE_HZ = 32_768
 HSE_STARTUP_S = 2e-3  # DS10916: typical start of a crystal
+HSE_BYPASS_S = 1e-6
 PLL_LOCK_S = 75e-6  # DS10916: minimum lock time
 LSI_STARTUP_S = 15e-6
 
 _HSION, _HSIRDY, _HSEON, _HSERDY, _HSEBYP, _CSSON = 1, 1 << 1, 1 << 16, 1 << 17, 1 << 18, 1 << 19
 _PLLON, _PLLRDY = 1 << 24, 1 << 25
-_RESET_FLAGS = 0xFE00_0000
-SOFTWARE_RESET, PIN_RESET, POWER_RESET, BROWNOUT_RESET = 1 << 28, 1 << 26, 1 << 27, 1 << 25
 
 GPIO_PORTS = "ABCDEFGHIJK"
 # Enable bits: register offset and bit, by peripheral name.
-GATES: dict[str, tuple[int, int]] = {
+_GATES: dict[str, Gate] = {
     **{f"GPIO{port}": (AHB1ENR, i) for i, port in enumerate(GPIO_PORTS)},
     "USART2": (APB1ENR, 17),
     "USART3": (APB1ENR, 18),
@@ -42,35 +42,39 @@ GATES: dict[str, tuple[int, int]] = {
     "ADC1": (APB2ENR, 8),
     "SYSCFG": (APB2ENR, 14),
 }
-_RESETS = {AHB1ENR: AHB1RSTR, APB1ENR: APB1RSTR, APB2ENR: APB2RSTR}
 _UART_SELECT = {"USART1": 0, "USART2": 2, "USART3": 4, "UART4": 6, "UART5": 8, "USART6": 10}
 _UART_SELECT |= {"UART7": 12, "UART8": 14}
 _APB2 = frozenset({"USART1", "USART6"})
 
 
-def _gate_mask(offset: int) -> int:
-    return sum(1 << bit for at, bit in GATES.values() if at == offset)
+class Rcc(ClockTree):
+    """The clock tree of the STM32F746."""
 
-
-class Rcc(Peripheral):
-    """The clock tree. `hclk`, `pclk1`, `pclk2` in hertz follow every write."""
-
-    BYTE_ACCESS = True
+    GATES = _GATES
+    RESETS: ClassVar[dict[int, int]] = {AHB1ENR: AHB1RSTR, APB1ENR: APB1RSTR, APB2ENR: APB2RSTR}
+    FLAGS = ResetFlags(
+        register=CSR,
+        all=0xFE00_0000,
+        clear=1 << 24,
+        power=1 << 25 | 1 << 27,  # BORRSTF, PORRSTF
+        pin=1 << 26,
+        software=1 << 28,
+    )
     REGISTERS: ClassVar[dict[int, Register]] = {
         CR: Register("CR", 0x0000_8083, 0x010D_00F9, 0x0202_FF02),
         PLLCFGR: Register("PLLCFGR", 0x2400_3010, 0x0F43_7FFF, 0xF000_0000),
         CFGR: Register("CFGR", 0, 0xFFFF_FCF3, 0x0C),
         CIR: Register("CIR"),
-        AHB1RSTR: Register("AHB1RSTR", 0, _gate_mask(AHB1ENR)),
+        AHB1RSTR: Register("AHB1RSTR", 0, gate_mask(_GATES, AHB1ENR)),
         0x14: Register("AHB2RSTR"),
         0x18: Register("AHB3RSTR"),
-        APB1RSTR: Register("APB1RSTR", 0, _gate_mask(APB1ENR)),
-        APB2RSTR: Register("APB2RSTR", 0, _gate_mask(APB2ENR)),
-        AHB1ENR: Register("AHB1ENR", 0x0010_0000, _gate_mask(AHB1ENR) | 1 << 20),
+        APB1RSTR: Register("APB1RSTR", 0, gate_mask(_GATES, APB1ENR)),
+        APB2RSTR: Register("APB2RSTR", 0, gate_mask(_GATES, APB2ENR)),
+        AHB1ENR: Register("AHB1ENR", 0x0010_0000, gate_mask(_GATES, AHB1ENR) | 1 << 20),
         AHB2ENR: Register("AHB2ENR"),
         AHB3ENR: Register("AHB3ENR"),
-        APB1ENR: Register("APB1ENR", 0, _gate_mask(APB1ENR)),
-        APB2ENR: Register("APB2ENR", 0, _gate_mask(APB2ENR)),
+        APB1ENR: Register("APB1ENR", 0, gate_mask(_GATES, APB1ENR)),
+        APB2ENR: Register("APB2ENR", 0, gate_mask(_GATES, APB2ENR)),
         0x50: Register("AHB1LPENR", 0x7EF7_B7FF, 0xFFFF_FFFF),
         0x54: Register("AHB2LPENR", 0x0000_00F1, 0xFFFF_FFFF),
         0x58: Register("AHB3LPENR", 0x0000_0003, 0xFFFF_FFFF),
@@ -84,29 +88,10 @@ class Rcc(Peripheral):
         DCKCFGR2: Register("DCKCFGR2", 0, 0x0000_FFFF),
     }
 
-    def __init__(self, machine: Machine, name: str, base: int, hse_hz: int) -> None:
-        self._hse_hz = hse_hz
-        self._flags = BROWNOUT_RESET | PIN_RESET | POWER_RESET
-        self._epoch = 0
+    def __init__(self, machine: Machine, name: str, base: int) -> None:
+        self._hse_hz = machine.board.clock.oscillator_hz
+        self._hse_kind = machine.board.clock.oscillator
         super().__init__(machine, name, base)
-
-    def reset(self) -> None:
-        super().reset()
-        self._epoch += 1  # start-ups under way are of no use any more
-        self.values[CSR] = self._flags
-        self._recompute()
-
-    def set_reset_cause(self, flag: int, *, power_on: bool) -> None:
-        """Reset flags add up until firmware clears them (RMVF)."""
-        if power_on:
-            self._flags = BROWNOUT_RESET | PIN_RESET | POWER_RESET
-        else:
-            self._flags = self.values[CSR] & _RESET_FLAGS | PIN_RESET | flag
-
-    def clocked(self, name: str) -> bool:
-        """Whether the peripheral's gate is open."""
-        gate = GATES.get(name)
-        return gate is None or bool(self.values[gate[0]] >> gate[1] & 1)
 
     def uart_hz(self, name: str) -> int:
         """The kernel clock of a U(S)ART, hertz."""
@@ -125,33 +110,14 @@ class Rcc(Peripheral):
         elif offset == CFGR:
             self._write_configuration(value)
         elif offset == CSR:
-            self.store(offset, value & ~(1 << 24))
-            if value & 1 << 24:
-                self.values[CSR] &= ~_RESET_FLAGS
+            self._clear_flags(value)
             self._ready_later(CSR, 1, 1 << 1, bool(value & 1), LSI_STARTUP_S)
         elif offset in (AHB1RSTR, APB1RSTR, APB2RSTR):
-            self.store(offset, value)
-            for name, (enable, bit) in GATES.items():
-                if _RESETS[enable] == offset and value >> bit & 1:
-                    self.machine.reset_peripheral(name)
+            self._reset_peripherals(offset, value)
         else:
             self.store(offset, value)
             if offset in (DCKCFGR1, DCKCFGR2):
                 self._recompute()
-
-    def _ready_later(self, offset: int, on: int, ready: int, wanted: bool, seconds: float) -> None:
-        if not wanted:
-            self.values[offset] &= ~ready
-            return
-        if self.values[offset] & ready:
-            return
-        epoch = self._epoch
-
-        def become_ready() -> None:
-            if self._epoch == epoch and self.values[offset] & on:
-                self.values[offset] |= ready
-
-        self.machine.after_seconds(seconds, become_ready)
 
     def _write_control(self, value: int) -> None:
         source = self.values[CFGR] >> 2 & 3
@@ -168,9 +134,16 @@ class Rcc(Peripheral):
         if value & _PLLON and not was_on & _PLLON:
             self._check_pll()
         self._ready_later(CR, _HSION, _HSIRDY, bool(value & _HSION), 2e-6)
-        startup = 1e-6 if value & _HSEBYP else HSE_STARTUP_S
+        startup = self._hse_startup(bool(value & _HSEBYP))
         self._ready_later(CR, _HSEON, _HSERDY, bool(value & _HSEON), startup)
         self._ready_later(CR, _PLLON, _PLLRDY, bool(value & _PLLON), PLL_LOCK_S)
+
+    def _hse_startup(self, bypass: bool) -> float | None:
+        """Seconds until the HSE is ready; None where what the board has at its pins does not
+        start this way."""
+        if bypass != (self._hse_kind == "hse-bypass"):
+            return None
+        return HSE_BYPASS_S if bypass else HSE_STARTUP_S
 
     def _check_pll(self) -> None:
         config = self.values[PLLCFGR]
@@ -209,11 +182,7 @@ class Rcc(Peripheral):
         configuration = self.values[CFGR]
         source = configuration >> 2 & 3
         self.sysclk = (HSI_HZ, self._hse_hz, self._pll_hz() if source == 2 else 0)[source]
-        ahb = configuration >> 4 & 15
-        self.hclk = self.sysclk >> (0 if ahb < 8 else (1, 2, 3, 4, 6, 7, 8, 9)[ahb - 8])
-        self.pclk1 = self._apb(configuration >> 10 & 7)
-        self.pclk2 = self._apb(configuration >> 13 & 7)
+        self.hclk = self.divided_core(self.sysclk, configuration >> 4 & 15)
+        self.pclk1 = self.divided(self.hclk, configuration >> 10 & 7)
+        self.pclk2 = self.divided(self.hclk, configuration >> 13 & 7)
         self.machine.clock.change(self.hclk)
-
-    def _apb(self, bits: int) -> int:
-        return self.hclk >> (0 if bits < 4 else bits - 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from edge_boards.virtual.peripherals.base import Peripheral, Register
+from edge_boards.virtual.peripherals.debug_unit import DebugUnit
 
 
 class Syscfg(Peripheral):
@@ -21,8 +22,8 @@ class Syscfg(Peripheral):
     }
 
 
-class Dbgmcu(Peripheral):
-    """IDCODE is filled from the board file."""
+class Dbgmcu(DebugUnit):
+    """The debug unit's registers besides IDCODE hold what is written."""
 
     REGISTERS: ClassVar[dict[int, Register]] = {
         0x00: Register("IDCODE"),
@@ -30,10 +31,3 @@ class Dbgmcu(Peripheral):
         0x08: Register("APB1FZ", 0, 0x1A00_1FFF),
         0x0C: Register("APB2FZ", 0, 0x0007_0003),
     }
-
-    REVISION: ClassVar[int] = 0x1001 << 16
-
-    def on_read(self, offset: int) -> int:
-        if offset == 0:
-            return self.REVISION | self.machine.chip_id
-        return self.values[offset]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from edge_boards.virtual.faults import Unmodelled
-from edge_boards.virtual.peripherals.base import Peripheral, Register
+from edge_boards.virtual.peripherals.base import Register
+from edge_boards.virtual.peripherals.flash_controller import FlashController
 
 ACR, KEYR, OPTKEYR, SR, CR, OPTCR, OPTCR1 = 0x00, 0x04, 0x08, 0x0C, 0x10, 0x14, 0x18
 _KEYS = (0x4567_0123, 0xCDEF_89AB)
@@ -26,9 +27,8 @@ def wait_states_for(hclk_hz: int) -> int:
     return 8
 
 
-class FlashInterface(Peripheral):
-    """Registers of the flash. Programming goes through `store_to_flash`, called by the machine
-    when the core writes to flash memory."""
+class FlashInterface(FlashController):
+    """Registers of the flash, and programming by the width that PSIZE says."""
 
     REGISTERS: ClassVar[dict[int, Register]] = {
         ACR: Register("ACR", 0, 0x0000_0B0F),
@@ -109,7 +109,7 @@ class FlashInterface(Peripheral):
         self.machine.after_seconds(seconds, done)
 
     def store_to_flash(self, offset: int, size: int, value: int) -> None:
-        """A write by the core. Bits only fall; PSIZE must be the access's."""
+        """Bits only fall; PSIZE must be the access's."""
         if not self.values[CR] & _PG or self.values[CR] & _LOCK:
             raise Unmodelled("write to flash outside programming")
         if 1 << (self.values[CR] >> 8 & 3) != size:
