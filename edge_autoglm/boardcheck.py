@@ -134,6 +134,8 @@ def _console(board: Board) -> Finding:
 
 
 def _programmers(board: Board) -> Iterator[Finding]:
+    if not board.programmers:
+        yield Finding("programmer", MISSING, "no [[programmers]]", "flashing the board itself")
     for entry in board.programmers:
         row = PROGRAMMERS.get(entry.name)
         if row is None:

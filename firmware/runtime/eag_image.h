@@ -20,7 +20,7 @@ typedef struct {
   uint32_t step_return; /* where a step comes back to */
   uint32_t stack_limit;
   uint32_t stack_top;
-  char board[16]; /* zero-terminated unless it has 16 characters */
+  char board[16] __attribute__((nonstring)); /* zero-terminated unless it has 16 characters */
 } eag_image_info;
 
 extern const eag_image_info eag_image;
