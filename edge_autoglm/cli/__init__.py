@@ -23,6 +23,7 @@ from . import (
     flash,
     inspect,
     monitor,
+    ports,
     profile,
     verify,
     virtual,
@@ -48,6 +49,7 @@ app.command("verify")(verify.verify)
 app.command("compare-runtimes")(compare_runtimes.compare_runtimes)
 app.command("monitor")(monitor.monitor)
 app.add_typer(boards.app, name="boards")
+app.command("ports")(ports.ports)
 app.add_typer(virtual.app, name="virtual")
 app.command("doctor")(doctor.doctor)
 

@@ -65,7 +65,7 @@ ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .t
 # Names that edge_boards and edge_export have, whose import would slow `--help`.
 TOOLCHAINS = ("gcc", "zig")
 RUNTIMES = ("aot", "tflm")
-KERNELS = ("cmsis_nn", "reference")
+KERNELS = ("cmsis-nn", "reference")
 
 
 def _one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
@@ -105,7 +105,7 @@ KernelsOption = Annotated[
         "--kernels",
         metavar="K",
         callback=_one_of("--kernels", KERNELS),
-        help="What TFLM's library is built with: cmsis_nn (default) or reference.",
+        help="What TFLM's library is built with: cmsis-nn (default) or reference.",
     ),
 ]
 TflmOption = Annotated[

@@ -173,17 +173,17 @@ def _ran(side: Side, board: Board, port: str, built: pipeline.Built, name: str) 
 
 
 def _costs(profile: Profile) -> dict[str, Figure]:
+    """What the board tells; not every one counts cycles or watches its stack."""
     watched = Kind.EXACT if profile.virtual else Kind.MEASURED
-    found = {
-        "stack": Figure(profile.memory.stack, watched),
+    told = {
+        "instructions": profile.instructions,
         "cycles": profile.cycles,
         "latency_ms": profile.latency_ms,
     }
-    if profile.instructions is not None:
-        found["instructions"] = profile.instructions
-    if profile.memory.arena_used is not None:
-        # What the interpreter itself says; its planner needs the rest while it starts.
-        found["arena_used"] = Figure(profile.memory.arena_used, watched)
+    found = {key: figure for key, figure in told.items() if figure is not None}
+    for key, count in (("stack", profile.memory.stack), ("arena_used", profile.memory.arena_used)):
+        if count is not None:
+            found[key] = Figure(count, watched)
     return found
 
 

@@ -18,7 +18,7 @@ _ROWS = (
     ("model", "  of it model"),
     ("code", "  of it all else"),
     ("arena", "arena, bytes"),
-    ("arena_used", "  in use when it runs"),
+    ("arena_used", "  in use, says TFLM"),
     ("static_ram", "arena and static RAM"),
     ("stack", "stack, high water"),
     ("instructions", "instructions"),

@@ -12,16 +12,17 @@ if TYPE_CHECKING:
 
 def kernels_title(kernels: str) -> str:
     """How a kernel set is called in a sentence."""
-    return "CMSIS-NN" if kernels == "cmsis_nn" else "TFLM's reference kernels"
+    return "CMSIS-NN" if kernels == "cmsis-nn" else "TFLM's reference kernels"
 
 
 def tflm_lines(result: TflmExport) -> list[str]:
     """What was generated, and what it will take."""
     arena = (
-        f"Arena: {result.arena_needed:,} B needed in {result.region}, of which "
-        f"{result.arena_used:,} B stay in use, with {kernels_title(result.kernels)} on 32 bits "
-        "(modelled)"
+        f"Arena: {result.arena_needed:,} B in {result.region}, with "
+        f"{kernels_title(result.kernels)} on 32 bits (modelled)"
     )
+    if result.arena_plain != result.arena_needed:
+        arena += f"; {result.arena_plain:,} B where TFLM plans it on the board"
     lines = [arena]
     if result.arena_bytes < result.arena_needed:
         lines.append(
@@ -39,8 +40,8 @@ def tflm_lines(result: TflmExport) -> list[str]:
 
 
 def tflm_json(result: TflmExport) -> dict[str, Any]:
-    """What was generated. `arena_bytes` stay in use, as TFLM's arena_used_bytes() will report;
-    `arena_needed` must be there for it to start, `arena_set_aside` is."""
+    """What was generated. `arena_bytes` is what the model needs, `arena_plain_bytes` the same for
+    an interpreter that plans on the board; `arena_set_aside` is what the firmware sets aside."""
     return {
         "schema": 1,
         "folder": str(result.directory),
@@ -55,8 +56,8 @@ def tflm_json(result: TflmExport) -> dict[str, Any]:
             for method, given in result.registrations
         ],
         "sources": list(result.sources),
-        "arena_bytes": result.arena_used,
-        "arena_needed": result.arena_needed,
+        "arena_bytes": result.arena_needed,
+        "arena_plain_bytes": result.arena_plain,
         "arena_set_aside": result.arena_bytes,
         "arena": {result.region: result.arena_bytes},
     }

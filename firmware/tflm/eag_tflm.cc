@@ -7,6 +7,8 @@
 #include "eag_coroutine.h"
 #include "eag_text.h"
 #include "tensorflow/lite/c/common.h"
+#include "tensorflow/lite/micro/memory_planner/micro_memory_planner.h"
+#include "tensorflow/lite/micro/micro_allocator.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_profiler_interface.h"
 #include "tensorflow/lite/schema/schema_generated.h"
@@ -35,7 +37,46 @@ class Interpreter : public tflite::MicroInterpreter {
   }
 };
 
+/* The plan that was made when the model was exported. Nothing is planned here, so that the arena
+ * needs no room for notes about it; a library that wants other buffers is found out. */
+class Plan : public tflite::MicroMemoryPlanner {
+ public:
+  TfLiteStatus AddBuffer(int size, int first, int last) override {
+    if (count_ < program.buffer_count) {
+      const eag_tflm_buffer &planned = program.buffers[count_];
+      if (size == static_cast<int>(planned.size) && first == planned.first && last == planned.last) {
+        count_++;
+        return kTfLiteOk;
+      }
+    }
+    eag_tflm_said("TFLM wants other buffers than were planned at the export");
+    return kTfLiteError;
+  }
+  TfLiteStatus AddBuffer(int size, int first, int last, int) override {
+    return AddBuffer(size, first, last);
+  }
+  size_t GetMaximumMemorySize() override {
+    uint32_t most = 0;
+    for (int i = 0; i < count_; i++) {
+      const uint32_t end = program.buffers[i].offset + program.buffers[i].size;
+      if (most < end) most = end;
+    }
+    return most;
+  }
+  int GetBufferCount() override { return count_; }
+  TfLiteStatus GetOffsetForBuffer(int index, int *offset) override {
+    if (index < 0 || index >= count_) return kTfLiteError;
+    *offset = static_cast<int>(program.buffers[index].offset);
+    return kTfLiteOk;
+  }
+  bool preserves_all_tensors() const override { return false; }
+
+ private:
+  int count_ = 0;
+};
+
 alignas(Interpreter) uint8_t interpreter_place[sizeof(Interpreter)];
+alignas(Plan) uint8_t plan_place[sizeof(Plan)];
 Interpreter *interpreter;
 
 /* TFLM's own way to profile: called around each op. What an op does inside, a subgraph's ops
@@ -89,8 +130,9 @@ void Prepare() {
   const tflite::MicroOpResolver *resolver = program.resolver();
   if (!resolver) return Fail("an op could not be added to the resolver");
   steps = new (steps_place) Steps;
-  interpreter = new (interpreter_place)
-      Interpreter(model, *resolver, program.arena, program.arena_bytes, nullptr, steps);
+  tflite::MicroAllocator *allocator = tflite::MicroAllocator::Create(
+      program.arena, program.arena_bytes, new (plan_place) Plan);
+  interpreter = new (interpreter_place) Interpreter(model, *resolver, allocator, nullptr, steps);
   if (interpreter->AllocateTensors() != kTfLiteOk) return Fail(nullptr);
   if (!Connect(program.inputs, program.input_count, Input) ||
       !Connect(program.outputs, program.output_count, Output))

@@ -25,6 +25,13 @@ extern "C" {
 #define EAG_TFLM_BY_OP 1
 #endif
 
+/* One buffer of the arena, as it was planned when the model was exported: bytes, and the first and
+ * the last op that needs it, counted from 1 (0: before the first). */
+typedef struct {
+  uint32_t size, offset;
+  uint16_t first, last;
+} eag_tflm_buffer;
+
 #ifdef __cplusplus
 typedef struct {
   const uint8_t *model; /* the .tflite, aligned to 16 bytes */
@@ -34,7 +41,8 @@ typedef struct {
   eag_tensor *inputs, *outputs;
   eag_tensor *results;            /* of each step, or NULL */
   const uint16_t *result_tensors; /* index in the model of what each step writes */
-  uint16_t step_count;
+  const eag_tflm_buffer *buffers; /* in the order in which TFLM asks for them */
+  uint16_t step_count, buffer_count;
   uint8_t input_count, output_count;
   /* Makes the resolver, once; NULL when an op could not be added. */
   const tflite::MicroOpResolver *(*resolver)(void);

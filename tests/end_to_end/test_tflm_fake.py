@@ -24,7 +24,7 @@ from edge_export import TflmExport
 
 BOARD = load_board("stm32f746")
 INPUT = bytes(range(SIZE))
-ARENA = 512
+ARENA = 1024
 
 
 @contextmanager
@@ -186,6 +186,14 @@ def test_such_a_library_is_not_even_started_in_too_small_an_arena(tmp_path: Path
         board.invoke(board.model(), 2)
 
 
+def test_a_library_that_wants_other_buffers_than_were_planned_is_found_out(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, "FAKE_OTHER_BUFFERS") as board,
+        pytest.raises(ModelUnreadyError, match="other buffers than were planned"),
+    ):
+        board.invoke(board.model(), 2)
+
+
 def test_ops_that_the_profiler_is_not_told_of_are_no_steps_of_no_time(tmp_path: Path) -> None:
     with (
         running(tmp_path, "FAKE_SILENT") as board,
@@ -198,4 +206,5 @@ def test_the_export_states_the_arena_before_anything_is_built(tmp_path: Path) ->
     path, _ = model(tmp_path)
     exported = pipeline.export(path, BOARD, tmp_path / "out", pipeline.Asked("tflm"))
     assert isinstance(exported, TflmExport)
-    assert exported.arena_bytes == exported.arena_needed >= exported.arena_used > 2 * SIZE
+    assert exported.arena_bytes == exported.arena_needed > 2 * SIZE
+    assert exported.arena_needed % 16 == 0

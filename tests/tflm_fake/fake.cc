@@ -3,7 +3,8 @@
  *   FAKE_BYTES    bytes of each tensor: the input, and what each op writes
  *   FAKE_NEEDED   bytes of arena without which AllocateTensors fails
  * and perhaps FAKE_CMSIS_NN, FAKE_STUBBORN (a lack of memory is said, but not heeded), FAKE_SILENT
- * (the profiler is told of nothing), TF_LITE_STRIP_ERROR_STRINGS.
+ * (the profiler is told of nothing), FAKE_OTHER_BUFFERS (a last buffer that no plan has),
+ * TF_LITE_STRIP_ERROR_STRINGS.
  *
  * The first byte of an input may ask for trouble in the second op: 0xE1 fails, 0xE2 fails a check,
  * 0xE3 calls abort().
@@ -45,34 +46,53 @@ TfLiteEvalTensor *EvalTensor(const TfLiteContext *, int index) { return &tensors
 
 }  // namespace
 
+MicroAllocator *MicroAllocator::Create(uint8_t *tensor_arena, size_t arena_size,
+                                       MicroMemoryPlanner *memory_planner) {
+  static MicroAllocator allocator;
+  allocator = {tensor_arena, arena_size, memory_planner};
+  return &allocator;
+}
+
 MicroInterpreter::MicroInterpreter(const Model *, const MicroOpResolver &op_resolver,
-                                   uint8_t *tensor_arena, size_t tensor_arena_size,
-                                   MicroResourceVariables *, MicroProfilerInterface *profiler, bool)
+                                   MicroAllocator *allocator, MicroResourceVariables *,
+                                   MicroProfilerInterface *profiler)
     : context_{EvalTensor},
       resolver_(op_resolver),
-      arena_(tensor_arena),
-      size_(tensor_arena_size),
+      allocator_(*allocator),
       profiler_(profiler),
       input_(),
       output_() {}
 
 TfLiteStatus MicroInterpreter::AllocateTensors() {
   if (resolver_.Ops() == 0) return kTfLiteError;
-  if (size_ < FAKE_NEEDED) {
+  const size_t size = allocator_.size;
+  if (size < FAKE_NEEDED) {
     MicroPrintf("Failed to allocate tail memory. Requested: %u, available %u, missing: %u",
-                static_cast<unsigned>(FAKE_NEEDED), static_cast<unsigned>(size_),
-                static_cast<unsigned>(FAKE_NEEDED - size_));
+                static_cast<unsigned>(FAKE_NEEDED), static_cast<unsigned>(size),
+                static_cast<unsigned>(FAKE_NEEDED - size));
 #ifdef FAKE_STUBBORN
     Halt();
 #endif
     return kTfLiteError;
   }
-  /* Two buffers in turn, so that an inference overwrites its input. */
-  for (int i = 0; i <= FAKE_OPS; i++) tensors[i].data.data = arena_ + (i % 2) * FAKE_BYTES;
+  MicroMemoryPlanner &planner = *allocator_.planner;
+  for (int i = 0; i <= FAKE_OPS; i++) {
+    const int last = i < FAKE_OPS ? i + 1 : i;
+    if (planner.AddBuffer(FAKE_BYTES, i, last) != kTfLiteOk) return kTfLiteError;
+  }
+#ifdef FAKE_OTHER_BUFFERS
+  if (planner.AddBuffer(16, 1, 1) != kTfLiteOk) return kTfLiteError;
+#endif
+  memset(allocator_.arena, 0, size);
+  for (int i = 0; i <= FAKE_OPS; i++) {
+    int offset;
+    if (planner.GetOffsetForBuffer(i, &offset) != kTfLiteOk) return kTfLiteError;
+    if (offset + FAKE_BYTES > static_cast<int>(planner.GetMaximumMemorySize())) return kTfLiteError;
+    tensors[i].data.data = allocator_.arena + offset;
+  }
   input_.data = tensors[0].data;
   output_.data = tensors[FAKE_OPS].data;
   input_.bytes = output_.bytes = FAKE_BYTES;
-  memset(arena_, 0, size_);
   return kTfLiteOk;
 }
 

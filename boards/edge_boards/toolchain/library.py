@@ -19,7 +19,7 @@ from edge_boards.toolchain import gcc
 from edge_boards.toolchain.compiler import Compiler, run_tool
 from edge_boards.toolchain.toolchain import COMMON_FLAGS, Toolchain
 
-CXX_SUFFIXES = (".cc", ".cpp")
+CXX_SUFFIXES = (".cc",)  # a framework's sketches end in .cpp, and are not ours to compile
 _PROBE = "#include <cstdint>\n#include <new>\n#include <type_traits>\n#include <string.h>\n"
 # An image has one start and no end: nothing is destroyed, thrown or locked.
 _CXX_FLAGS = (

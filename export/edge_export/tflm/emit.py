@@ -32,6 +32,16 @@ class Result:
 
 
 @dataclass(frozen=True)
+class PlannedBuffer:
+    """A buffer of the arena's plan, in TFLM's order. Scopes count operators from 1."""
+
+    size: int
+    offset: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
 class TflmModel:
     """Everything that the generated sources say. Sizes in bytes."""
 
@@ -42,7 +52,9 @@ class TflmModel:
     region: str
     arena_bytes: int  # what the firmware sets aside
     arena_needed: int  # without which the model does not start
-    arena_how: str
+    arena_plain: int  # the same for an interpreter that plans on the board
+    arena_kernels: str
+    buffers: tuple[PlannedBuffer, ...]
     registrations: tuple[tuple[str, str | None], ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -158,11 +170,13 @@ def _tensors(model: TflmModel) -> str:
     _guard(out, name, "model_tensors")
     out.lines(["#include <stdint.h>", ""])
     out.comment(
-        f"What TFLM needs to run {name}, in bytes: {model.arena_how}.",
-        f"An arena of another size: define {upper}_ARENA_BYTES for the compiler. One that is too",
-        "small is reported by the firmware, with the size it needs.",
+        f"Bytes of arena that TFLM needs for {name} with {model.arena_kernels} kernels, 32 bits:",
+        "NEEDED by the firmware here, which brings a plan of the arena; PLAIN by a program that",
+        "lets MicroInterpreter plan. The firmware sets aside BYTES; define it for the compiler to",
+        "set aside another number. One that is too small is reported, with what is needed.",
     )
     out.line(f"#define {upper}_ARENA_NEEDED {model.arena_needed}")
+    out.line(f"#define {upper}_ARENA_PLAIN {model.arena_plain}")
     out.line(f"#ifndef {upper}_ARENA_BYTES")
     out.line(f"#define {upper}_ARENA_BYTES {model.arena_bytes}")
     out.lines(["#endif", "", f"namespace {namespace(name)} {{", ""])
@@ -210,6 +224,10 @@ def _seam(model: TflmModel) -> str:
     out.lines(["#endif", "", "namespace {", ""])
     out.line(f"alignas({ALIGNMENT}) EAG_ARENA({model.region}) uint8_t arena[{upper}_ARENA_BYTES];")
     out.line("const eag_block blocks[] = {{arena, sizeof arena}};")
+    out.comment("The arena's plan: size, offset, and the first and last op that need it.")
+    with out.block("constexpr eag_tflm_buffer buffers[] =", "};"):
+        for b in model.buffers:
+            out.line(f"{{{b.size}, {b.offset}, {b.first}, {b.last}}},")
     _places(out, "inputs", [port.size for port in model.inputs])
     _places(out, "outputs", [port.size for port in model.outputs])
     out.line()
@@ -276,7 +294,9 @@ def _seam(model: TflmModel) -> str:
                 "outputs,",
                 "results,",
                 "result_tensors,",
+                "buffers,",
                 "step_count,",
+                f"{len(model.buffers)},",
                 f"{len(model.inputs)},",
                 f"{len(model.outputs)},",
                 "Resolver,",

@@ -35,7 +35,7 @@ from .arena import Arena, arena_of
 from .ops import tflm_problems
 from .project import project_files
 from .registrations import registrations
-from .tree import CMSIS_NN
+from .tree import CMSIS_NN, kernel_set
 
 RUNTIME = "tflm"
 _MOST_TENSORS = 255  # input_count and output_count of eag_model are bytes
@@ -53,8 +53,8 @@ class TflmExport:
     kernels: str  # that the arena was stated for
     region: str
     arena_bytes: int  # set aside by the firmware
-    arena_needed: int  # for the model to start
-    arena_used: int  # what TFLM reports once it has started
+    arena_needed: int  # for the model to run
+    arena_plain: int  # the same for an interpreter that plans on the board
     model_bytes: int
     ops: tuple[str, ...]
     registrations: tuple[
@@ -115,8 +115,8 @@ def compile_tflm(
     """The same without touching the disk: path in the folder -> text."""
     symbols = prefix(graph.name, name)
     require_tflm(graph)
-    stated = arena_of(graph, kernels)
-    set_aside = stated.needed if arena is None else arena
+    stated = arena_of(graph, kernel_set(board.core, kernels))
+    set_aside = stated.bytes if arena is None else arena
     model = _model(graph, _inside(graph, content), board, symbols, stated, set_aside)
     sources = {f"src/{path}": text for path, text in emit.sources(model).items()}
     files = {**sources, **project_files(symbols, board, kernels, sources)}
@@ -130,7 +130,7 @@ def compile_tflm(
         "region": model.region,
         "arena_bytes": model.arena_bytes,
         "arena_needed": model.arena_needed,
-        "arena_used": stated.used,
+        "arena_plain": model.arena_plain,
         "model_bytes": len(model.content),
         "ops": sorted({operator.op for operator in graph.operators}),
         "registrations": [list(pair) for pair in model.registrations],
@@ -184,7 +184,7 @@ def _model(
         emit.Result(operator.outputs[0], graph.tensor(operator.outputs[0]).nbytes)
         for operator in graph.operators
     )
-    description = describe(graph, region, inputs, outputs, stated.used)
+    description = describe(graph, region, inputs, outputs, stated.bytes)
     return emit.TflmModel(
         name=name,
         content=content,
@@ -192,8 +192,12 @@ def _model(
         board=board.name,
         region=region,
         arena_bytes=set_aside,
-        arena_needed=stated.needed,
-        arena_how=stated.describe(),
+        arena_needed=stated.bytes,
+        arena_plain=stated.standard_bytes,
+        arena_kernels=stated.kernels,
+        buffers=tuple(
+            emit.PlannedBuffer(b.size, b.offset, b.first, b.last) for b in stated.buffers
+        ),
         registrations=registrations(graph),
         inputs=inputs,
         outputs=outputs,
@@ -209,7 +213,7 @@ def describe(
     region: str,
     inputs: tuple[Port, ...],
     outputs: tuple[Port, ...],
-    arena_used: int,
+    arena: int,
 ) -> dict[str, Any]:
     """The description of docs/protocol.md: a layer and a step an op. What an op wrote is a block of
     its own, after the arena's, since only the running interpreter knows where it lies."""
@@ -229,7 +233,7 @@ def describe(
         "input_preserved": False,
         "weights": graph.constant_bytes,
         "runtime": RUNTIME,
-        "arena_stated": arena_used,
+        "arena_stated": arena,
     }
 
 
@@ -250,7 +254,7 @@ def read_result(directory: Path, document: Mapping[str, Any]) -> TflmExport:
         region=str(document["region"]),
         arena_bytes=int(document["arena_bytes"]),
         arena_needed=int(document["arena_needed"]),
-        arena_used=int(document["arena_used"]),
+        arena_plain=int(document["arena_plain"]),
         model_bytes=int(document["model_bytes"]),
         ops=tuple(document["ops"]),
         registrations=tuple((str(m), r) for m, r in document["registrations"]),

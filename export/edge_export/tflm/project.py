@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_boards.board import Board
 from edge_boards.data import data_path
+from edge_boards.toolchain.build import port_folders
 from edge_boards.toolchain.gcc import target_flags
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
 from edge_boards.toolchain.linker import linker_script
@@ -39,10 +40,11 @@ def project_files(
 
     Raises BoardsError for a board whose framework brings startup and stack.
     """
-    port = f"ports/{board.soc.port}"
+    ports = port_folders(data_path("firmware", "ports"), board.soc.port)
+    folders = (*_FOLDERS, *(f"ports/{port.name}" for port in ports))
     files = {
         f"firmware/{folder}/{path.name}": path.read_text(encoding="utf-8")
-        for folder in (*_FOLDERS, port)
+        for folder in folders
         for path in sorted(data_path("firmware", *folder.split("/")).iterdir())
         if path.suffix in (".c", ".cc", ".h", ".S") and path.name not in _LEFT_OUT
     }
@@ -55,7 +57,7 @@ def project_files(
     files["board/eag_build_id.h"] = build_id_header(_build_id({**files, **model}))
     flags = target_flags(board.core)
     defines = (*_DEFINES, *(("CMSIS_NN",) if kernels == CMSIS_NN else ()))
-    includes = ["src", "board", *(f"firmware/{folder}" for folder in (*_FOLDERS, port))]
+    includes = ["src", "board", *(f"firmware/{folder}" for folder in folders)]
     sources = sorted(path for path in {**files, **model} if Path(path).suffix in (".c", ".cc"))
     files["tflm.py"] = _pio_script(board, kernels, flags, defines)
     if board.platformio is not None:

@@ -26,9 +26,10 @@ ENVIRONMENT = "EDGE_AUTOGLM_TFLM"
 
 LIBRARY = "libtensorflow-microlite.a"
 MAKEFILE = "tensorflow/lite/micro/tools/make/Makefile"
-CMSIS_NN, REFERENCE = "cmsis_nn", "reference"
+CMSIS_NN, REFERENCE = "cmsis-nn", "reference"
 KERNELS = (CMSIS_NN, REFERENCE)
 
+_CMSIS_NN_FOLDER = "cmsis_nn"
 _INTERPRETER = "tensorflow/lite/micro/micro_interpreter.h"
 _RESOLVER = "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 # What the generated code and its adapter use, where a tree of another age has it differently.
@@ -36,6 +37,11 @@ _NEEDED = {
     "tensorflow/lite/micro/micro_profiler_interface.h": ("BeginEvent", "EndEvent"),
     _INTERPRETER: ("MicroProfilerInterface", "arena_used_bytes", "context()"),
     _RESOLVER: ("TFLMRegistration",),
+    "tensorflow/lite/micro/micro_allocator.h": ("MicroMemoryPlanner* memory_planner",),
+    "tensorflow/lite/micro/memory_planner/micro_memory_planner.h": (
+        "GetOffsetForBuffer",
+        "preserves_all_tensors",
+    ),
     "tensorflow/lite/micro/debug_log.h": ("va_list",),
 }
 _DOWNLOADS = "tensorflow/lite/micro/tools/make/downloads"
@@ -50,6 +56,7 @@ _ARCHITECTURE = {
     "cortex-m4": (11, 12, 10, 13), "cortex-m7": (11, 12, 10, 13), "cortex-m23": (16,),
     "cortex-m33": (16, 17), "cortex-m55": (16, 17, 21), "cortex-m85": (16, 17, 21),
 }  # fmt: skip
+_HELIUM = ("cortex-m55", "cortex-m85")
 _SYMBOL_LOG = "_Z11MicroPrintfPKcz"
 _SYMBOL_CMSIS_NN = "arm_convolve_s8"
 _SYMBOL_TFLM = "_ZN6tflite16MicroInterpreter15AllocateTensorsEv"
@@ -79,13 +86,22 @@ def make_command(core: Core, kernels: str = CMSIS_NN) -> str:
         # Else GCC's own choice for a Cortex-M7 is a double-precision FPU.
         words.append(f"FPU={core.fpu}")
     if kernels == CMSIS_NN:
-        words.append("OPTIMIZED_KERNEL_DIR=cmsis_nn")
+        words.append(f"OPTIMIZED_KERNEL_DIR={_CMSIS_NN_FOLDER}")
     return " ".join([*words, "microlite"])
+
+
+def kernel_set(core: Core, kernels: str) -> str:
+    """The row of `arena.KERNEL_SETS`: CMSIS-NN has code of its own for each kind of core."""
+    if kernels != CMSIS_NN:
+        return kernels
+    if core.name in _HELIUM:  # TARGET_ARCH brings it, whatever our own kernels use
+        return f"{CMSIS_NN}-mve"
+    return CMSIS_NN if "dsp" in core.features else f"{CMSIS_NN}-scalar"
 
 
 def library_folder(core: Core, kernels: str = CMSIS_NN) -> str:
     """Where that command leaves the library, from the same root."""
-    kind = f"_{CMSIS_NN}" if kernels == CMSIS_NN else ""
+    kind = f"_{_CMSIS_NN_FOLDER}" if kernels == CMSIS_NN else ""
     return f"gen/cortex_m_generic_{_target_arch(core)}_default{kind}_gcc/lib"
 
 
@@ -289,7 +305,7 @@ def _fault(facts: _Facts, board: Board, kernels: str) -> _Fault | None:
         wrong = "has no CMSIS-NN" if kernels == CMSIS_NN else "has CMSIS-NN"
         return _Fault(
             "kernels",
-            f"{wrong}, and the arena was stated for {kernels.replace('_', '-')} kernels; {make}, "
+            f"{wrong}, and the arena was stated for {kernels} kernels; {make}, "
             f"or export with --kernels {facts.kernels}",
         )
     return None

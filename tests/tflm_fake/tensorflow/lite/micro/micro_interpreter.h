@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "tensorflow/lite/c/common.h"
+#include "tensorflow/lite/micro/micro_allocator.h"
 #include "tensorflow/lite/micro/micro_op_resolver.h"
 #include "tensorflow/lite/micro/micro_profiler_interface.h"
 #include "tensorflow/lite/schema/schema_generated.h"
@@ -17,9 +18,9 @@ class MicroResourceVariables;
 
 class MicroInterpreter {
  public:
-  MicroInterpreter(const Model *model, const MicroOpResolver &op_resolver, uint8_t *tensor_arena,
-                   size_t tensor_arena_size, MicroResourceVariables *resource_variables = nullptr,
-                   MicroProfilerInterface *profiler = nullptr, bool preserve_all_tensors = false);
+  MicroInterpreter(const Model *model, const MicroOpResolver &op_resolver,
+                   MicroAllocator *allocator, MicroResourceVariables *resource_variables = nullptr,
+                   MicroProfilerInterface *profiler = nullptr);
 
   TfLiteStatus AllocateTensors();
   TfLiteStatus Invoke();
@@ -33,8 +34,7 @@ class MicroInterpreter {
  private:
   TfLiteContext context_;
   const MicroOpResolver &resolver_;
-  uint8_t *arena_;
-  size_t size_;
+  MicroAllocator &allocator_;
   MicroProfilerInterface *profiler_;
   TfLiteTensor input_, output_;
 };
