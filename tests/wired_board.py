@@ -26,7 +26,7 @@ class Target:
 TARGETS = (
     Target("stm32f746", 0x4001_100C, 108, 1600),  # APB2, 108 MHz
     Target("nucleo-f746zg", 0x4000_480C, 54, 1100),  # APB1, 54 MHz
-    # Target("nucleo-l4r5zi", 0x4000_800C, 4096, 3900),  # 256 times the HSI16
+    Target("nucleo-l4r5zi", 0x4000_800C, 4096, 3900),  # 256 times the HSI16
 )
 
 

@@ -11,7 +11,7 @@
 #define EAG_IMAGE_MAGIC 0x31474145u /* "EAG1" */
 #define EAG_IMAGE_VERSION 1
 
-/* Little-endian, no padding. Addresses are 0 on a host. */
+/* Little-endian, no padding. Addresses are 0 where the linker script is not ours. */
 typedef struct {
   uint32_t magic;
   uint16_t version;
@@ -22,8 +22,8 @@ typedef struct {
   uint32_t step_return; /* where a step comes back to */
   uint32_t stack_limit;
   uint32_t stack_top;
-  char board[16]; /* zero-terminated unless it has 16 characters */
-  uint32_t crc;   /* CRC-32/ISO-HDLC of all of image_bytes but this word; 0: nobody computed it */
+  char board[16] __attribute__((nonstring)); /* zero-terminated unless it has 16 characters */
+  uint32_t crc; /* CRC-32/ISO-HDLC of all of image_bytes but this word; 0: nobody computed it */
 } eag_image_info;
 
 extern const eag_image_info eag_image;

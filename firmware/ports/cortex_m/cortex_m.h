@@ -3,11 +3,13 @@
  * eag_port.h's own:
  *
  *   port.h            with PORT_INTERRUPTS: entries of the vector table from 16 on, as designated
- *                     initialisers up to the last interrupt that is ever enabled
+ *                     initialisers up to the last interrupt that is ever enabled; PORT_SYSTICK
+ *                     where the tick's handler is not systick_handler
  *   port_early()      below
  *   line_...()        the console's UART, below
  *
- * Registers are those of the ARMv7-M Architecture Reference Manual (DDI 0403).
+ * Registers are those of the ARMv7-M Architecture Reference Manual (DDI 0403); Armv8-M (DDI 0553)
+ * has them too, but for the MPU's.
  */
 #ifndef EAG_CORTEX_M_H
 #define EAG_CORTEX_M_H
@@ -32,6 +34,7 @@ typedef struct {
 #define SCB_CCR_DC (1u << 16)
 #define SCB_CFSR_MSTKERR (1u << 4)
 #define SCB_CFSR_STKERR (1u << 12)
+#define SCB_CFSR_STKOF (1u << 20) /* Armv8-M (DDI 0553 D1.2.7): below the stack's limit */
 #define SCB_ICIALLU (*(reg *)0xE000EF50)
 #define SCB_DCISW (*(reg *)0xE000EF60)
 
@@ -118,6 +121,9 @@ uint64_t systick_cycles(void);
 void systick_handler(void);
 void dwt_start(void);
 
+/* The cause that kept memory tells, for a chip without reset flags: whether it lost its memory, and
+ * whether it reset itself. */
+uint32_t boot_cause_kept(void);
 /* Counts this boot. `cause`: see wire.toml, reset_cause; a software reset after a fault becomes
  * one by fault. */
 void boot_note(uint32_t cause);

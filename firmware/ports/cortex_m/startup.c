@@ -32,6 +32,9 @@ EAG_EARLY __attribute__((naked, noreturn)) void eag_reset(void) {
       "  movs r1, #0\n"
       "  msr basepri, r1\n"
       "  msr control, r1\n"
+#if __ARM_ARCH >= 8
+      "  msr msplim, r1\n"
+#endif
       "  isb\n" /* until then `sp` may be the process stack's */
       "  mov sp, r0\n"
       "  ldr r0, =0xE000ED88\n" /* CPACR: CP10 and CP11 are the FPU */
@@ -63,13 +66,17 @@ __attribute__((naked, noreturn)) static void fault(void) {
       "  .ltorg\n");
 }
 
+#ifndef PORT_SYSTICK
+#define PORT_SYSTICK systick_handler
+#endif
+
 /* As far as the last interrupt that is ever enabled; the rest of the chip's stay off. */
 typedef void (*vector)(void);
 __attribute__((section(".eag_vectors"), used)) static const vector vectors[] = {
     [0] = (vector)eag_stack_top,
     [1] = eag_reset,
     [2 ... 14] = fault,
-    [15] = systick_handler,
+    [15] = PORT_SYSTICK,
     PORT_INTERRUPTS,
 };
 
@@ -122,7 +129,7 @@ void begin(void) {
 void fault_report(const uint32_t *frame) {
   uint32_t cfsr = SCB->CFSR;
   /* Where the stack was full there is no frame to read. */
-  if ((cfsr & (SCB_CFSR_MSTKERR | SCB_CFSR_STKERR)) || frame < eag_stack_limit ||
+  if ((cfsr & (SCB_CFSR_MSTKERR | SCB_CFSR_STKERR | SCB_CFSR_STKOF)) || frame < eag_stack_limit ||
       frame + 8 > eag_stack_top)
     frame = NULL;
   boot_note_fault();
