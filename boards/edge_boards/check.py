@@ -212,6 +212,10 @@ def check_facts(board: Board) -> list[Problem]:
     problems += _memory_facts(board)
     problems += _stack_facts(board)
     problems += _serial_facts(board)
+    if not board.programmers and board.virtual is None:
+        problems.append(
+            Problem(("programmers",), "missing; a board without [virtual] needs [[programmers]]")
+        )
     for index, programmer in enumerate(board.programmers):
         problems += _programmer_facts(board, index, programmer)
     problems += _virtual_facts(board)
@@ -223,7 +227,8 @@ def _serial_facts(board: Board) -> Iterator[Problem]:
         yield Problem(("serial",), "no link named console; allowed: [serial.console]")
     for link in board.serial:
         for pin, value in (("tx", link.tx), ("rx", link.rx)):
-            if value is None and link.peripheral != "USB":
+            plug = link.peripheral == "USB" or link.through in ("usb", "rs232")
+            if value is None and not plug:
                 yield Problem(
                     ("serial", link.name, pin),
                     f"missing; it needs a pin, {link.peripheral} being no USB",

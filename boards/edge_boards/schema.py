@@ -27,6 +27,7 @@ PROGRAMMERS = (
     "uf2",
     "platformio",
 )
+THROUGH = ("st-link", "probe", "adapter", "usb", "rs232")
 POWER_KINDS = ("datasheet", "measured")
 TESTED = ("hardware", "emulator", "compiled", "data only")
 """How far a board was tried, the most first; nothing may claim more."""
@@ -133,7 +134,12 @@ TABLES: dict[str, dict[str, Key]] = {
     },
     "stack": {
         "memory": Key("string", "the memory it lies in"),
-        "size": Key("integer", "bytes, a multiple of 32", low=1024, high=1 << 20),
+        "size": Key(
+            "integer",
+            "bytes, a multiple of 32; the start takes 1.1 KB of it",
+            low=2048,
+            high=1 << 20,
+        ),
     },
     "serial.*": {
         "peripheral": Key("string", "the UART's name in the manual, or USB"),
@@ -143,9 +149,7 @@ TABLES: dict[str, dict[str, Key]] = {
             "integer", "STM32: both pins' alternate function", required=False, low=0, high=15
         ),
         "baud": Key("integer", "bits a second after reset", low=300, high=20_000_000),
-        "through": Key(
-            "string", "how a PC gets at it", choices=("st-link", "probe", "adapter", "usb")
-        ),
+        "through": Key("string", "how a PC gets at it", choices=THROUGH),
         "protocol": Key("string", "spoken by the ROM", required=False, choices=("an3155",)),
     },
     "programmers[]": {
@@ -203,7 +207,7 @@ TABLES: dict[str, dict[str, Key]] = {
 }
 """Keys of each table. `x.*`: a table of named tables; `x[]`: an array of tables."""
 
-REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*", "programmers[]")
+REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*")
 """The others may be left out whole."""
 
 FRAMEWORK_PORTS = ("arduino",)

@@ -3,11 +3,13 @@
  * eag_port.h's own:
  *
  *   port.h            with PORT_INTERRUPTS: entries of the vector table from 16 on, as designated
- *                     initialisers up to the last interrupt that is ever enabled
+ *                     initialisers up to the last interrupt that is ever enabled; PORT_SYSTICK
+ *                     where the tick's handler is not systick_handler
  *   port_early()      below
  *   line_...()        the console's UART, below
  *
- * Registers are those of the ARMv7-M Architecture Reference Manual (DDI 0403).
+ * Registers are those of the ARMv7-M Architecture Reference Manual (DDI 0403); Armv8-M (DDI 0553)
+ * has them too, but for the MPU's.
  */
 #ifndef EAG_CORTEX_M_H
 #define EAG_CORTEX_M_H
@@ -32,6 +34,7 @@ typedef struct {
 #define SCB_CCR_DC (1u << 16)
 #define SCB_CFSR_MSTKERR (1u << 4)
 #define SCB_CFSR_STKERR (1u << 12)
+#define SCB_CFSR_STKOF (1u << 20) /* Armv8-M (DDI 0553 D1.2.7): below the stack's limit */
 #define SCB_ICIALLU (*(reg *)0xE000EF50)
 #define SCB_DCISW (*(reg *)0xE000EF60)
 
@@ -40,6 +43,9 @@ typedef struct {
   reg CSR, RVR, CVR;
 } systick_registers;
 #define SYSTICK ((systick_registers *)0xE000E010)
+#define SYSTICK_CSR_ENABLE (1u << 0)
+#define SYSTICK_CSR_TICKINT (1u << 1)
+#define SYSTICK_CSR_CLKSOURCE (1u << 2) /* the core's clock */
 #define SYSTICK_LARGEST 0xFFFFFFu
 
 /* B3.4.3 */
@@ -69,7 +75,7 @@ typedef struct {
 
 _Static_assert(offsetof(scb_registers, CPACR) == 0xD88 - 0xD04, "CPACR");
 
-static inline void barrier(void) { __asm__ volatile("dsb\n  isb" ::: "memory"); }
+__attribute__((always_inline)) static inline void barrier(void) { __asm__ volatile("dsb\n  isb" ::: "memory"); }
 
 /* The last thing a handler does. A Cortex-M4 that returns while its last store is still on the way
  * may take another interrupt's vector (Arm's erratum 838869). */
@@ -83,16 +89,17 @@ static inline void interrupt_on(uint32_t number) {
  * cycles: many times what anything here needs. */
 bool wait_for(reg *at, uint32_t mask, uint32_t value);
 
-/* Given by the port. */
+/* Given by the port. What is marked early runs before the image is known to be whole; it and all
+ * that it calls is EAG_EARLY. */
 
-/* Before anything else in C, with no variable set up yet: the clock, so that what follows is
+/* Early: before anything else in C, with no variable set up yet: the clock, so that what follows is
  * quick. What it wants to remember belongs in .noinit. */
 void port_early(void);
 
 /* The console's UART. The port's handler of its interrupt hands bytes to the rings below. */
-void line_open(void);         /* pins, clock, EAG_CONSOLE_BAUD; nothing interrupts yet */
+void line_open(void);         /* early: pins, clock, EAG_CONSOLE_BAUD; nothing interrupts yet */
 void line_listen(void);       /* interrupts for what comes and what can go */
-void line_put(uint8_t byte);  /* waits for room */
+void line_put(uint8_t byte);  /* early: waits for room */
 void line_wake(void);         /* there are bytes to fetch with console_next() */
 void line_flush(void);        /* until the last bit is out */
 void line_mute(void);         /* no more interrupts */
@@ -109,11 +116,14 @@ void guard_stack(void);
 
 /* 64-bit core cycles from SysTick, which goes on while the core sleeps; and the 32-bit CYCCNT, which
  * does not. */
-void systick_start(void);
+void systick_start(void); /* early */
 uint64_t systick_cycles(void);
 void systick_handler(void);
 void dwt_start(void);
 
+/* The cause that kept memory tells, for a chip without reset flags: whether it lost its memory, and
+ * whether it reset itself. */
+uint32_t boot_cause_kept(void);
 /* Counts this boot. `cause`: see wire.toml, reset_cause; a software reset after a fault becomes
  * one by fault. */
 void boot_note(uint32_t cause);
