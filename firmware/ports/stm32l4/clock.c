@@ -1,6 +1,7 @@
 /* The clock tree, as RM0432 asks for it (RCC; PWR, dynamic voltage scaling management; FLASH, read
  * access latency).
  */
+#include "eag_early.h"
 #include "port.h"
 
 #define HSI_HZ 16000000u
@@ -18,7 +19,7 @@ _Static_assert(EAG_CLOCK_HZ % 2000000u == 0 && EAG_CLOCK_HZ > 80000000u &&
                "boost mode and five wait states are set up for 80 to 120 MHz");
 
 /* False leaves the HSI as the system clock. */
-static bool start_pll(uint32_t configuration) {
+EAG_EARLY static bool start_pll(uint32_t configuration) {
   RCC->PLLCFGR = configuration;
   RCC->CR |= RCC_CR_PLLON;
   if (!wait_for(&RCC->CR, RCC_CR_PLLRDY, RCC_CR_PLLRDY)) return false;
@@ -32,7 +33,10 @@ static bool start_pll(uint32_t configuration) {
   return true;
 }
 
-uint32_t clock_init(const char **trouble) {
+static const char no_hse[] EAG_EARLY_DATA = "no HSE: HSI, 1 % off";
+static const char no_pll[] EAG_EARLY_DATA = "no PLL: 16 MHz";
+
+EAG_EARLY uint32_t clock_init(const char **trouble) {
   /* To the HSI first, wherever a bootloader or a debugger left it; an LPUART keeps it. */
   RCC->CR |= RCC_CR_HSION;
   wait_for(&RCC->CR, RCC_CR_HSIRDY, RCC_CR_HSIRDY);
@@ -68,9 +72,9 @@ uint32_t clock_init(const char **trouble) {
     if (wait_for(&RCC->CR, RCC_CR_HSERDY, RCC_CR_HSERDY))
       configuration = PLL(EAG_OSCILLATOR_HZ) | RCC_PLLCFGR_HSE;
     else
-      *trouble = "no HSE: HSI, 1 % off";
+      *trouble = no_hse;
   }
   if (start_pll(configuration)) return EAG_CLOCK_HZ;
-  *trouble = "no PLL: 16 MHz";
+  *trouble = no_pll;
   return HSI_HZ;
 }
