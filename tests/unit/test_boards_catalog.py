@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import test_arduino_port
+import wired_board
 
 from edge_boards import data_path, load_board
 from edge_boards.board import STACK_GUARD_BYTES, Board
@@ -151,7 +152,7 @@ EMULATED = {
     for pattern in ("end_to_end/*.py", "unit/test_firmware_*.py")
     for path in TESTS.glob(pattern)
     for name in strings(path)
-}
+} | {target.name for target in wired_board.TARGETS}
 # Boards whose firmware a test builds, and those whose sketch a test compiles for the board's own
 # core. What stands in for a core that no compiler here knows shows nothing of the board.
 BUILT = strings(TESTS / "unit" / "test_toolchain_build.py")
