@@ -69,6 +69,7 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
             f"{board.title}: several ports could be it ({names}); choose one with --port PATH"
         )
     here = ", ".join(serial_ports()) or "none"
+    instead = ", or use --port virtual" if board.virtual is not None else ""
     if there:
         others = ", ".join(f"{each.device} shows the disk {disk_label(each)}" for each in there)
         raise TransportError(
@@ -83,7 +84,7 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
         )
         raise TransportError(
             f"{board.title}: the {link} link {why}; name its port with --port PATH "
-            f"(ports here: {here}), or use --port virtual"
+            f"(ports here: {here}){instead}"
         )
     kind = (
         "USB port " + " or ".join(f"{vendor:04x}:{product:04x}" for vendor, product in ids)
@@ -92,7 +93,7 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
     )
     raise TransportError(
         f"{board.title}: no board is attached (no {kind}; ports here: {here}); plug it in, "
-        "name a port with --port PATH, or use --port virtual"
+        f"name a port with --port PATH{instead}"
     )
 
 
