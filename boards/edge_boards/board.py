@@ -104,8 +104,8 @@ class Stack:
 class Serial:
     """A serial link by its use ("console", "bootloader"), with the pins of the SoC's side.
 
-    A link through the chip's own USB has no pins. `alternate` is the pins' alternate function
-    (STM32).
+    A link that ends in a plug on the board, USB or RS-232, may have no pins. `alternate` is the
+    pins' alternate function (STM32).
     """
 
     name: str

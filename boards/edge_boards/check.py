@@ -42,6 +42,9 @@ class Problem:
         return text or "(file)"
 
 
+_MOST_SECTORS = 1 << 16
+
+
 def check_document(data: dict[str, Any]) -> list[Problem]:
     """Form: every key known, present where it must be, of its type and within its limits."""
     version = data.get("schema")
@@ -62,7 +65,19 @@ def check_document(data: dict[str, Any]) -> list[Problem]:
                 problems.append(Problem((top,), f"missing; it needs a table [{_shown(name)}]"))
             continue
         problems += _table(data[top], top, name)
-    return problems
+    return problems or [p for name, m in data["memories"].items() for p in _erase_units(name, m)]
+
+
+def _erase_units(name: str, memory: dict[str, Any]) -> Iterator[Problem]:
+    """A size for all of them, or one each; and no more than a flash has."""
+    size = memory.get("sector_size")
+    if size is None:
+        return
+    at: KeyPath = ("memories", name, "sector_size")
+    if "sectors" in memory:
+        yield Problem(at, "stands beside sectors; allowed: one of the two")
+    if memory["size"] % size or memory["size"] // size > _MOST_SECTORS:
+        yield Problem(at, f"{size}; allowed: what divides the size into at most {_MOST_SECTORS}")
 
 
 def _shown(name: str) -> str:
@@ -197,6 +212,10 @@ def check_facts(board: Board) -> list[Problem]:
     problems += _memory_facts(board)
     problems += _stack_facts(board)
     problems += _serial_facts(board)
+    if not board.programmers and board.virtual is None:
+        problems.append(
+            Problem(("programmers",), "missing; a board without [virtual] needs [[programmers]]")
+        )
     for index, programmer in enumerate(board.programmers):
         problems += _programmer_facts(board, index, programmer)
     problems += _virtual_facts(board)
@@ -208,7 +227,8 @@ def _serial_facts(board: Board) -> Iterator[Problem]:
         yield Problem(("serial",), "no link named console; allowed: [serial.console]")
     for link in board.serial:
         for pin, value in (("tx", link.tx), ("rx", link.rx)):
-            if value is None and link.peripheral != "USB":
+            plug = link.peripheral == "USB" or link.through in ("usb", "rs232")
+            if value is None and not plug:
                 yield Problem(
                     ("serial", link.name, pin),
                     f"missing; it needs a pin, {link.peripheral} being no USB",

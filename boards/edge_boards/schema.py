@@ -27,6 +27,7 @@ PROGRAMMERS = (
     "uf2",
     "platformio",
 )
+THROUGH = ("st-link", "probe", "adapter", "usb", "rs232")
 POWER_KINDS = ("datasheet", "measured")
 TESTED = ("hardware", "emulator", "compiled", "data only")
 """How far a board was tried, the most first; nothing may claim more."""
@@ -126,6 +127,9 @@ TABLES: dict[str, dict[str, Key]] = {
             "integer", "bytes kept from the planner, for stack and runtime", required=False, low=0
         ),
         "sectors": Key("integers", "flash: erase units, bytes, in order", required=False, low=1),
+        "sector_size": Key(
+            "integer", "flash: the erase unit, bytes, where all are alike", required=False, low=1
+        ),
         "aliases": Key("addresses", "flash: the same bytes at other addresses", required=False),
     },
     "stack": {
@@ -140,9 +144,7 @@ TABLES: dict[str, dict[str, Key]] = {
             "integer", "STM32: both pins' alternate function", required=False, low=0, high=15
         ),
         "baud": Key("integer", "bits a second after reset", low=300, high=20_000_000),
-        "through": Key(
-            "string", "how a PC gets at it", choices=("st-link", "probe", "adapter", "usb")
-        ),
+        "through": Key("string", "how a PC gets at it", choices=THROUGH),
         "protocol": Key("string", "spoken by the ROM", required=False, choices=("an3155",)),
     },
     "programmers[]": {
@@ -200,7 +202,7 @@ TABLES: dict[str, dict[str, Key]] = {
 }
 """Keys of each table. `x.*`: a table of named tables; `x[]`: an array of tables."""
 
-REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*", "programmers[]")
+REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*")
 """The others may be left out whole."""
 
 FRAMEWORK_PORTS = ("arduino",)

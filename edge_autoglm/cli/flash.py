@@ -155,7 +155,7 @@ def _check_attached(board: Board, port: str, programmer: str | None, probe: str 
         from edge_boards.virtual import client
 
         if client.attach(board) is None:
-            client.check_extras()
+            client.check_needs(board)
         return
     choice = choose_programmer(board, port, programmer, probe)
     notes().print(f"programmer: {choice.describe()}", soft_wrap=True)
@@ -183,6 +183,6 @@ def _check_options(
     unheard = [name for name, value in given if value is not None]
     if port == "virtual" and unheard:
         raise UsageError(
-            f"{', '.join(unheard)}: not with --port virtual, which goes through the board's own "
-            "ROM bootloader and console"
+            f"{', '.join(unheard)}: not with --port virtual, which has a way into the board and a "
+            "console of its own"
         )

@@ -19,6 +19,9 @@ from edge_boards.board import Board, Programmer
 
 _BOOT_SECONDS = 15.0
 
+QEMU_LOADER = "qemu-loader"
+"""What a report calls the way into a virtual board in QEMU; no programmer of any board file."""
+
 
 class FlashableImage(Protocol):
     """What flashing needs of a built image (`edge_boards.toolchain.Image`)."""
@@ -95,7 +98,7 @@ def flash_image(
             f"{image.binary}: {len(content)} bytes; {board.title} has {flash.size} bytes of flash"
         )
     if port == "virtual":
-        entry, used = _flash_virtual(board, content, progress)
+        entry, used = _flash_virtual(board, image.binary, content, progress)
         console = "virtual"
     else:
         choice = choose_programmer(board, port, programmer, probe)
@@ -178,11 +181,18 @@ def _console_of(board: Board, choice: Choice, port: str) -> str:
     return port if same else "auto"
 
 
-def _flash_virtual(board: Board, content: bytes, progress: Progress) -> tuple[Programmer, str]:
-    """Flashes a virtual board through its ROM bootloader: a real transfer."""
+def _flash_virtual(
+    board: Board, binary: Path, content: bytes, progress: Progress
+) -> tuple[Programmer, str]:
+    """Flashes a virtual board through its ROM bootloader: a real transfer. One in QEMU has none:
+    the image is loaded."""
     # What a virtual board needs is loaded only for one.
     from edge_boards import virtual
 
+    if board.virtual is not None and board.virtual.model == "qemu":
+        running = virtual.attach(board) or virtual.start(board)
+        virtual.load(running.board, binary)
+        return Programmer(QEMU_LOADER), f"virtual {board.name}"
     entry = next((each for each in board.programmers if each.name == "stm32-uart"), None)
     if entry is None:
         raise FlashError(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from edge_autoglm.device.messages import BoardInfo
 from edge_autoglm.device.ports import Port
 from edge_autoglm.errors import SessionError
 
@@ -56,6 +57,9 @@ class Counter:
         )
 
 
-def counter_of(port: Port) -> Counter | None:
-    """The counter of a virtual board's port; None for a real one."""
-    return Counter(port.virtual) if port.virtual is not None else None
+def counter_of(port: Port, info: BoardInfo) -> Counter | None:
+    """The counter of the virtual board behind a port; None for a real board, and for one whose own
+    counter is of instructions already."""
+    if port.virtual is None or info.counts_instructions:
+        return None
+    return Counter(port.virtual)

@@ -2,7 +2,7 @@
 
 #include "eag_build_id.h"
 
-#ifdef __arm__
+#if defined(__arm__) && defined(EAG_SECTIONS)
 #include "eag_port.h"
 #include "eag_profiler.h"
 extern uint8_t eag_image_bytes[]; /* the linker's; the address is the number */

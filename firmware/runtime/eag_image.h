@@ -9,7 +9,7 @@
 #define EAG_IMAGE_MAGIC 0x31474145u /* "EAG1" */
 #define EAG_IMAGE_VERSION 1
 
-/* Little-endian, no padding. Addresses are 0 on a host. */
+/* Little-endian, no padding. Addresses are 0 where the linker script is not ours. */
 typedef struct {
   uint32_t magic;
   uint16_t version;
@@ -20,7 +20,7 @@ typedef struct {
   uint32_t step_return; /* where a step comes back to */
   uint32_t stack_limit;
   uint32_t stack_top;
-  char board[16]; /* zero-terminated unless it has 16 characters */
+  char board[16] __attribute__((nonstring)); /* zero-terminated unless it has 16 characters */
 } eag_image_info;
 
 extern const eag_image_info eag_image;

@@ -50,6 +50,13 @@ def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
         ("0x2001_0000", "0x2000_8000", "memories.sram.address", "overlap"),
         ("itcm = 0x0020_0000", "itcm = 0x100", "memories.flash.aliases", "overlaps"),
         ("131_072, 2", "131_073, 2", "memories.flash.sectors", "add up to"),
+        ("sectors = [", "sector_size = 4_096\nsectors = [", "memories.flash.sector_size", "one of"),
+        (
+            "size = 262_144",
+            "sector_size = 3\nsize = 262_144",
+            "memories.sram.sector_size",
+            "divides",
+        ),
         ("reserved = 16_384", "reserved = 99_999", "memories.dtcm.reserved", "than the"),
         ('alias = "axi"', 'alias = "ahb"', "execution.flash_alias", "axi, itcm"),
         ('rx = "PB7"', 'rx = "B7"', "serial.console.rx", "a pin such as PA9"),
@@ -208,7 +215,9 @@ def test_a_users_folder_adds_boards_and_hides_shipped_ones(
     copy = changed.replace('name = "stm32f746"', 'name = "bench"', 1)
     (other / "bench.toml").write_text(copy.replace("aliases = [", 'aliases = ["b2", '))
     monkeypatch.setenv("EDGE_AUTOGLM_BOARDS", str(other))
-    assert [b.name for b in list_boards([mine])] == ["bench", "stm32f746"]
+    names = [b.name for b in list_boards([mine])]
+    assert names == sorted(names)
+    assert names.count("stm32f746") == names.count("bench") == 1
     assert load_board("stm32f746", [mine]).title == "mine"
     assert load_board("stm32f746").title == "STM32F746G-DISCO"
     assert load_board("b2").name == "bench"

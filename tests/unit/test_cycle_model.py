@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("capstone", reason="capstone is not installed (extra: virtual)")
 
 from edge_boards.elf import Elf
-from edge_boards.virtual.cycles import CycleModel, MemoryKind
 from edge_boards.virtual.cycles.decode import Decoder
-from edge_boards.virtual.cycles.issue import schedule
+from edge_boards.virtual.cycles.m7 import CycleModel, MemoryKind
+from edge_boards.virtual.cycles.m7_issue import schedule
 from edge_boards.virtual.native import TRACE_CUT, TRACE_DATA
 
 

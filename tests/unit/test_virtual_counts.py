@@ -230,7 +230,7 @@ def test_counts_equal_qemus_on_loops_it_blocks_calls_and_tables(tmp_path: Path) 
     source.write_text(CASES + cases_source(NAMES))
     compile_c(["-c", str(source), "-o", str(made)])
     qemu = link(tmp_path, "qemu", QEMU_SCRIPT, [made], IN_QEMU)
-    header = bare_metal.START + ON_THE_BOARD
+    header = bare_metal.F746.start + ON_THE_BOARD
     board = link(tmp_path, "board", BOARD_SCRIPT, [made], header)
     expected = dict(zip(NAMES, counts_in_qemu(qemu), strict=True))
     assert dict(zip(NAMES, counts_on_the_board(board), strict=True)) == expected
@@ -284,7 +284,7 @@ def test_counts_equal_qemus_on_exported_models(tmp_path: Path) -> None:
     compile_c(["-c", f"-I{runtime}", str(source), "-o", str(made)])
     linked = [*objects.values(), made]
     qemu = link(tmp_path, "qemu", QEMU_SCRIPT, linked, IN_QEMU)
-    image = link(tmp_path, "board", BOARD_SCRIPT, linked, bare_metal.START + ON_THE_BOARD)
+    image = link(tmp_path, "board", BOARD_SCRIPT, linked, bare_metal.F746.start + ON_THE_BOARD)
     counted = counts_on_the_board(image)
     assert counted == counts_in_qemu(qemu)
     assert min(counted[1:]) > 100

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -65,17 +66,43 @@ def _sources(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix in (".c", ".S"))
 
 
+def port_folders(ports: Path, port: str) -> tuple[Path, ...]:
+    """A port's folder, and the shared ones beside it that its `port.toml` names, in that order.
+
+    Raises `ToolchainError` where one is missing or the file is not as it should be.
+    """
+    folder = ports / port
+    path = folder / "port.toml"
+    uses: object = []
+    if path.is_file():
+        try:
+            uses = tomllib.loads(path.read_text(encoding="utf-8")).get("uses", [])
+        except (OSError, ValueError) as error:
+            raise ToolchainError(f"{path} cannot be read: {error}") from error
+    if not isinstance(uses, list) or not all(isinstance(name, str) for name in uses):
+        raise ToolchainError(f'{path}: uses should be a list of folders, such as ["cortex_m"]')
+    folders = (folder, *(ports / name for name in uses))
+    for each in folders:
+        if not each.is_dir():
+            known = sorted(p.parent.name for p in ports.glob("*/eag_port_inline.h"))
+            raise ToolchainError(
+                f"{each} is missing: port {port!r} cannot be built; "
+                f"there are {', '.join(known) or 'none'}"
+            )
+    return folders
+
+
 def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[CompileJob]:
     """Every source with its flags and folders, firmware first, in an order of names only."""
     root = request.firmware or data_path("firmware")
-    runtime, port = root / "runtime", root / "ports" / request.board.soc.port
-    app = root / "apps" / request.app
-    for folder in (runtime, port, app):
+    runtime, app = root / "runtime", root / "apps" / request.app
+    ports = port_folders(root / "ports", request.board.soc.port)
+    for folder in (runtime, app):
         if not folder.is_dir():
             raise ToolchainError(f"{folder} is missing: {request.board.name} cannot be built for")
-    ours = (generated, runtime, port, app)
+    ours = (generated, runtime, *ports, app)
     jobs = []
-    for source in [*_sources(port), *_sources(runtime), *_sources(app)]:
+    for source in [s for folder in (*ports, runtime, app) for s in _sources(folder)]:
         flags: tuple[str, ...] = ("-Os",)
         if source.name == "eag_libc.c":
             flags += _LIBC_FLAGS + (_LIBC_GCC_FLAGS if toolchain.name == "gcc" else ())

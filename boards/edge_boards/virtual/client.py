@@ -1,6 +1,6 @@
 """Starts, finds and talks to virtual boards, which are processes of their own.
 
-Needs neither Unicorn nor a compiler: those belong to the board's process.
+Needs neither Unicorn nor a compiler nor QEMU: those belong to the board's process.
 """
 
 from __future__ import annotations
@@ -44,8 +44,18 @@ class VirtualInfo:
     """Why, in the board's own words."""
 
 
-def check_extras() -> None:
-    """Raises `VirtualBoardError` with the install line where a virtual board cannot start."""
+def check_needs(board: Board) -> None:
+    """Raises `VirtualBoardError` where `board` has no virtual counterpart, or with the install line
+    where what runs it is not here."""
+    if board.virtual is None:
+        raise VirtualBoardError(
+            f"board {board.name} has no virtual counterpart; `edge-autoglm boards` says which have"
+        )
+    if board.virtual.model == "qemu":
+        from edge_boards.virtual.qemu.program import find_qemu  # for these boards alone
+
+        find_qemu()
+        return
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise VirtualBoardError(
@@ -73,7 +83,7 @@ def start(
             control(running, {"op": "reset", "boot0": True})
             running = _describe(board_files(name or board.name, state_dir)) or running
         return running
-    check_extras()
+    check_needs(board)
     files = board_files(name or board.name, state_dir)
     deadline = time.monotonic() + wait
     try:
@@ -148,22 +158,35 @@ def stop(name: str, *, state_dir: Path | None = None, wait: float = 10.0) -> Non
     raise VirtualBoardError(f"the virtual board {name} (pid {info.pid}) does not stop")
 
 
+def load(name: str, image: Path, *, state_dir: Path | None = None) -> VirtualInfo:
+    """Puts an image file into the flash of a board that QEMU runs, and starts it."""
+    info = _running(name, state_dir)
+    control(info, {"op": "load", "image": str(image.absolute())})
+    return info
+
+
 def reset(name: str, boot0: bool = False, *, state_dir: Path | None = None) -> VirtualInfo:
     """Presses the reset button, with BOOT0 as given."""
+    info = _running(name, state_dir)
+    control(info, {"op": "reset", "boot0": boot0})
+    return info
+
+
+def _running(name: str, state_dir: Path | None) -> VirtualInfo:
     info = _describe(board_files(name, state_dir))
     if info is None:
         raise VirtualBoardError(
             f"no virtual board {name} is running; start it with: edge-autoglm virtual start {name}"
         )
-    control(info, {"op": "reset", "boot0": boot0})
     return info
 
 
 def control(info: VirtualInfo, request: dict[str, Any]) -> dict[str, Any]:
     """One request to the board's process and its answer.
 
-    ops: status, reset {boot0}, stop, count {on, cycles}, counts, time, memory {address, size},
-    symbols {elf}, speed {skip_idle}. Raises `VirtualBoardError` with the board's own words.
+    ops: status, reset {boot0}, stop, time, memory {address, size}; of boards that are emulated here
+    count {on, cycles}, counts, symbols {elf}, speed {skip_idle}; of those in QEMU load {image}.
+    Raises `VirtualBoardError` with the board's own words.
     """
     answer = _ask(info.control, request)
     if answer is None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge_boards.board import Serial
-from edge_boards.errors import VirtualBoardError
 
 
 @dataclass
@@ -28,14 +27,3 @@ class Link:
         data = bytes(self.to_host)
         self.to_host.clear()
         return data
-
-    def __post_init__(self) -> None:
-        self.tx_pin = _pin(self.serial, self.serial.tx)
-        self.rx_pin = _pin(self.serial, self.serial.rx)
-
-
-def _pin(link: Serial, name: str | None) -> tuple[str, int]:
-    """ "PA9" -> ("A", 9)."""
-    if name is None:
-        raise VirtualBoardError(f"serial link {link.name}: {link.peripheral} is not modelled")
-    return name[1], int(name[2:])
