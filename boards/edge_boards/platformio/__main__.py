@@ -14,9 +14,11 @@ from edge_boards.platformio.project import update_firmware
 
 
 def main(arguments: list[str]) -> int:
-    boards = tuple(read_board(path) for path in sorted(data_path("catalog").glob("*.toml")))
+    # Without boards of the user's own, which list_boards() knows as well.
+    boards = [read_board(path) for path in data_path("catalog").glob("*.toml")]
+    boards.sort(key=lambda board: board.name)
     check = "--check" in arguments
-    stale = update_firmware(boards, data_path("firmware"), check=check)
+    stale = update_firmware(tuple(boards), data_path("firmware"), check=check)
     if check and stale:
         print(f"{', '.join(stale)}: out of date; run python -m edge_boards.platformio")
         return 1
