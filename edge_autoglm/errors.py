@@ -6,6 +6,7 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- SessionError          the board does not answer as it should (the program's fault)
 |   +-- BoardSilentError  nothing came back
 |   +-- BoardFaultError   the firmware reported a fault and reset
+|   +-- HalfImageError    flashing was cut off; the board waits to be flashed again
 |   +-- ModelUnreadyError an interpreter on the board cannot run its model, and says why
 +-- FlashError            programming failed, or what was read back differs
 """
@@ -35,6 +36,10 @@ class BoardSilentError(SessionError):
 
 class BoardFaultError(SessionError):
     """The firmware reported a fault and resets."""
+
+
+class HalfImageError(SessionError):
+    """The board's flash holds half an image."""
 
 
 class ModelUnreadyError(SessionError):

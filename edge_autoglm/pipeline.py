@@ -10,6 +10,8 @@ from typing import Any
 
 from edge_autoglm.errors import UsageError
 from edge_boards import Board
+from edge_boards.platformio.build import build_with_platformio
+from edge_boards.platformio.ini import by_framework
 from edge_boards.toolchain import BuildRequest, Image, build_image, find_toolchain
 from edge_export import (
     Exported,
@@ -32,6 +34,7 @@ from edge_quantize.labels import read_labels
 APP = "profile"
 BUILD_FOLDER = "build"
 AOT, TFLM = "aot", "tflm"
+OWN, PLATFORMIO = "own", "platformio"
 
 Progress = Callable[[int, int], None]
 
@@ -116,16 +119,29 @@ def build(
     board: Board,
     toolchain: str | None = None,
     progress: Progress | None = None,
+    by: str | None = None,
     tflm: Path | None = None,
 ) -> Built:
-    """Builds the profile app around an exported model, into its folder `build`.
+    """Builds the profile app around an exported model: into its folder `build`, or `by`
+    "platformio" in its folder `platformio`. By default as the board needs it.
 
     `tflm` is the TFLM tree for a folder of that runtime; else the one that the environment names.
     Raises UsageError when the folder was exported for another board, TflmTreeError,
     ToolchainError, ImageTooBigError, ImageError.
     """
     check_board(exported, board)
+    chosen = builder(board, toolchain, by)
+    if chosen == PLATFORMIO and isinstance(exported, TflmExport):
+        raise UsageError(
+            f"{exported.directory} is a PlatformIO project itself: run `pio run` there, with "
+            "EDGE_AUTOGLM_TFLM naming your tflite-micro checkout"
+        )
     tree = tree_for(exported, board, tflm)
+    if chosen == PLATFORMIO:
+        image = build_with_platformio(
+            board, exported.directory.resolve(), exported.model_sources(), progress
+        )
+        return Built(exported, image, image.toolchain)
     compiler = find_toolchain(board, toolchain)
     request = BuildRequest(
         board=board,
@@ -158,6 +174,25 @@ def tree_for(exported: Exported, board: Board, named: Path | None) -> TflmTree |
             "a build for --runtime tflm needs " + "; ".join(wanted_files(board, exported.kernels))
         )
     return find_tree(tree, board, exported.kernels, exported.symbols)
+
+
+def builder(board: Board, toolchain: str | None = None, by: str | None = None) -> str:
+    """ "own" or "platformio": what builds for `board`.
+
+    Raises UsageError where what was asked for does not go together.
+    """
+    if by == OWN and by_framework(board):
+        raise UsageError(
+            f"--with own: {board.name} is linked by its Arduino core, which only PlatformIO builds "
+            "with; leave it out, or use --with platformio"
+        )
+    chosen = by or (PLATFORMIO if by_framework(board) else OWN)
+    if chosen == PLATFORMIO and toolchain is not None:
+        raise UsageError(
+            f"--toolchain: PlatformIO brings the compiler of {board.name}'s platform; it goes with "
+            "--with own"
+        )
+    return chosen
 
 
 def check_board(exported: Exported, board: Board) -> None:

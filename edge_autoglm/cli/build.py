@@ -12,6 +12,7 @@ from .common import (
     JsonOption,
     TflmOption,
     ToolchainOption,
+    WithOption,
     output,
     progress,
     shown,
@@ -24,6 +25,7 @@ def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `export` wrote.")],
     toolchain: ToolchainOption = None,
     tflm: TflmOption = None,
+    with_: WithOption = None,
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -42,16 +44,18 @@ def build(
             "`flash`, which does all of it"
         )
     exported = load_export(folder)
+    board = the_board(exported.board, boards)
+    builder = pipeline.builder(board, toolchain, with_)
     with progress("compiling") as advance:
-        built = pipeline.build(
-            exported, the_board(exported.board, boards), toolchain, advance, tflm
-        )
+        built = pipeline.build(exported, board, toolchain, advance, builder, tflm)
     out = output(json)
     for table in size_tables(built.image.sizes):
         out.print(table)
     out.print(f"compiler: {built.toolchain}", soft_wrap=True)
     out.print(f"build: {built.image.build_id.hex()}")
     out.print(f"image: {shown(built.image.elf)}", soft_wrap=True)
+    if built.image.project is not None:
+        out.print(f"project: {shown(built.image.project)}", soft_wrap=True)
     write_json(
         json,
         {
@@ -61,6 +65,7 @@ def build(
             "map": str(built.image.map),
             "build_id": built.image.build_id.hex(),
             "toolchain": built.toolchain,
+            "project": None if built.image.project is None else str(built.image.project),
             **size_json(built.image.sizes),
         },
     )

@@ -66,6 +66,7 @@ ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .t
 TOOLCHAINS = ("gcc", "zig")
 RUNTIMES = ("aot", "tflm")
 KERNELS = ("cmsis-nn", "reference")
+BUILDERS = ("own", "platformio")
 
 
 def _one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
@@ -115,6 +116,16 @@ TflmOption = Annotated[
         metavar="DIR",
         help="A tflite-micro checkout with its library, for --runtime tflm "
         "(or name it in EDGE_AUTOGLM_TFLM).",
+    ),
+]
+WithOption = Annotated[
+    str | None,
+    typer.Option(
+        "--with",
+        metavar="W",
+        callback=_one_of("--with", BUILDERS),
+        help="own or platformio; by default own, and platformio where the board has an Arduino "
+        "core.",
     ),
 ]
 RunsOption = Annotated[

@@ -105,7 +105,7 @@ def flash(
     exported = pipeline.exported(target, aim, out, pipeline.Asked(runtime))
     pipeline.check_board(exported, aim)
     with progress("compiling") as advance:
-        built = pipeline.build(exported, aim, toolchain, advance, tflm)
+        built = pipeline.build(exported, aim, toolchain, advance, tflm=tflm)
     plan = exported.directory / "plan.json"
     remember(built.image, target if target.is_file() else None, plan if plan.is_file() else None)
     notes().print(f"image: {shown(built.image.elf)}", soft_wrap=True)
