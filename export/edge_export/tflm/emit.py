@@ -152,11 +152,11 @@ def _ops(model: TflmModel) -> str:
     return out.text()
 
 
-def _text(value: str) -> str:
-    """A C string literal. JSON's escapes are C's, those of characters beyond ASCII excepted, which
-    are written as their UTF-8 bytes, in octal: a hexadecimal escape would not end."""
+def c_string(value: str) -> str:
+    """A C string literal of the text's UTF-8. What is not plain is written in octal: a hexadecimal
+    escape would not end, and two question marks may begin a trigraph."""
     made = []
-    for byte in value.encode("utf-8", "surrogateescape"):
+    for byte in value.encode("utf-8", "surrogatepass"):
         char = chr(byte)
         plain = 32 <= byte < 127 and char not in '"\\?'
         made.append(char if plain else f"\\{byte:03o}")
@@ -196,7 +196,7 @@ def _tensors(model: TflmModel) -> str:
     out.line(f"inline constexpr uint32_t kLabelCount = {len(model.labels)};")
     with out.block(f"inline constexpr const char *kLabels[{len(model.labels) or 1}] =", "};"):
         for label in model.labels or ("",):
-            out.line(f"{_text(label)},")
+            out.line(f"{c_string(label)},")
     out.lines(["", f"}}  // namespace {namespace(name)}", "", "#endif"])
     return out.text()
 
@@ -205,7 +205,7 @@ def _tensor(port: Port) -> str:
     shape = ", ".join(map(str, port.shape))
     scale = c_float(port.scale) if port.scale is not None else "0.0f"
     return (
-        f"{{{_text(port.name)}, {_text(port.dtype)}, {port.size}, {len(port.shape)}, "
+        f"{{{c_string(port.name)}, {c_string(port.dtype)}, {port.size}, {len(port.shape)}, "
         f"{{{shape}}}, {scale}, {port.zero_point or 0}}}"
     )
 
@@ -264,7 +264,7 @@ def _seam(model: TflmModel) -> str:
     with out.block("constexpr eag_model Model()"):
         out.line("eag_model model = {};")
         for field, value in (
-            ("name", _text(name)),
+            ("name", c_string(name)),
             ("sha256", "sha256"),
             ("description", "description"),
             ("description_size", "sizeof description"),
