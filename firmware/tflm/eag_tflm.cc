@@ -168,10 +168,9 @@ void operator delete(void *) noexcept {}
 void operator delete(void *, std::size_t) noexcept {}
 
 void eag_tflm_start(void) {
-#ifdef TF_LITE_STRIP_ERROR_STRINGS
-  /* Such a library stumbles over a lack of memory without a word. */
+  /* Not left to the library: it may compute what is free as less than nothing and go on, and one
+   * without its strings says no word. */
   if (program.arena_bytes < program.arena_needed) return FailArena();
-#endif
   preparing = true;
   eag_coroutine_begin(Prepare);
   eag_coroutine_enter();

@@ -199,7 +199,8 @@ def build_image(
             objects = _compile(request, toolchain, jobs, folder, progress)
             _link(request, toolchain, objects, folder)
             elf = Elf.load(folder / "image.elf")
-            image = checked_image(elf, board, toolchain.describe())
+            soft_double = request.library is not None and request.library.soft_double
+            image = checked_image(elf, board, toolchain.describe(), soft_double=soft_double)
             check_early(objects)
             image = seal(folder / "image.elf", board, image)
             sizes = measure(elf, board, request.models, len(image))
@@ -216,10 +217,9 @@ def build_image(
     return Image(made["elf"], made["bin"], made["map"], build_id, sizes, toolchain.describe())
 
 
-def checked_image(elf: Elf, board: Board, toolchain: str) -> bytes:
-    """An image that our linker script made, as it lies in flash, once it has passed all checks.
-
-    Raises `ImageError`.
+def checked_image(elf: Elf, board: Board, toolchain: str, *, soft_double: bool = False) -> bytes:
+    """An image that our linker script made, as it lies in flash, once it has passed all checks
+    (`soft_double`: see `check_image`). Raises `ImageError`.
     """
     image = elf.flat(board.code_address, board.flash.size)
     length = elf.symbol("eag_image_bytes").value
@@ -228,7 +228,7 @@ def checked_image(elf: Elf, board: Board, toolchain: str) -> bytes:
             f"the linker's image length {length} is not the image's, {len(image)}: please report "
             f"this with {toolchain}"
         )
-    check_image(elf, board, image)
+    check_image(elf, board, image, soft_double=soft_double)
     return image
 
 

@@ -35,13 +35,15 @@ _C_ONLY = ("-std=c11", "-ffreestanding")
 @dataclass(frozen=True)
 class Library:
     """A static library. `adapter` is the folder of firmware/ that fits it to the runtime; `defines`
-    must be those that the library itself was built with, where its headers look at them."""
+    must be those that the library itself was built with, where its headers look at them;
+    `soft_double` says that it computes in double precision, by software where the FPU has none."""
 
     name: str
     archive: Path
     include_dirs: tuple[Path, ...]
     defines: tuple[str, ...]
     adapter: str
+    soft_double: bool = False
 
     def digest(self) -> bytes:
         """SHA-256 of the archive and the defines. Raises `ToolchainError`."""

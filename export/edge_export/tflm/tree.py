@@ -166,6 +166,8 @@ def find_tree(
         include_dirs=(root, *_header_folders(root)),
         defines=tuple(defines),
         adapter="tflm",
+        # Scales, while it prepares its operators; no inference of integers comes near it.
+        soft_double=True,
     )
     return TflmTree(root, library, best.kernels, best.by_op)
 
