@@ -24,7 +24,7 @@ from edge_export import (
     find_tree,
     load_export,
 )
-from edge_export.tflm.tree import CMSIS_NN, tree_from_environment, wanted_files
+from edge_export.tflm.tree import tree_from_environment, wanted_files
 from edge_quantize.check import require_supported
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.source import read_model_file
@@ -97,9 +97,7 @@ def export(
     if asked.runtime == TFLM:
         content = read_model_file(model)
         graph = _labelled(replace(read_tflite(content), name=model.stem), asked.labels)
-        return export_tflm(
-            graph, content, board, to, kernels=asked.kernels or CMSIS_NN, arena=asked.arena
-        )
+        return export_tflm(graph, content, board, to, kernels=asked.kernels, arena=asked.arena)
     return export_model(_labelled(read_model(model), asked.labels), board, to, plan=asked.plan)
 
 

@@ -13,6 +13,7 @@ from edge_boards.errors import ImageError
 
 SECTION = ".ARM.attributes"
 _CPU_ARCH, _FP_ARCH, _HARD_FP_USE, _VFP_ARGS = 6, 10, 27, 28
+_FPV5 = (7, 8)  # Tag_FP_arch: FP for Armv8, FPv5/FP-D16 for Armv8
 _FILE = 1
 _TEXTS = (4, 5)  # below 32 only these are strings; from 32 on odd tags are
 _COMPATIBILITY = 32
@@ -30,6 +31,7 @@ class ArmAttributes:
 
     cpu_arch: int
     fpu: bool
+    fpv5: bool  # its FPU code may be of Armv8's, which an FPv4 lacks
     single_only: bool  # its FPU code keeps to single precision
     hard_float: bool  # floats are passed in FPU registers
 
@@ -47,6 +49,7 @@ def read_attributes(elf: Elf) -> ArmAttributes | None:
     return ArmAttributes(
         cpu_arch=tags.get(_CPU_ARCH, 0),
         fpu=tags.get(_FP_ARCH, 0) != 0,
+        fpv5=tags.get(_FP_ARCH, 0) in _FPV5,
         single_only=tags.get(_HARD_FP_USE, 0) == 1,
         hard_float=tags.get(_VFP_ARGS, 0) == 1,
     )

@@ -19,7 +19,7 @@ from edge_boards import Board
 from edge_boards.errors import BoardsError
 from edge_export import RUNTIMES, Exported, TflmExport, find_tree
 from edge_export.errors import ExportError
-from edge_export.tflm.tree import CMSIS_NN
+from edge_export.tflm.tree import default_kernels
 from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.ingest.tflite import read_tflite
 
@@ -91,7 +91,7 @@ def compare_runtimes(
     """
     graph = read_tflite(model)
     if tflm is not None:  # a wrong one is said before any work
-        find_tree(tflm, board, kernels or CMSIS_NN)
+        find_tree(tflm, board, kernels or default_kernels(board.core))
     steps = len(RUNTIMES) * 2
     sides: list[Side] = []
     for number, (name, row) in enumerate(RUNTIMES.items()):

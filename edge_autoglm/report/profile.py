@@ -188,7 +188,13 @@ def profile_lines(profile: Profile) -> list[str]:
         repeats += f"; the board counts {profile.counter.word}, no cycles"
     lines = [f"{runs} after {profile.warmup} warm-up{extremes}{repeats}"]
     if profile.runtime == "tflm":
-        lines.append("interpreted by TFLM: a row is an op and the interpreter's way to it")
+        whole = [layer.kernels for layer in profile.layers] == [("tflm",)]
+        what = (
+            "one row for all ops, its library was built without the words that tell them apart"
+            if whole
+            else "a row is an op and the interpreter's way to it"
+        )
+        lines.append(f"interpreted by TFLM: {what}")
     memory = profile.memory
     parts = [
         _arena(memory),

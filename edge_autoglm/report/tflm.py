@@ -33,8 +33,8 @@ def tflm_lines(result: TflmExport) -> list[str]:
     ops = ", ".join(result.ops)
     lines.append(f"Ops: {ops} (MicroMutableOpResolver<{len(result.registrations)}>)")
     lines.append(
-        f"{result.directory}: the model as an array of {size(result.model_bytes)}, sources for the "
-        "board, platformio.ini, CMakeLists.txt"
+        f"{result.directory}: the model as an array of {size(result.model_bytes)}, the firmware "
+        "around it, and build files"
     )
     return lines
 

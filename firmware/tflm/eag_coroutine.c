@@ -4,6 +4,13 @@
 
 #include "eag_port.h"
 
+static void (*body)(void);
+static bool running, inside;
+
+bool eag_coroutine_inside(void) { return inside; }
+
+#ifdef EAG_SECTIONS
+
 /* Registers that a call must keep (AAPCS 6.1.1), in the order that eag_coroutine_switch leaves on
  * the stack. */
 typedef struct {
@@ -14,8 +21,6 @@ typedef struct {
 } context;
 
 static uint32_t *inside_sp, *outside_sp;
-static void (*body)(void);
-static bool running, inside;
 
 /* Keeps the caller's registers and stack pointer, and goes on where another call of this stood.
  * Only instructions that every Cortex-M has. */
@@ -80,4 +85,19 @@ bool eag_coroutine_enter(void) {
 
 void eag_coroutine_leave(void) { eag_coroutine_switch(&inside_sp, outside_sp); }
 
-bool eag_coroutine_inside(void) { return inside; }
+#else
+
+void eag_coroutine_begin(void (*function)(void)) {
+  body = function;
+  running = true;
+}
+
+bool eag_coroutine_enter(void) {
+  if (!running) return false;
+  body();
+  return running = false;
+}
+
+void eag_coroutine_leave(void) {}
+
+#endif

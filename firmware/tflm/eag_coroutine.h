@@ -4,6 +4,8 @@
  * It runs on the lower part of the one stack, above the port's guard; the caller keeps the upper
  * EAG_COROUTINE_ABOVE bytes. There is one coroutine. It may be abandoned anywhere: to begin anew
  * simply forgets where it was.
+ *
+ * Where a framework lays out the stack (no EAG_SECTIONS) the function just runs to its end.
  */
 #ifndef EAG_COROUTINE_H
 #define EAG_COROUTINE_H
@@ -26,7 +28,7 @@ void eag_coroutine_begin(void (*function)(void));
 /* Runs until the function leaves (true) or returns (false); false at once when it has returned. */
 bool eag_coroutine_enter(void);
 
-/* From inside: back to whoever entered. */
+/* From inside: back to whoever entered. Goes on at once where the function cannot be left. */
 void eag_coroutine_leave(void);
 
 /* Whether the caller of this runs inside. */

@@ -163,9 +163,11 @@ void FailArena() {
 
 }  // namespace
 
+#ifdef EAG_SECTIONS
 /* What is made here lives for ever; destructors still name these. */
 void operator delete(void *) noexcept {}
 void operator delete(void *, std::size_t) noexcept {}
+#endif
 
 void eag_tflm_start(void) {
   /* Not left to the library: it may compute what is free as less than nothing and go on, and one

@@ -17,9 +17,10 @@
 extern "C" {
 #endif
 
-/* Whether the library tells where its ops begin and end. One that was built with its error strings
- * stripped does not, and a whole inference is one step then. */
-#ifdef TF_LITE_STRIP_ERROR_STRINGS
+/* Whether a step is an op. A whole inference is one step where the library does not tell its ops
+ * apart, as one that was built without its error strings; and where it cannot be left between them:
+ * EAG_SECTIONS says that the stack is laid out by our own linker script. */
+#if defined(TF_LITE_STRIP_ERROR_STRINGS) || !defined(EAG_SECTIONS)
 #define EAG_TFLM_BY_OP 0
 #else
 #define EAG_TFLM_BY_OP 1

@@ -1,6 +1,9 @@
 /* What TFLM and the C library want of whoever links them: a log, and an end for what cannot go on.
- * There is no heap and no standard output: a firmware that asked for them does not link.
+ * There is no heap and no standard output: a firmware that asked for them does not link. A framework
+ * brings all of that itself; this file is empty then.
  */
+#ifdef EAG_SECTIONS
+
 #include <stddef.h>
 
 #include "eag_text.h"
@@ -71,3 +74,5 @@ int __aeabi_atexit(void *object, void (*destroy)(void *), void *handle) {
   return 0;
 }
 void *__dso_handle;
+
+#endif

@@ -153,6 +153,12 @@ def test_a_library_for_a_double_precision_fpu_is_refused(
     refused(tree, "double-precision FPU", "STM32F746NG faults", "FPU=fpv5-sp-d16")
 
 
+def test_a_library_for_a_newer_fpu_is_refused(tree: Path, library: Callable[..., Path]) -> None:
+    library()
+    with pytest.raises(TflmTreeError, match="built for an FPv5 FPU, and STM32L4R5ZI's is an FPv4"):
+        find_tree(tree, load_board("nucleo-l4r5zi"))
+
+
 def test_a_library_without_cmsis_nn_is_refused_unless_it_was_exported_for(
     tree: Path, library: Callable[..., Path]
 ) -> None:

@@ -35,7 +35,7 @@ from .arena import Arena, arena_of
 from .ops import tflm_problems
 from .project import project_files
 from .registrations import registrations
-from .tree import CMSIS_NN, kernel_set
+from .tree import default_kernels, kernel_set
 
 RUNTIME = "tflm"
 _MOST_TENSORS = 255  # input_count and output_count of eag_model are bytes
@@ -57,9 +57,7 @@ class TflmExport:
     arena_plain: int  # the same for an interpreter that plans on the board
     model_bytes: int
     ops: tuple[str, ...]
-    registrations: tuple[
-        tuple[str, str | None], ...
-    ]  # method of the resolver, and what it is given
+    registrations: tuple[tuple[str, str | None], ...]  # resolver's method, what it is given
     sources: tuple[str, ...]
     description: Mapping[str, Any]
 
@@ -89,12 +87,13 @@ def export_tflm(
     out_dir: Path,
     *,
     name: str | None = None,
-    kernels: str = CMSIS_NN,
+    kernels: str | None = None,
     arena: int | None = None,
 ) -> TflmExport:
     """Writes `graph`, whose file is `content`, for `board` into `out_dir`, whole or not at all.
 
-    `arena` sets aside another number of bytes than the model needs. Raises LoweringError naming
+    `kernels` (of `tree.KERNELS`, by default the core's best) are those that the arena is stated
+    for; `arena` sets aside another number of bytes than the model needs. Raises LoweringError naming
     every operator that TFLM lacks or computes wrongly, PlanError where the arena fits no memory,
     ExportError when the folder cannot be written or is not ours.
     """
@@ -109,12 +108,13 @@ def compile_tflm(
     board: Board,
     *,
     name: str | None = None,
-    kernels: str = CMSIS_NN,
+    kernels: str | None = None,
     arena: int | None = None,
 ) -> dict[str, str]:
     """The same without touching the disk: path in the folder -> text."""
     symbols = prefix(graph.name, name)
     require_tflm(graph)
+    kernels = kernels or default_kernels(board.core)
     stated = arena_of(graph, kernel_set(board.core, kernels))
     set_aside = stated.bytes if arena is None else arena
     model = _model(graph, _inside(graph, content), board, symbols, stated, set_aside)

@@ -1,35 +1,38 @@
 """The rest of a TFLM folder: the firmware around the model, and build files for PlatformIO and
-CMake, so that it builds with neither this program nor a registry in reach.
+CMake, so that it builds where edge-autoglm is not installed.
 
-    src/main.c      the app that serves the wire     board/      linker script, board facts
-    firmware/       runtime, port, TFLM's adapter    tflm.py     finds TFLM for PlatformIO
+    src/main.c      the app that serves the wire (main.cpp, a sketch, where a framework has main)
+    board/          board facts, list of models, build id; the linker script where it is ours
+    firmware/       runtime, port, TFLM's adapter
+    platformio.ini  tflm.py  CMakeLists.txt  arm-none-eabi.cmake
 
-Nothing of it is special to a model; `edge-autoglm build` uses the sources that are installed.
+Nothing of it but the model's name is special to a model; `edge-autoglm build` takes the sources
+that are installed.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_boards.board import Board
 from edge_boards.data import data_path
+from edge_boards.platformio.ini import by_framework
 from edge_boards.toolchain.build import port_folders
 from edge_boards.toolchain.gcc import target_flags
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
 from edge_boards.toolchain.linker import linker_script
 
-from .tree import CMSIS_NN, ENVIRONMENT, LIBRARY, library_folder, make_command
+from .tree import CMSIS_NN, ENVIRONMENT, HEADER_FOLDERS, LIBRARY, library_folder, make_command
 
-_FOLDERS = ("runtime", "tflm")  # and the board's port
+_SOURCES = (".c", ".cc", ".cpp", ".S")
 # It stands in for a C library, which these builds have.
 _LEFT_OUT = ("eag_libc.c",)
 _SECTIONS = ("-ffunction-sections", "-fdata-sections", "-fno-common")
-_CXX = ("-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
-_CXX_MORE = ("-fno-use-cxa-atexit",)
 _UNWIND = ("-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
-_DEFINES = ("EAG_SECTIONS", "TF_LITE_STATIC_MEMORY", "TF_LITE_MCU_DEBUG_LOG")
+_STANDARD = "-std=gnu++17"
+_CXX = ("-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", "-fno-use-cxa-atexit")
 _LINK = ("-nostdlib", "-nostartfiles", "-Wl,--gc-sections", "-Wl,--nmagic", "-Wl,--build-id=none")
 
 
@@ -38,32 +41,37 @@ def project_files(
 ) -> dict[str, str]:
     """Path in the folder -> text. `model` are the model's own sources, by path.
 
-    Raises BoardsError for a board whose framework brings startup and stack.
+    Raises ToolchainError where the board's port is missing.
     """
     ports = port_folders(data_path("firmware", "ports"), board.soc.port)
-    folders = (*_FOLDERS, *(f"ports/{port.name}" for port in ports))
+    folders = ("runtime", "tflm", *(f"ports/{port.name}" for port in ports))
     files = {
         f"firmware/{folder}/{path.name}": path.read_text(encoding="utf-8")
         for folder in folders
         for path in sorted(data_path("firmware", *folder.split("/")).iterdir())
-        if path.suffix in (".c", ".cc", ".h", ".S") and path.name not in _LEFT_OUT
+        if path.suffix in (*_SOURCES, ".h") and path.name not in _LEFT_OUT
     }
-    files["src/main.c"] = data_path("firmware", "apps", "profile", "main.c").read_text(
-        encoding="utf-8"
-    )
+    app = "sketch.cpp" if by_framework(board) else "main.c"
+    main = data_path("firmware", "apps", "profile", app)
+    files[f"src/main{main.suffix}"] = main.read_text(encoding="utf-8")
     files["board/eag_board.h"] = board_header(board)
     files["board/eag_models.c"] = models_source([name])
-    files["board/image.ld"] = linker_script(board)
+    if not by_framework(board):
+        files["board/image.ld"] = linker_script(board)
     files["board/eag_build_id.h"] = build_id_header(_build_id({**files, **model}))
-    flags = target_flags(board.core)
-    defines = (*_DEFINES, *(("CMSIS_NN",) if kernels == CMSIS_NN else ()))
-    includes = ["src", "board", *(f"firmware/{folder}" for folder in folders)]
-    sources = sorted(path for path in {**files, **model} if Path(path).suffix in (".c", ".cc"))
-    files["tflm.py"] = _pio_script(board, kernels, flags, defines)
+    project = _Project(
+        name=name,
+        board=board,
+        kernels=kernels,
+        includes=("src", "board", *(f"firmware/{folder}" for folder in folders)),
+        sources=sorted(p for p in {**files, **model} if Path(p).suffix in _SOURCES),
+    )
     if board.platformio is not None:
-        files["platformio.ini"] = _platformio(name, board, flags, defines, includes, sources)
-    files["arm-none-eabi.cmake"] = _cmake_toolchain(flags)
-    files["CMakeLists.txt"] = _cmake(name, board, kernels, defines, includes, sources)
+        files["platformio.ini"] = project.platformio()
+        files["tflm.py"] = project.script()
+    if not by_framework(board):
+        files["CMakeLists.txt"] = project.cmake()
+        files["arm-none-eabi.cmake"] = project.cmake_toolchain()
     return files
 
 
@@ -73,6 +81,105 @@ def _build_id(files: Mapping[str, str]) -> bytes:
     for path in sorted(files):
         total.update(path.encode() + b"\0" + files[path].encode() + b"\0")
     return total.digest()[:8]
+
+
+class _Project:
+    """The build files of one folder."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        board: Board,
+        kernels: str,
+        includes: Sequence[str],
+        sources: Sequence[str],
+    ) -> None:
+        self.name = name
+        self.board = board
+        self.includes = includes
+        self.sources = sources
+        self.framework = by_framework(board)
+        self.make = make_command(board.core, kernels)
+        self.library = library_folder(board.core, kernels)
+        self.defines = ["TF_LITE_STATIC_MEMORY", "TF_LITE_MCU_DEBUG_LOG"]
+        if not self.framework:
+            self.defines.append("EAG_SECTIONS")
+        if kernels == CMSIS_NN:
+            self.defines.append("CMSIS_NN")
+
+    def platformio(self) -> str:
+        """platformio.ini."""
+        names = self.board.platformio
+        assert names is not None
+        lines = [f"platform = {names.platform}", f"board = {names.board}"]
+        flags = [f"-D{define}" for define in self.defines]
+        for option in names.options:
+            key, _, value = option.partition("=")
+            if key.strip() == "build_flags":
+                flags.append(value.strip())
+            else:
+                lines.append(option)
+        if self.framework:
+            lines.append(f"framework = {names.framework}")
+        else:
+            # GCC 12.3: the platform's own default is GCC 7.
+            lines.append("platform_packages = platformio/toolchain-gccarmnoneeabi@~1.120301.0")
+            lines.append("board_build.ldscript = board/image.ld")
+            flags += ["-Os", *target_flags(self.board.core), *_SECTIONS, *_UNWIND]
+        return _PLATFORMIO.format(
+            name=self.name,
+            title=self.board.title,
+            environment=ENVIRONMENT,
+            make=self.make or "TFLM's own Makefile, for this core",
+            env=self.board.name,
+            lines="\n".join(lines),
+            sources="".join(f"\n  +<{source}>" for source in self.sources),
+            flags="".join(f"\n  {f}" for f in (*flags, *(f"-I{i}" for i in self.includes))),
+        )
+
+    def script(self) -> str:
+        """tflm.py, which PlatformIO runs before it builds."""
+        own = ""
+        if not self.framework:
+            link = ", ".join(f'"{f}"' for f in (*target_flags(self.board.core), *_LINK))
+            cxx = ", ".join(f'"{flag}"' for flag in _CXX)
+            own = (
+                f"env.Append(CXXFLAGS=[{cxx}])  # noqa: F821\n"
+                f'env.Append(LINKFLAGS=[{link}], LIBS=["m", "c", "gcc"])  # noqa: F821\n'
+            )
+        return _SCRIPT.format(
+            environment=ENVIRONMENT,
+            headers=", ".join(f'"{folder}"' for folder in HEADER_FOLDERS),
+            folder=self.library,
+            library=LIBRARY,
+            how=f"make it there: {self.make}" if self.make else "make it for this core",
+            standard=_STANDARD,
+            own=own,
+        )
+
+    def cmake(self) -> str:
+        """CMakeLists.txt."""
+        listed = [source for source in self.sources if source != "src/model_data.cc"]
+        return _CMAKE.format(
+            name=self.name,
+            title=self.board.title,
+            make=self.make,
+            environment=ENVIRONMENT,
+            folder=self.library,
+            library=LIBRARY,
+            sources="\n".join(f"  {source}" for source in listed),
+            defines=" ".join(self.defines),
+            flags=" ".join((*_SECTIONS, *_UNWIND)),
+            cxx=";".join(_CXX),
+            includes=" ".join(self.includes),
+            headers=" ".join(f"${{downloads}}/{folder}" for folder in HEADER_FOLDERS),
+            link=" ".join(_LINK),
+        )
+
+    def cmake_toolchain(self) -> str:
+        """arm-none-eabi.cmake."""
+        return _CMAKE_TOOLCHAIN.format(flags=" ".join(target_flags(self.board.core)))
 
 
 _PLATFORMIO = """\
@@ -88,45 +195,18 @@ _PLATFORMIO = """\
 [platformio]
 default_envs = {env}
 src_dir = .
+include_dir = src
 
 [env:{env}]
-platform = {platform}
-board = {board}
-{packages}board_build.ldscript = board/image.ld
+{lines}
 build_src_filter = -<*>{sources}
-build_flags = -Os{flags}
+build_flags ={flags}
+lib_deps =
 extra_scripts = pre:tflm.py
 custom_tflm =
 """
-_PACKAGES = "platform_packages = platformio/toolchain-gccarmnoneeabi@~1.120301.0\n"
 
-
-def _platformio(
-    name: str,
-    board: Board,
-    flags: tuple[str, ...],
-    defines: tuple[str, ...],
-    includes: list[str],
-    sources: list[str],
-) -> str:
-    assert board.platformio is not None
-    listed = [*flags, *_SECTIONS, *_UNWIND, *(f"-D{d}" for d in defines)]
-    listed += [f"-I{folder}" for folder in includes]
-    return _PLATFORMIO.format(
-        name=name,
-        title=board.title,
-        environment=ENVIRONMENT,
-        make=make_command(board.core),
-        env=board.name,
-        platform=board.platformio.platform,
-        board=board.platformio.board,
-        packages=_PACKAGES if board.platformio.platform == "ststm32" else "",
-        sources="".join(f" +<{source}>" for source in sources),
-        flags="".join(f"\n  {flag}" for flag in listed),
-    )
-
-
-_PIO_SCRIPT = '''\
+_SCRIPT = '''\
 """Links TFLM into a PlatformIO build. Generated by edge-autoglm."""
 
 import os
@@ -135,51 +215,35 @@ import sys
 Import("env")  # noqa: F821 - SCons gives it
 
 TREE = env.GetProjectOption("custom_tflm", "") or os.environ.get("{environment}", "")  # noqa: F821
-HEADERS = ("flatbuffers/include", "gemmlowp", "ruy")
-LIBRARY = "{folder}"
+HEADERS = ({headers})
+FOLDER, LIBRARY = "{folder}", "{library}"
 
 
-def tree():
+def add_tree():
     """The checkout's headers and library, or one line saying what is missing."""
     if not TREE:
-        sys.exit("TFLM: name a tflite-micro checkout in custom_tflm of platformio.ini, or in "
-                 "the environment variable {environment}")
-    library = os.path.join(TREE, LIBRARY, "{library}")
-    if not os.path.isfile(library):
-        sys.exit(f"TFLM: {{library}} is missing; make it in {{TREE}}: {make}")
-    downloads = "tensorflow/lite/micro/tools/make/downloads"
+        sys.exit(
+            "TFLM: name a tflite-micro checkout in custom_tflm of platformio.ini or in the "
+            "environment variable {environment}, or list a PlatformIO library in lib_deps"
+        )
+    if not os.path.isfile(os.path.join(TREE, FOLDER, LIBRARY)):
+        sys.exit(
+            f"TFLM: {{LIBRARY}} is missing in {{os.path.join(TREE, FOLDER)}}; "
+            "{how}"
+        )
+    downloads = os.path.join(TREE, "tensorflow/lite/micro/tools/make/downloads")
+    folders = [TREE] + [os.path.join(downloads, header) for header in HEADERS]
     env.Append(  # noqa: F821
-        CCFLAGS=[("-isystem", TREE)]
-        + [("-isystem", os.path.join(TREE, downloads, header)) for header in HEADERS],
-        LIBPATH=[os.path.join(TREE, LIBRARY)],
+        CCFLAGS=[("-isystem", folder) for folder in folders],
+        LIBPATH=[os.path.join(TREE, FOLDER)],
         LIBS=["tensorflow-microlite"],
     )
 
 
 if TREE != "lib_deps":
-    tree()
-env.Replace(CXXFLAGS=[{cxx}])  # noqa: F821
-env.Append(LINKFLAGS=[{link}], LIBS=["m", "c", "gcc"])  # noqa: F821
-'''
-
-
-def _quoted(words: tuple[str, ...]) -> str:
-    return ", ".join(f'"{word}"' for word in words)
-
-
-def _pio_script(
-    board: Board, kernels: str, flags: tuple[str, ...], defines: tuple[str, ...]
-) -> str:
-    del defines
-    return _PIO_SCRIPT.format(
-        environment=ENVIRONMENT,
-        folder=library_folder(board.core, kernels),
-        library=LIBRARY,
-        make=make_command(board.core, kernels),
-        cxx=_quoted((*_CXX, *_CXX_MORE)),
-        link=_quoted((*flags, *_LINK)),
-    )
-
+    add_tree()
+env.Append(CXXFLAGS=["{standard}"])  # noqa: F821
+{own}'''
 
 _CMAKE_TOOLCHAIN = """\
 # arm-none-eabi-gcc for the board. Generated by edge-autoglm.
@@ -191,11 +255,6 @@ set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 set(CMAKE_C_FLAGS_INIT "{flags}")
 set(CMAKE_CXX_FLAGS_INIT "{flags}")
 """
-
-
-def _cmake_toolchain(flags: tuple[str, ...]) -> str:
-    return _CMAKE_TOOLCHAIN.format(flags=" ".join(flags))
-
 
 _CMAKE = """\
 # {name} on {title} with TensorFlow Lite Micro: generated by edge-autoglm.
@@ -215,12 +274,12 @@ set(CMAKE_CXX_STANDARD 17)
 
 add_library({name} STATIC src/model_data.cc)
 target_include_directories({name} PUBLIC src)
-
-set(TFLM_DIR "$ENV{{{environment}}}" CACHE PATH "A tflite-micro checkout with its library")
-set(TFLM_LIBRARY "${{TFLM_DIR}}/{folder}/{library}" CACHE FILEPATH "TFLM's static library")
 if(NOT CMAKE_SOURCE_DIR STREQUAL CMAKE_CURRENT_SOURCE_DIR)
   return()
 endif()
+
+set(TFLM_DIR "$ENV{{{environment}}}" CACHE PATH "A tflite-micro checkout with its library")
+set(TFLM_LIBRARY "${{TFLM_DIR}}/{folder}/{library}" CACHE FILEPATH "TFLM's static library")
 if(NOT EXISTS "${{TFLM_DIR}}/tensorflow/lite/micro/micro_interpreter.h")
   message(FATAL_ERROR "TFLM_DIR is no tflite-micro checkout: '${{TFLM_DIR}}'")
 endif()
@@ -236,8 +295,7 @@ target_compile_options({name} PUBLIC -Os {flags}
   $<$<COMPILE_LANGUAGE:CXX>:{cxx}>)
 set(downloads ${{TFLM_DIR}}/tensorflow/lite/micro/tools/make/downloads)
 target_include_directories(profile.elf PRIVATE {includes})
-target_include_directories(profile.elf SYSTEM PRIVATE ${{TFLM_DIR}}
-  ${{downloads}}/flatbuffers/include ${{downloads}}/gemmlowp ${{downloads}}/ruy)
+target_include_directories(profile.elf SYSTEM PRIVATE ${{TFLM_DIR}} {headers})
 target_link_options(profile.elf PRIVATE -T${{CMAKE_CURRENT_SOURCE_DIR}}/board/image.ld
   {link} -Wl,-Map=profile.map)
 set_target_properties(profile.elf PROPERTIES
@@ -246,28 +304,3 @@ target_link_libraries(profile.elf PRIVATE {name} ${{TFLM_LIBRARY}} m c gcc)
 add_custom_command(TARGET profile.elf POST_BUILD
   COMMAND ${{CMAKE_OBJCOPY}} -O binary profile.elf profile.bin)
 """
-
-
-def _cmake(
-    name: str,
-    board: Board,
-    kernels: str,
-    defines: tuple[str, ...],
-    includes: list[str],
-    sources: list[str],
-) -> str:
-    listed = [source for source in sources if source != "src/model_data.cc"]
-    return _CMAKE.format(
-        name=name,
-        title=board.title,
-        make=make_command(board.core, kernels),
-        environment=ENVIRONMENT,
-        folder=library_folder(board.core, kernels),
-        library=LIBRARY,
-        sources="\n".join(f"  {source}" for source in listed),
-        defines=" ".join(defines),
-        flags=" ".join((*_SECTIONS, *_UNWIND)),
-        cxx=";".join((*_CXX[1:], *_CXX_MORE)),
-        includes=" ".join(includes),
-        link=" ".join(_LINK),
-    )

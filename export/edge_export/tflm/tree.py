@@ -18,6 +18,7 @@ from edge_boards.armattributes import ArmAttributes, read_attributes
 from edge_boards.board import Board, Core
 from edge_boards.elf import Elf
 from edge_boards.errors import ImageError
+from edge_boards.platformio.ini import by_framework
 from edge_boards.toolchain import Library
 from edge_export.errors import TflmTreeError
 
@@ -51,6 +52,9 @@ _HEADERS = {
     "fixedpoint/fixedpoint.h": "gemmlowp",
     "ruy/profiler/instrumentation.h": "ruy",
 }
+HEADER_FOLDERS = tuple(_HEADERS.values())
+"""Folders of other people's headers, below the Makefile's downloads."""
+
 _ARCHITECTURE = {
     "cortex-m0": (11, 12), "cortex-m0plus": (11, 12), "cortex-m3": (11, 12, 10),
     "cortex-m4": (11, 12, 10, 13), "cortex-m7": (11, 12, 10, 13), "cortex-m23": (16,),
@@ -79,8 +83,20 @@ class TflmTree:
         return f"TFLM with {how} ({self.library.archive.parent.parent.name})"
 
 
+def default_kernels(core: Core) -> str:
+    """CMSIS-NN is for Cortex-M alone."""
+    return CMSIS_NN if _is_arm(core) else REFERENCE
+
+
+def _is_arm(core: Core) -> bool:
+    return core.name.startswith("cortex-m")
+
+
 def make_command(core: Core, kernels: str = CMSIS_NN) -> str:
-    """The command that makes the library for a core, from the root of a tflite-micro checkout."""
+    """The command that makes the library for a core, from the root of a tflite-micro checkout;
+    empty for a core that the Makefile's generic target does not know."""
+    if not _is_arm(core):
+        return ""
     words = [f"make -f {MAKEFILE} TARGET=cortex_m_generic TARGET_ARCH={_target_arch(core)}"]
     if core.fpu and "+fp" in words[0]:
         # Else GCC's own choice for a Cortex-M7 is a double-precision FPU.
@@ -101,6 +117,8 @@ def kernel_set(core: Core, kernels: str) -> str:
 
 def library_folder(core: Core, kernels: str = CMSIS_NN) -> str:
     """Where that command leaves the library, from the same root."""
+    if not _is_arm(core):
+        return "lib"
     kind = f"_{_CMSIS_NN_FOLDER}" if kernels == CMSIS_NN else ""
     return f"gen/cortex_m_generic_{_target_arch(core)}_default{kind}_gcc/lib"
 
@@ -116,11 +134,17 @@ def _target_arch(core: Core) -> str:
 
 def wanted_files(board: Board, kernels: str = CMSIS_NN) -> list[str]:
     """What a build needs and does not have yet, line by line."""
-    return [
+    make = make_command(board.core, kernels)
+    by_pio = "TFLM as a PlatformIO library, in lib_deps of platformio.ini"
+    if not make:
+        return [f"{by_pio}, for {board.core.name}"]
+    wanted = [
         "a checkout of https://github.com/tensorflow/tflite-micro",
-        f"its library for {board.core.name}, made there by: {make_command(board.core, kernels)}",
-        f"then: --tflm DIR, or {ENVIRONMENT}=DIR, where DIR is that checkout",
+        f"its library for {board.core.name}, made there by: {make}",
     ]
+    if by_framework(board):
+        return [*wanted, f"then `pio run` with {ENVIRONMENT}=DIR, that checkout", f"or {by_pio}"]
+    return [*wanted, f"then: --tflm DIR, or {ENVIRONMENT}=DIR, where DIR is that checkout"]
 
 
 def tree_from_environment() -> Path | None:
@@ -296,6 +320,11 @@ def _fault(facts: _Facts, board: Board, kernels: str) -> _Fault | None:
             is_, wants = ("hard", "soft") if made.hard_float else ("soft", "hard")
             return _Fault(
                 "abi", f"built for -mfloat-abi={is_}, and {board.name} is built for {wants}; {make}"
+            )
+        if core.fpu and core.fpu.startswith("fpv4") and made.fpv5:
+            return _Fault(
+                "fpu",
+                f"built for an FPv5 FPU, and {board.soc.name}'s is an FPv4; {make}",
             )
         if core.fpu and "-sp-" in core.fpu and made.fpu and not made.single_only:
             return _Fault(
