@@ -69,7 +69,6 @@ class Arena:
     preparing: int  # at most in use while the operators are made ready
     planning: int  # at most in use while a plain MicroInterpreter plans
     buffers: tuple[Placed, ...]
-    bounds: tuple[str, ...]  # operators of which only a bound is known, each with the reason
 
     @property
     def scratch(self) -> tuple[Placed, ...]:
@@ -113,11 +112,6 @@ def arena_of(graph: Graph, kernels: str = "cmsis-nn") -> Arena:
         buffers=tuple(
             Placed(what.name, what.tensor, what.operator, b.size, b.first, b.last, offset)
             for (what, b), offset in zip(buffers, placed, strict=True)
-        ),
-        bounds=tuple(
-            f"{operator.op} '{graph.layer_name(operator)}': {memory.bound}"
-            for operator, memory in zip(graph.operators, operators, strict=True)
-            if memory.bound
         ),
     )
 
