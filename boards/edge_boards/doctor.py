@@ -50,7 +50,10 @@ def checks() -> tuple[Check, ...]:
         _ports(),
         _tool("stm32flash", "flashes through the ROM's UART bootloader too"),
     ]
-    found += [_tool("qemu-system-arm", "counts instructions beside the virtual board"), _cache()]
+    found += [
+        _tool("qemu-system-arm", "runs the virtual boards mps2-an500 and mps3-an547"),
+        _cache(),
+    ]
     return tuple(found)
 
 

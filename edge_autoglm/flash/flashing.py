@@ -122,6 +122,10 @@ def choose_programmer(board: Board, port: str, name: str | None = None) -> Progr
     Raises:
         FlashError: none does, or `name` is not the board's.
     """
+    if not board.programmers:
+        raise FlashError(
+            f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
+        )
     known = [each for each in board.programmers if each.name in PROGRAMMERS]
     if name is not None:
         for each in known:

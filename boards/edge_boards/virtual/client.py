@@ -18,6 +18,8 @@ from typing import Any
 
 from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
+from edge_boards.virtual.qemu.program import VARIABLE as QEMU_VARIABLE
+from edge_boards.virtual.qemu.program import find_qemu
 from edge_boards.virtual.state import ALREADY_RUNNING, BoardFiles, all_board_files, board_files
 
 NEEDED = ("unicorn", "capstone")
@@ -52,8 +54,6 @@ def check_needs(board: Board) -> None:
             f"board {board.name} has no virtual counterpart; `edge-autoglm boards` says which have"
         )
     if board.virtual.model == "qemu":
-        from edge_boards.virtual.qemu.program import find_qemu  # for these boards alone
-
         find_qemu()
         return
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
@@ -77,6 +77,10 @@ def start(
     Raises `VirtualBoardError` with the log's last line when it does not come up in `wait` seconds,
     with the install line when what it needs is not installed.
     """
+    if boot0 and all(link.name != "bootloader" for link in board.serial):
+        raise VirtualBoardError(
+            f"virtual {board.name} has no ROM bootloader; start it without --boot0"
+        )
     running = attach(board, state_dir=state_dir, name=name)
     if running is not None:
         if boot0:
@@ -92,13 +96,16 @@ def start(
     except OSError as error:
         raise VirtualBoardError(f"cannot write the virtual board's files: {error}") from None
     command = [sys.executable, "-m", "edge_boards.virtual.process", "--detach"]
-    command += ["--board", str(board.path), "--folder", str(files.folder)]
+    command += ["--board", str(board.path.absolute()), "--folder", str(files.folder)]
     if boot0:
         command.append("--boot0")
     environment = dict(os.environ)
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     environment["PYTHONPATH"] = os.pathsep.join(paths)
+    qemu = environment.get(QEMU_VARIABLE)
+    if qemu is not None and os.sep in qemu:
+        environment[QEMU_VARIABLE] = str(Path(qemu).absolute())  # the board's folder is another
     try:
         with log:
             done = subprocess.run(
