@@ -148,6 +148,8 @@ def measure(name: str, model: Path, board: Board, toolchain: str, folder: Path) 
     all_s = time.perf_counter() - begun
     if profile.instructions is None or profile.verdict is None:
         raise SystemExit("the virtual board gave no instruction counts, or no reference is there")
+    if profile.memory.stack is None:
+        raise SystemExit("the virtual board does not watch its stack")
     sizes = built.image.sizes
     return Figures(
         board=board.name,

@@ -27,7 +27,7 @@ from edge_boards.board import (
 )
 from edge_boards.check import check_document, check_facts
 from edge_boards.data import data_path
-from edge_boards.errors import BoardFileError, BoardsError, UnknownBoardError
+from edge_boards.errors import BoardFileError, BoardsError, Fault, UnknownBoardError
 from edge_boards.tomllines import Lines
 
 BOARDS_VARIABLE = "EDGE_AUTOGLM_BOARDS"
@@ -69,14 +69,17 @@ def load_board(name_or_path: str | Path, folders: Sequence[Path | str] = ()) -> 
         path = folder / f"{wanted}.toml"
         if re.fullmatch(r"[a-z0-9_-]+", wanted) and path.is_file():
             return read_board(path)
-    known: list[str] = []
+    known: dict[str, None] = {}  # names, and aliases behind them
+    boards: dict[str, None] = {}
     for path in _files(where):
         names = _names(path)
         if wanted in names:
             return read_board(path)
-        known += [name for name in names if name not in known]
-    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(known)};"
+        known |= dict.fromkeys(names)
+        boards[names[0]] = None
+    near = [name for name in boards if len(wanted) > 2 and wanted in name][:3]
+    near = near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(boards)};"
     raise UnknownBoardError(
         f"no board {text!r}; {hint} `edge-autoglm boards` lists them all, "
         f"--boards DIR or {BOARDS_VARIABLE} adds a folder of your own"
@@ -123,7 +126,10 @@ def read_board(path: Path) -> Board:
         at = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = at.group(1) if at else str(text.count("\n") + 1)
         words = re.sub(r"\s*\(at .*\)$", "", str(error))
-        raise BoardFileError(f"{path}:{line}: not valid TOML: {words}") from error
+        raise BoardFileError(
+            f"{path}:{line}: not valid TOML: {words}",
+            [Fault(int(line), None, f"not valid TOML: {words}")],
+        ) from error
     lines = Lines(text)
     problems = check_document(data)
     if not problems:
@@ -131,11 +137,11 @@ def read_board(path: Path) -> Board:
         problems = check_facts(board)
         if not problems:
             return board
+    faults = sorted(
+        (Fault(lines.of(p.key), p.dotted, p.words) for p in problems), key=lambda fault: fault.line
+    )
     raise BoardFileError(
-        "\n".join(
-            f"{path}:{lines.of(p.key)}: key {p.dotted}: {p.words}"
-            for p in sorted(problems, key=lambda p: lines.of(p.key))
-        )
+        "\n".join(f"{path}:{each.line}: key {each.key}: {each.words}" for each in faults), faults
     )
 
 

@@ -120,27 +120,27 @@ class _Screen:
 
 
 def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
+    from edge_autoglm.report.profile import count, kinds
     from edge_autoglm.report.tables import table
 
     last = recent[-1]
-    cycles, energy = last.cycles is not None, last.energy_mj
-    cost = last.cycles or last.instructions
     inferences = "1 inference" if seen == 1 else f"{seen:,} inferences"
-    what = "cycles and ms" if cycles else "instructions"
-    title = f"{inferences}, {lost:,} records lost; {what} {cost.kind.value if cost else ''}"
-    if energy:
-        title += f", energy {energy.kind.value}"
+    title = f"{inferences}, {lost:,} records lost; "
+    title += kinds(instructions=last.instructions, cycles=last.cycles, ms=last.latency_ms)
+    if last.energy_mj:
+        title += f", energy {last.energy_mj.kind.value}"
     return table(
         title,
         [
-            *(">s", ">seq", *((">cycles", ">ms") if cycles else (">instr.",))),
-            *("~result", ">stack", ">mV", ">°C", ">mJ"),
+            ">s", ">seq", ">instr." if last.instructions else ">cycles", ">ms", "~result",
+            ">stack", ">mV", ">°C", ">mJ",
         ],
         [
             (
-                f"{sample.seconds:.3f}",
+                f"{sample.seconds:.3f}" if sample.seconds is not None else None,
                 sample.sequence,
-                *_cost(sample),
+                count(sample.instructions or sample.cycles),
+                f"{sample.latency_ms.value:.3f}" if sample.latency_ms else None,
                 _result(sample),
                 sample.stack,
                 sample.supply_mv,
@@ -149,13 +149,7 @@ def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
             )
             for sample in recent
         ],
-    )
-
-
-def _cost(sample: Sample) -> tuple[object, ...]:
-    if sample.cycles and sample.latency_ms:
-        return int(sample.cycles.value), f"{sample.latency_ms.value:.3f}"
-    return (int(sample.instructions.value) if sample.instructions else None,)
+    )  # fmt: skip
 
 
 def _result(sample: Sample) -> str | None:

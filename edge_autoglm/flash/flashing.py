@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_autoglm.device.messages import BoardInfo
-from edge_autoglm.device.ports import PROBES, Port, find_port, open_port, usb_ids
+from edge_autoglm.device.ports import Port, find_port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import FlashError, SessionError, TransportError
+from edge_autoglm.flash.choice import Choice, choose_programmer, serial_port_of
 from edge_autoglm.flash.job import Job, Progress, no_progress
-from edge_autoglm.flash.mass_storage import find_volume
 from edge_autoglm.flash.programmers import PROGRAMMERS
-from edge_autoglm.flash.stm32_uart import wiring
 from edge_boards.board import Board, Programmer
 
 _BOOT_SECONDS = 15.0
@@ -27,6 +26,8 @@ QEMU_LOADER = "qemu-loader"
 class FlashableImage(Protocol):
     """What flashing needs of a built image (`edge_boards.toolchain.Image`)."""
 
+    @property
+    def elf(self) -> Path: ...
     @property
     def binary(self) -> Path: ...
     @property
@@ -40,7 +41,7 @@ class FlashReport:
     Attributes:
         board: the board's own name for itself.
         programmer: its name.
-        through: the programmer's port, or the disk's label.
+        through: what the programmer went through: a port, a disk, a probe.
         port: the console that the read-back came through.
         size: bytes of the image.
         seconds: from the first byte to the read-back's end.
@@ -63,17 +64,25 @@ def flash_image(
     *,
     console: str | None = None,
     programmer: str | None = None,
+    probe: str | None = None,
     models: Mapping[str, bytes] | None = None,
+    project: Path | None = None,
+    parts: tuple[tuple[int, bytes], ...] = (),
     progress: Progress = no_progress,
 ) -> FlashReport:
     """Flashes an image and reads its build id and model hashes back over the wire.
 
     Args:
-        port: `auto` (the probe's disk), `virtual`, the probe's console port (its disk again), or
-            an adapter's port (the ROM bootloader).
+        port: `auto` (what is attached), `virtual`, a probe's console port (that probe), or
+            another port (what flashes through it).
         console: the console's port for the read-back, where `port` does not tell.
         programmer: a name of the board file; by default the first that can serve.
+        probe: the serial number of the debug probe, or of a board in its bootloader, where
+            several are attached.
         models: the SHA-256 that each model must have, by name.
+        project: the PlatformIO project that built the image, where one did; it has an
+            environment named after the board.
+        parts: what else a framework puts into the flash, each with its address.
         progress: told about bytes written and read back.
 
     Raises:
@@ -92,18 +101,24 @@ def flash_image(
         entry, used = _flash_virtual(board, image.binary, content, progress)
         console = "virtual"
     else:
-        entry = choose_programmer(board, port, programmer)
+        choice = choose_programmer(board, port, programmer, probe)
+        entry, used = choice.entry, choice.through
         job = Job(
             board=board,
             programmer=entry,
             image=content,
             address=flash.address,
-            port=None if port == "auto" else port,
+            port=choice.port,
             progress=progress,
+            tool=choice.tool,
+            probe=choice.probe,
+            usb=choice.usb,
+            parts=parts,
+            elf=image.elf,
+            project=project,
         )
-        PROGRAMMERS[entry.name](job)
-        used = entry.volume or port
-        console = console or _console_of(board, entry, port)
+        choice.row.program(job)
+        console = console or _console_of(board, choice, port)
     found, info = read_back(board, console, image.build_id, models or {})
     return FlashReport(
         board=info.board,
@@ -113,44 +128,6 @@ def flash_image(
         size=len(content),
         seconds=time.monotonic() - begun,
         info=info,
-    )
-
-
-def choose_programmer(board: Board, port: str, name: str | None = None) -> Programmer:
-    """The board file's programmer that serves `port`.
-
-    Raises:
-        FlashError: none does, or `name` is not the board's.
-    """
-    if not board.programmers:
-        raise FlashError(
-            f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
-        )
-    known = [each for each in board.programmers if each.name in PROGRAMMERS]
-    if name is not None:
-        for each in known:
-            if each.name == name:
-                return each
-        raise FlashError(
-            f"{board.title}: no programmer {name}; its board file has "
-            f"{', '.join(each.name for each in known) or 'none'}"
-        )
-    through_disk = port == "auto" or usb_ids(port) in PROBES["st-link"]
-    for each in known:
-        if each.name == "mass-storage" and through_disk:
-            if each.volume is not None and find_volume(each.volume) is not None:
-                return each
-        elif each.name != "mass-storage" and not through_disk:
-            return each
-    ways = []
-    for each in known:
-        if each.name == "mass-storage":
-            ways.append(f"plug its USB in and mount the disk {each.volume}")
-        else:
-            ways.append(wiring(board, each.link or "bootloader"))
-    raise FlashError(
-        f"{board.title}: no board to flash is attached; "
-        + "; or ".join([*ways, "use --port virtual"])
     )
 
 
@@ -193,11 +170,14 @@ def read_back(
     return port, info
 
 
-def _console_of(board: Board, programmer: Programmer, port: str) -> str:
-    """The console's port after `programmer` used `port`."""
-    if programmer.link is None:
+def _console_of(board: Board, choice: Choice, port: str) -> str:
+    """The console's port after a programmer was given `port`."""
+    if port == "auto":
+        # Of two boards, the one whose probe was chosen.
+        return (serial_port_of(choice.probe) if choice.probe else None) or port
+    if choice.port is None or choice.entry.link is None:
         return port
-    same = board.link(programmer.link).same_wires(board.link("console"))
+    same = board.link(choice.entry.link).same_wires(board.link("console"))
     return port if same else "auto"
 
 
@@ -227,7 +207,7 @@ def _flash_virtual(
     path = str(info.links[entry.link or "bootloader"])
     job = Job(board, entry, content, board.flash.address, path, "N", progress)
     try:
-        PROGRAMMERS[entry.name](job)
+        PROGRAMMERS[entry.name].program(job)
     finally:
         # However it ended, the next start is from flash.
         virtual.reset(info.board, boot0=False)

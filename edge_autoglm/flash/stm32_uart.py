@@ -14,8 +14,9 @@ from operator import xor
 from pathlib import Path
 from typing import TypeVar
 
-from edge_autoglm.device.ports import PROBES, usb_ids
+from edge_autoglm.device.ports import usb_ids
 from edge_autoglm.device.transport import SerialTransport, Transport
+from edge_autoglm.device.usb import PROBES
 from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.job import Job
 from edge_boards.board import Board, Memory

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from edge_autoglm.device.messages import Description, ModelInfo
+from edge_autoglm.device.messages import BoardInfo, Description, ModelInfo
 from edge_autoglm.device.session import Session
+from edge_autoglm.device.wiredefs import Counted
 from edge_boards import Board
 from edge_quantize.reference import Reference
 
@@ -24,8 +25,9 @@ SEED = 2  # the generator's first state, as the published baseline has it
 
 @dataclass(frozen=True)
 class LayerProfile:
-    """One layer: the sum of its steps. `latency_ms` in milliseconds; `share`, of 1, is that of the
-    cycles, or of the instructions where no cycles are known.
+    """One layer: the sum of its steps. `latency_ms` in milliseconds, `share` of 1.
+
+    None is what the board's counter does not tell, as in Profile.
     """
 
     index: int
@@ -38,22 +40,13 @@ class LayerProfile:
     latency_ms: Figure | None
     share: float
 
-    @property
-    def per_mac(self) -> float | None:
-        """Cycles a multiply-accumulate; instructions where no cycles are known."""
-        return _per_mac(self.cycles or self.instructions, self.macs)
-
-
-def _per_mac(figure: Figure | None, macs: int) -> float | None:
-    return figure.value / macs if figure is not None and macs else None
-
 
 @dataclass(frozen=True)
 class Memory:
     """Bytes. None where only a build knows and this tool did not make it."""
 
     arena: int
-    stack: int  # high water mark, measured on the board
+    stack: int | None  # high water mark, measured on the board; None where it is not watched
     weights: int
     static_ram: int | None = None
     code: int | None = None
@@ -92,8 +85,8 @@ def tolerance(reference: Reference) -> float:
 class Profile:
     """One profile of one model on one board.
 
-    A board with a cycle counter has `cycles` and `latency_ms`, one that counts instructions (QEMU)
-    has only those, one that is emulated here has all three.
+    `counter` is what the board counted, `clock_hz` the counts in a second. Counted microseconds
+    give a latency and no cycles; an emulator's counted instructions give neither.
     """
 
     board: str
@@ -103,6 +96,7 @@ class Profile:
     build_id: str
     toolchain: str | None
     clock_hz: int
+    counter: Counted
     warmup: int
     runs: int
     layers: tuple[LayerProfile, ...]
@@ -115,19 +109,30 @@ class Profile:
     verdict: Verdict | None
     not_compared: str = ""  # why there is no verdict
 
-    @property
-    def per_mac(self) -> float | None:
-        """Cycles a multiply-accumulate; instructions where no cycles are known."""
-        return _per_mac(self.cycles or self.instructions, self.macs)
-
-
-_Counts = list[tuple[int, ...]]  # by run, then by step; empty where nobody counts
-
 
 @dataclass(frozen=True)
 class _Runs:
-    cycles: _Counts
-    instructions: _Counts
+    counts: list[tuple[int, ...]]  # of the board's counter, by run, then by step
+    instructions: list[tuple[int, ...]]  # of a virtual board
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one count of a board's counter amounts to."""
+
+    cycles: Figure | None
+    instructions: Figure | None
+    latency_ms: Figure | None
+
+
+def read_counter(counts: Figure, counter: Counted, clock_hz: int) -> Reading:
+    """A count as the figures it stands for, and no others; of instructions it is exact."""
+    latency = counts.scaled(1e3 / clock_hz) if counter.tells_time else None
+    return Reading(
+        cycles=counts if counter is Counted.CYCLES else None,
+        instructions=counts.scaled(1, Kind.EXACT) if counter is Counted.INSTRUCTIONS else None,
+        latency_ms=latency,
+    )
 
 
 def profile_board(
@@ -146,7 +151,6 @@ def profile_board(
     `counter` is that of a virtual board that does not count by itself. Defaults: 5 and 100 on a
     real board, 1 and 1 on a virtual one. Raises SessionError and its kin.
     """
-    info = session.info
     runs = runs or (VIRTUAL_RUNS if virtual else REAL_RUNS)
     if warmup is None:
         warmup = VIRTUAL_WARMUP if virtual else REAL_WARMUP
@@ -160,18 +164,17 @@ def profile_board(
     with counter.counting() if counter else nullcontext():
         for done in range(runs):
             seed = session.profile(model, seed).seed
-            counted = taken.instructions if info.counts_instructions else taken.cycles
-            counted.append(session.step_cycles(model))
+            taken.counts.append(session.step_cycles(model))
             if counter:
                 taken.instructions.append(counter.take(model.step_count))
             if progress:
                 progress(warmup + done + 1, warmup + runs)
     stats = session.stats(model)
+    info = session.info
     kind = Kind.MODELLED if virtual else Kind.MEASURED
-    to_ms = 1e3 / info.clock_hz
-    cycles = _sums(taken.cycles, kind)
-    instructions = _sums(taken.instructions, Kind.EXACT)
-    latency = cycles.scaled(to_ms) if cycles else None
+    total = median([sum(run) for run in taken.counts], kind)
+    counted = [sum(run) for run in taken.instructions]
+    read = read_counter(total, info.counter, info.clock_hz)
     return Profile(
         board=board.name,
         virtual=virtual,
@@ -180,36 +183,30 @@ def profile_board(
         build_id=info.build_id.hex(),
         toolchain=None,
         clock_hz=info.clock_hz,
+        counter=info.counter,
         warmup=warmup,
         runs=runs,
-        layers=_layers(description, taken, kind, to_ms, cycles or instructions),
+        layers=_layers(description, taken, kind, info, total.value),
         macs=sum(layer.macs for layer in description.layers),
-        cycles=cycles,
-        instructions=instructions,
-        latency_ms=latency,
-        energy_mj=energy(board, latency) if latency else None,
+        cycles=read.cycles,
+        instructions=median(counted, Kind.EXACT) if counted else read.instructions,
+        latency_ms=read.latency_ms,
+        energy_mj=energy(board, read.latency_ms),
         memory=Memory(sum(model.arena), stats.stack_used, description.weights),
         verdict=None,
     )
 
 
-def _sums(counts: _Counts, kind: Kind, steps: Sequence[int] | None = None) -> Figure | None:
-    """The median over the runs of the sum over `steps`, or over all; None where nobody counted."""
-    if not counts:
-        return None
-    return median([sum(run if steps is None else (run[i] for i in steps)) for run in counts], kind)
-
-
 def _layers(
-    description: Description, taken: _Runs, kind: Kind, to_ms: float, total: Figure | None
+    description: Description, taken: _Runs, kind: Kind, info: BoardInfo, total: float
 ) -> tuple[LayerProfile, ...]:
     """Steps summed by layer, run by run; layers without a step (RESHAPE) cost nothing."""
     profiles = []
     for index, layer in enumerate(description.layers):
         steps = [i for i, step in enumerate(description.steps) if step.layer == index]
-        cycles = _sums(taken.cycles, kind, steps)
-        instructions = _sums(taken.instructions, Kind.EXACT, steps)
-        cost = cycles or instructions
+        counts = median([sum(run[i] for i in steps) for run in taken.counts], kind)
+        read = read_counter(counts, info.counter, info.clock_hz)
+        counted = [sum(run[i] for i in steps) for run in taken.instructions]
         kernels = dict.fromkeys(description.steps[i].kernel for i in steps)
         profiles.append(
             LayerProfile(
@@ -218,21 +215,21 @@ def _layers(
                 op=layer.op,
                 kernels=tuple(kernels),
                 macs=layer.macs,
-                cycles=cycles,
-                instructions=instructions,
-                latency_ms=cycles.scaled(to_ms) if cycles else None,
-                share=cost.value / total.value if cost and total and total.value else 0.0,
+                cycles=read.cycles,
+                instructions=median(counted, Kind.EXACT) if counted else read.instructions,
+                latency_ms=read.latency_ms,
+                share=counts.value / total if total else 0.0,
             )
         )
     return tuple(profiles)
 
 
-def energy(board: Board, latency_ms: Figure) -> Figure | None:
+def energy(board: Board, latency_ms: Figure | None) -> Figure | None:
     """Millijoules an inference: the board file's supply power over the latency.
 
-    None where the file has no sourced figure. A data sheet's current is a typical one, so the
-    result is of that kind however the time was found.
+    None where the file has no sourced figure, or nothing tells the time. A data sheet's current is
+    a typical one, so the result is of that kind however the time was found.
     """
-    if not board.power:
+    if not board.power or latency_ms is None:
         return None
     return latency_ms.scaled(board.power[0].milliwatts * 1e-3, Kind.DATASHEET)

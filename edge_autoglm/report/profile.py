@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+
+from edge_autoglm.device.wiredefs import Counted
 
 from .tables import percent, size, table
 
@@ -36,6 +39,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "build_id": profile.build_id,
         "toolchain": profile.toolchain,
         "clock_hz": profile.clock_hz,
+        "counter": profile.counter.word,
         "runs": profile.runs,
         "warmup": profile.warmup,
         "totals": {
@@ -79,49 +83,67 @@ def profile_json(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _count(figure: Figure | None) -> str | None:
+def count(figure: Figure | None) -> str | None:
+    """A count as a table's cell."""
     return None if figure is None else f"{figure.value:,.0f}"
 
 
-def profile_table(profile: Profile) -> Table:
-    """One row a layer; fits 80 columns."""
+def kinds(**figures: Figure | None) -> str:
+    """What the figures are, those of one kind together: "instructions exact, cycles and ms
+    modelled"."""
+    named: dict[str, list[str]] = {}
+    for name, figure in figures.items():
+        if figure is not None:
+            named.setdefault(figure.kind.value, []).append(name)
+    return ", ".join(f"{' and '.join(names)} {kind}" for kind, names in named.items())
+
+
+def _title(profile: Profile) -> str:
+    """Model, board, clock, and what the figures below are."""
     where = "virtual " if profile.virtual else ""
-    title = f"{profile.model} on {where}{profile.board}"
-    columns = [">#", "~layer", "~kernel", ">MACs"]
-    if profile.cycles:
-        title += f" at {profile.clock_hz / 1e6:g} MHz"
-        kinds = f"cycles and ms {profile.cycles.kind.value}"
-        if profile.instructions:
-            kinds = f"instructions {profile.instructions.kind.value}, {kinds}"
-        columns += [">instr.", ">cycles", ">ms", ">%", ">c/MAC"]
-    else:
-        kinds = "instructions exact; this board has no cycle counter"
-        columns += [">instr.", ">%", ">i/MAC"]
-    return table(
-        f"{title}\n{kinds}",
-        columns,
-        [
-            (
-                layer.index,
-                layer.name,
-                " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
-                or f"({layer.op.lower()})",
-                layer.macs or None,
-                *_costs(layer, percent(layer.share, 1)),
-            )
-            for layer in profile.layers
-        ],
-        total=("", "total", "", profile.macs, *_costs(profile, "100")),
+    # Where microseconds are counted, nobody asked the core for its clock.
+    clock = f" at {profile.clock_hz / 1e6:g} MHz" if profile.cycles else ""
+    what = kinds(instructions=profile.instructions, cycles=profile.cycles, ms=profile.latency_ms)
+    return f"{profile.model} on {where}{profile.board}{clock}\n{what}"
+
+
+_FIGURES = (">instr.", ">cycles", ">ms", ">%", ">c/MAC")
+
+
+def _figures(row: LayerProfile | Profile, share: str) -> tuple[str | None, ...]:
+    """The cells below `_FIGURES`; None what the board's counter does not tell."""
+    # A timer's microsecond is the third decimal; cycles say more than it would.
+    decimals = 2 if row.cycles else 3
+    return (
+        count(row.instructions),
+        count(row.cycles),
+        f"{row.latency_ms.value:.{decimals}f}" if row.latency_ms else None,
+        share,
+        f"{row.cycles.value / row.macs:.2f}" if row.cycles and row.macs else None,
     )
 
 
-def _costs(what: Profile | LayerProfile, share: str) -> tuple[str | None, ...]:
-    """The cells from instructions on."""
-    per_mac = None if what.per_mac is None else f"{what.per_mac:.2f}"
-    if what.cycles is None or what.latency_ms is None:
-        return _count(what.instructions), share, per_mac
-    ms = f"{what.latency_ms.value:.2f}"
-    return _count(what.instructions), _count(what.cycles), ms, share, per_mac
+def profile_table(profile: Profile) -> Table:
+    """One row a layer; fits 80 columns. Figures that the board does not tell have no column."""
+    total = _figures(profile, "100")
+    told = [cell is not None for cell in total]
+    rows = [
+        (
+            layer.index,
+            layer.name,
+            " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
+            or f"({layer.op.lower()})",
+            layer.macs or None,
+            *compress(_figures(layer, percent(layer.share, 1)), told),
+        )
+        for layer in profile.layers
+    ]
+    return table(
+        _title(profile),
+        [">#", "~layer", "~kernel", ">MACs", *compress(_FIGURES, told)],
+        rows,
+        total=("", "total", "", profile.macs, *compress(total, told)),
+    )
 
 
 def _spread(profile: Profile) -> str:
@@ -131,8 +153,6 @@ def _spread(profile: Profile) -> str:
     if counted and counted.spread:
         extremes = f"{counted.low:,.0f} to {counted.high:,.0f}"
         same = f"instruction counts go with the inputs, {extremes}"
-    if not profile.cycles:
-        return same
     return f"{same}; the spread is of modelled cycles: caches and branch history carry over"
 
 
@@ -148,11 +168,13 @@ def profile_lines(profile: Profile) -> list[str]:
     repeats = " (a virtual board repeats itself exactly)" if profile.virtual else ""
     if profile.virtual and profile.runs > 1:
         repeats = f"; {_spread(profile)}"
+    elif profile.counter is not Counted.CYCLES:
+        repeats += f"; the board counts {profile.counter.word}, no cycles"
     lines = [f"{runs} after {profile.warmup} warm-up{extremes}{repeats}"]
     memory = profile.memory
     parts = [
         f"arena {memory.arena:,} B",
-        f"stack {memory.stack:,} B used",
+        "stack not known" if memory.stack is None else f"stack {memory.stack:,} B used",
         f"weights {size(memory.weights)}",
     ]
     if memory.code is not None and memory.static_ram is not None:

@@ -1,6 +1,7 @@
 #include "eag_profiler.h"
 
 #include "eag_port.h"
+#include "eag_wire_defs.h"
 
 #define ARENA_PAINT 0xA5
 
@@ -29,7 +30,7 @@ __asm__(
 void eag_step_call(eag_step_fn step) { step(); }
 #endif
 
-#ifdef EAG_PORT_COUNTS_INSTRUCTIONS
+#ifdef EAG_PORT_COUNTER
 static void nothing(void) { __asm__ volatile(""); }
 
 /* Never inlined, so that reading and calling take the same instructions for every step. */
@@ -42,7 +43,7 @@ __attribute__((noinline)) static uint32_t counted(eag_step_fn step) {
 /* Instructions counted beside the step's own: known from a step of a single one, its return. */
 static uint32_t around(void) {
   static uint32_t known;
-  if (EAG_PORT_COUNTS_INSTRUCTIONS && !known) known = counted(nothing) - 1;
+  if (EAG_PORT_COUNTER == EAG_COUNTER_INSTRUCTIONS && !known) known = counted(nothing) - 1;
   return known;
 }
 #else

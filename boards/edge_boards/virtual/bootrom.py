@@ -170,12 +170,28 @@ class BootRom:
             if self._machine.protection.covers(self._machine.sectors, offset, len(content)):
                 self._send(NACK)
                 return
-            old = bytes(flash.view[offset : offset + len(content)])
-            # Programming only clears bits: what was not erased first comes out as the AND.
-            memory.program(offset, bytes(a & b for a, b in zip(old, content, strict=True)))
+            if not self._program(offset, content):
+                self._send(NACK)
+                return
         else:
             memory.write(address, content)
         self._send(ACK)
+
+    def _program(self, offset: int, content: bytes) -> bool:
+        """Programs flash as silicon does; False where it cannot."""
+        memory, unit = self._machine.memory, self._machine.soc.rom.write_unit
+        flash = memory.flash.view
+        if unit == 1:
+            old = bytes(flash[offset : offset + len(content)])
+            # Programming only clears bits: what was not erased first comes out as the AND.
+            memory.program(offset, bytes(a & b for a, b in zip(old, content, strict=True)))
+            return True
+        before, after = offset % unit, -(offset + len(content)) % unit
+        first, padded = offset - before, b"\xff" * before + content + b"\xff" * after
+        if any(byte != 0xFF for byte in flash[first : first + len(padded)]):
+            return False  # its check bits were written with it
+        memory.program(first, padded)
+        return True
 
     def _erase(self) -> Conversation:
         head = yield 2

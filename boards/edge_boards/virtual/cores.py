@@ -42,6 +42,9 @@ class CoreModel:
     debug_lock: bool
     """Whether the DWT has a software lock (LAR) that is shut after reset."""
 
+    fpv5: bool
+    """Whether its FPU is an FPv5 (VSEL, VRINTA, ...); else an FPv4. Both are single-precision."""
+
     code_is_coherent: bool
     """Whether code that is written to RAM runs without further ado; with an instruction cache
     it must be invalidated first."""
@@ -89,5 +92,32 @@ CORTEX_M7 = CoreModel(
     # 4 KB data, 4 ways; 4 KB instructions, 2 ways (RM0385: the STM32F746's)
     caches=Caches(data=0xF003_E019, instructions=0xF007_E009),
     debug_lock=True,
+    fpv5=True,
     code_is_coherent=False,
+)
+
+CORTEX_M4 = CoreModel(
+    name="cortex-m4",
+    read_only={
+        0xE000_ED00: 0x410F_C241,  # CPUID: Cortex-M4 r0p1
+        **_MEMORY_MODEL,
+        0xE000_ED60: 0x0110_1110,  # ID_ISAR0
+        0xE000_ED64: 0x0211_2000,
+        0xE000_ED68: 0x2123_2231,
+        0xE000_ED6C: 0x0111_1131,
+        0xE000_ED70: 0x0131_0132,
+        0xE000_EF40: 0x1011_0021,  # MVFR0: single precision
+        0xE000_EF44: 0x1100_0011,
+    },
+    plain={
+        0xE000_E008: (0, 0x307),  # ACTLR
+        0xE000_ED30: (0, 0x1F),  # DFSR
+        0xE000_ED3C: (0, 0),  # AFSR
+    },
+    ccr_reset=_CCR_STKALIGN,
+    ccr_writable=0x031B,
+    caches=None,
+    debug_lock=False,
+    fpv5=False,
+    code_is_coherent=True,
 )

@@ -64,7 +64,7 @@ class Machine:
         self.sectors = tuple((sum(sizes[:i]), size) for i, size in enumerate(sizes))
         self.symbolise: Callable[[int], str | None] | None = None
         self.on_pins: Callable[[str, int, int], None] | None = None
-        self.engine = Engine(self.soc.core.name)
+        self.engine = Engine(self.soc.core)
         self.agenda = Agenda()
         self.clock = Clock(self.engine.state)
         self._deferred: list[Callable[[], None]] = []

@@ -43,6 +43,10 @@ class Traps:
         """The hooks did not let the instruction at `pc` run."""
         if reason == native.UNPRIVILEGED:
             self._machine.halt("unprivileged code is not modelled (CONTROL.nPRIV)", pc=pc)
+        if reason == native.UNALIGNED_REGISTER:
+            self._machine.halt(
+                "unaligned access to a register", address=self._state.fault_address, pc=pc
+            )
         kind = _REFUSALS.get(reason)
         if kind is None:
             self._machine.halt("code runs outside all memories", address=self._state.pc)

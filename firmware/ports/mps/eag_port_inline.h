@@ -5,7 +5,8 @@
 uint32_t eag_port_count(void);
 static inline uint32_t eag_port_cycles32(void) { return eag_port_count(); }
 
-#define EAG_PORT_COUNTS_INSTRUCTIONS eag_port_counts_instructions
 extern bool eag_port_counts_instructions;
+#define EAG_PORT_COUNTER \
+  (eag_port_counts_instructions ? EAG_COUNTER_INSTRUCTIONS : EAG_COUNTER_CYCLES)
 
 #endif

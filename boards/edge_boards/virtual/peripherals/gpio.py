@@ -59,9 +59,21 @@ class Gpio(Peripheral):
         self.driven |= 1 << pin
         self.levels = self.levels & ~(1 << pin) | int(high) << pin
 
+    def powered(self, pin: int) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether a pin has its supply; without it reads 0 and drives nothing."""
+        return True
+
+    def announce(self) -> None:
+        """The output levels may have changed."""
+        levels = self.values[ODR]
+        for pin in range(16):
+            if not self.powered(pin):
+                levels &= ~(1 << pin)
+        self.machine.pins_changed(self.name, levels)
+
     def function(self, pin: int) -> int | None:
-        """The alternate function of a pin, None where it has another mode."""
-        if self.values[MODER] >> 2 * pin & 3 != _ALTERNATE:
+        """The alternate function of a pin, None where it has another mode or no supply."""
+        if self.values[MODER] >> 2 * pin & 3 != _ALTERNATE or not self.powered(pin):
             return None
         register = AFRL if pin < 8 else AFRH
         return self.values[register] >> 4 * (pin % 8) & 15
@@ -74,7 +86,7 @@ class Gpio(Peripheral):
         value = 0
         for pin in range(16):
             mode = self.values[MODER] >> 2 * pin & 3
-            if mode == 3:
+            if mode == 3 or not self.powered(pin):
                 level = 0
             elif mode == 1:
                 level = self.values[ODR] >> pin & 1
@@ -88,8 +100,8 @@ class Gpio(Peripheral):
     def on_write(self, offset: int, value: int) -> None:
         if offset == BSRR:
             self.values[ODR] = self.values[ODR] & ~(value >> 16) | value & 0xFFFF
-            self.machine.pins_changed(self.name, self.values[ODR])
+            self.announce()
         else:
             self.store(offset, value)
             if offset == ODR:
-                self.machine.pins_changed(self.name, self.values[ODR])
+                self.announce()

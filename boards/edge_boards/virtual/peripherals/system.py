@@ -204,6 +204,8 @@ class SystemRegisters:
                 if value & _CCR_UNMODELLED:
                     raise Unmodelled("CCR's USERSETMPEND, UNALIGN_TRP and DIV_0_TRP")
                 writable = self._model.ccr_writable
+                if value & ~(writable | core.ccr):
+                    raise Unmodelled("CCR's bits that this core does not have")
                 core.set_ccr(core.ccr & ~writable | value & writable)
             case 0xE000_ED24:
                 core.shcsr_enables = value & _SHCSR_ENABLES

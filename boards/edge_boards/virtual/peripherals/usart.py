@@ -29,6 +29,7 @@ class Usart(Peripheral):
     RXNE is still set is lost and sets ORE."""
 
     ISR_RESET: ClassVar[int] = 0x0200_00C0
+    LEAST_BRR: ClassVar[int] = 16
     REGISTERS: ClassVar[dict[int, Register]] = {
         CR1: Register("CR1", 0, 0x1000_95FD | _PCE | 1 << 9),
         CR2: Register("CR2", 0, 0x0000_3000),
@@ -49,7 +50,7 @@ class Usart(Peripheral):
         self._arrival: Event | None = None
         self._departure: Event | None = None
         self.lost = 0
-        self._frame_of: tuple[int, ...] = ()
+        self._frame_of: tuple[float, ...] = ()
         self._frame = 0
         super().__init__(machine, name, base)
 
@@ -68,29 +69,29 @@ class Usart(Peripheral):
 
     # -- timing
 
+    def kernel_hz(self) -> float:
+        """The clock that BRR divides."""
+        return self.machine.rcc.uart_hz(self.name)
+
+    def per_bit(self) -> float:
+        """Cycles of that clock in one bit."""
+        divider = self.values[BRR]
+        if self.values[CR1] & _OVER8:
+            return ((divider & 0xFFF0) | (divider & 7) << 1) / 2
+        return float(divider)
+
     def bit_cycles(self) -> float:
         """Core cycles of one bit."""
-        divider = self.values[BRR]
-        kernel = self.machine.rcc.uart_hz(self.name)
-        if self.values[CR1] & _OVER8:
-            divider = (divider & 0xFFF0) | (divider & 7) << 1
-            per_bit = divider / 2
-        else:
-            per_bit = float(divider)
+        kernel = self.kernel_hz()
         if kernel == 0:
             raise Unmodelled(f"{self.name} has a kernel clock that is off")
-        return per_bit * self.machine.rcc.hclk / kernel
+        return self.per_bit() * self.machine.rcc.hclk / kernel
 
     def frame_cycles(self) -> int:
         """Core cycles of one frame: start, 7 to 9 bits, stops."""
-        rcc = self.machine.rcc
-        given = (
-            self.values[CR1] & (_M0 | _M1 | _OVER8),
-            self.values[CR2],
-            self.values[BRR],
-            rcc.hclk,
-            rcc.uart_hz(self.name),
-        )
+        control = self.values[CR1] & (_M0 | _M1 | _OVER8)
+        divider, stops = self.values[BRR], self.values[CR2]
+        given = (control, divider, stops, self.machine.rcc.hclk, self.kernel_hz())
         if given != self._frame_of:
             self._frame_of, self._frame = given, self._frame_cycles()
         return self._frame
@@ -216,8 +217,10 @@ class Usart(Peripheral):
 
     def _check_baud(self) -> None:
         divider = self.values[BRR]
-        if divider < 16:
-            raise Unmodelled(f"{self.name} is enabled with BRR {divider}; at least 16 is needed")
+        if divider < self.LEAST_BRR:
+            raise Unmodelled(
+                f"{self.name} is enabled with BRR {divider}; at least {self.LEAST_BRR} is needed"
+            )
 
     def _write_data(self, value: int) -> None:
         if self.values[CR1] & (_UE | _TE) != _UE | _TE:

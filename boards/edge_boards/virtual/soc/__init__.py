@@ -7,8 +7,9 @@ from edge_boards.errors import VirtualBoardError
 
 from .description import Soc
 from .stm32f746 import STM32F746
+from .stm32l4r5 import STM32L4R5
 
-MODELS: dict[str, Soc] = {soc.name: soc for soc in (STM32F746,)}
+MODELS: dict[str, Soc] = {soc.name: soc for soc in (STM32F746, STM32L4R5)}
 
 
 def soc_of(board: Board) -> Soc:
