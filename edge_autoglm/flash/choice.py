@@ -145,6 +145,14 @@ def choose_programmer(
     )
 
 
+def reach_now(board: Board, entry: Programmer) -> tuple[bool, str]:
+    """Whether one programmer of a board serves now, and through what, or why not."""
+    try:
+        return True, _serve(_scene(board, "auto", None), entry, asked=False).through
+    except (FlashError, TransportError) as error:
+        return False, str(error)
+
+
 def _scene(board: Board, port: str, probe: str | None) -> _Scene:
     if port == "auto":
         return _Scene(board, None, probe, at_probe=False)

@@ -113,12 +113,11 @@ def find_tool(tool: Tool) -> FoundTool:
 
 
 def _candidates(tool: Tool) -> Iterator[tuple[tuple[str, ...], str]]:
-    beside = str(Path(sys.executable).parent)
-    for folder, origin in ((None, ""), (beside, "")):
+    for folder in (None, _scripts()):
         for name in tool.executables:
             path = shutil.which(name, path=folder)
             if path is not None:
-                yield (path,), origin or path
+                yield (path,), path
     if tool.module is not None and importlib.util.find_spec(tool.module) is not None:
         yield (sys.executable, "-m", tool.module), f"python -m {tool.module}"
     if tool.package is None:
@@ -129,6 +128,11 @@ def _candidates(tool: Tool) -> Iterator[tuple[tuple[str, ...], str]]:
                 path = shutil.which(name, path=str(package / inside))
                 if path is not None:
                     yield (path,), f"PlatformIO's package {package.name}"
+
+
+def _scripts() -> str:
+    """Where pip puts programs for this interpreter, which may not be on PATH."""
+    return str(Path(sys.executable).parent)
 
 
 def platformio_home() -> Path:
