@@ -1,5 +1,5 @@
-"""The committed small models on virtual boards, one a core: many of them linked into one image of
-the shipping app, each bit-exact to tflite_micro over the wire."""
+"""The committed small models on virtual boards, Cortex-M7 and Cortex-M4: many of them linked into
+one image of the shipping app, each bit-exact to tflite_micro over the wire."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from edge_autoglm.device.session import Session
 from edge_boards.board import Board
 from edge_boards.errors import ToolchainError
 from edge_boards.loader import load_board
-from edge_boards.toolchain import BuildRequest, ModelSources, build_image, find_toolchain
+from edge_boards.toolchain import (
+    BuildRequest,
+    ModelSources,
+    Toolchain,
+    build_image,
+    find_toolchain,
+)
 from edge_export.aot.package import export_model
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.tflite import read_tflite
@@ -33,6 +39,16 @@ IN_ONE_IMAGE = 48
 def batches() -> Iterator[list[Path]]:
     for start in range(0, len(MODELS), IN_ONE_IMAGE):
         yield MODELS[start : start + IN_ONE_IMAGE]
+
+
+@pytest.fixture(params=BUILDS, ids=" ".join)
+def target(request: pytest.FixtureRequest) -> tuple[Board, Toolchain]:
+    name, compiler = request.param
+    board = load_board(name)
+    try:
+        return board, find_toolchain(board, compiler)
+    except ToolchainError as error:
+        pytest.skip(str(error))
 
 
 def inputs_of(graph: Graph, seed: int) -> list[npt.NDArray[Any]]:
@@ -49,7 +65,7 @@ def inputs_of(graph: Graph, seed: int) -> list[npt.NDArray[Any]]:
     return arrays
 
 
-def linked(board: Board, paths: list[Path], folder: Path) -> tuple[ModelSources, ...]:
+def linked(paths: list[Path], board: Board, folder: Path) -> tuple[ModelSources, ...]:
     """Every model's generated folder, as the build takes it."""
     return tuple(
         export_model(
@@ -59,21 +75,16 @@ def linked(board: Board, paths: list[Path], folder: Path) -> tuple[ModelSources,
     )
 
 
-@pytest.mark.parametrize(("board_name", "compiler"), BUILDS)
 @pytest.mark.parametrize(
     "paths", list(batches()), ids=lambda paths: f"{paths[0].stem}..{paths[-1].stem}"
 )
 def test_models_on_the_board_equal_tflite_micro(
-    paths: list[Path], board_name: str, compiler: str, tmp_path: Path
+    paths: list[Path], target: tuple[Board, Toolchain], tmp_path: Path
 ) -> None:
+    board, toolchain = target
     if not tflm_available():
         pytest.skip("no tflite_micro wheel on this machine")
-    board = load_board(board_name)
-    try:
-        toolchain = find_toolchain(board, compiler)
-    except ToolchainError as error:
-        pytest.skip(str(error))
-    request = BuildRequest(board, "profile", linked(board, paths, tmp_path), tmp_path / "image")
+    request = BuildRequest(board, "profile", linked(paths, board, tmp_path), tmp_path / "image")
     image = build_image(request, toolchain)
     wrong: list[str] = []
     with Session(MachineTransport(board, image.binary.read_bytes())) as session:
