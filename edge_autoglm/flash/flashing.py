@@ -67,7 +67,6 @@ def flash_image(
     probe: str | None = None,
     models: Mapping[str, bytes] | None = None,
     project: Path | None = None,
-    parts: tuple[tuple[int, bytes], ...] = (),
     progress: Progress = no_progress,
 ) -> FlashReport:
     """Flashes an image and reads its build id and model hashes back over the wire.
@@ -82,7 +81,6 @@ def flash_image(
         models: the SHA-256 that each model must have, by name.
         project: the PlatformIO project that built the image, where one did; it has an
             environment named after the board.
-        parts: what else a framework puts into the flash, each with its address.
         progress: told about bytes written and read back.
 
     Raises:
@@ -113,7 +111,6 @@ def flash_image(
             tool=choice.tool,
             probe=choice.probe,
             usb=choice.usb,
-            parts=parts,
             elf=image.elf,
             project=project,
         )

@@ -157,7 +157,9 @@ EMULATED = {
 COMPILED = {
     board.name
     for board in test_arduino_port.BOARDS
-    if not any(word.startswith("x86") for word in test_arduino_port.TARGETS.get(board.core.name, ()))
+    if not any(
+        word.startswith("x86") for word in test_arduino_port.TARGETS.get(board.core.name, ())
+    )
 }
 
 

@@ -382,15 +382,6 @@ def test_an_older_esptool_is_called_as_it_wants(
     assert "no_reset" in run
 
 
-def test_esptool_writes_what_a_framework_brings_too(bench: Bench) -> None:
-    bench.program("esptool", parts=((0x1000, b"bootloader"), (0x8000, b"partitions")))
-    assert bench.tool("esptool").flash == {
-        0x1000: b"bootloader",
-        0x8000: b"partitions",
-        0x0800_0000: IMAGE,
-    }
-
-
 @pytest.mark.parametrize(
     ("soc", "address"),
     [("STM32L4R5ZI", "e0042000"), ("STM32H743ZI", "5c001000"), ("STM32U575ZI", "e0044000")],
