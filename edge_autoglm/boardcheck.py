@@ -6,13 +6,12 @@ port, compiler, kernels, programmers, console, virtual board, figures.
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_autoglm.device.usb import ids_of
 from edge_autoglm.flash.programmers import PROGRAMMERS, Row
+from edge_autoglm.flash.tool import ToolMissingError, dotted, find_tool
 from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.errors import BoardsError
@@ -80,12 +79,7 @@ def _port(board: Board) -> Finding:
 
 def _compiler(board: Board) -> Finding:
     if _framework(board):
-        program = shutil.which("pio") or shutil.which("platformio")
-        if program is None and importlib.util.find_spec("platformio") is None:
-            return Finding(
-                "compiler", ABSENT, "PlatformIO is not installed", "pip install platformio"
-            )
-        return Finding("compiler", OK, f"PlatformIO ({program or 'python -m platformio'})")
+        return _tool("compiler", "PlatformIO", PROGRAMMERS["platformio"], "")
     try:
         return Finding("compiler", OK, find_toolchain(board).describe())
     except BoardsError as error:
@@ -137,28 +131,21 @@ def _programmers(board: Board) -> Iterator[Finding]:
     if not board.programmers:
         yield Finding("programmer", MISSING, "no [[programmers]]", "flashing the board itself")
     for entry in board.programmers:
-        row = PROGRAMMERS.get(entry.name)
-        if row is None:
-            yield Finding(
-                "programmer", MISSING, f"{entry.name} is not written yet", "flash another way"
-            )
-        elif not _installed(row):
-            assert row.tool is not None
-            yield Finding(
-                "programmer",
-                ABSENT,
-                f"{entry.name}: {row.tool.name} is not installed",
-                "`edge-autoglm doctor` says how to install it",
-            )
-        else:
-            yield Finding("programmer", OK, f"{entry.name}, tested: {row.tested}")
+        row = PROGRAMMERS[entry.name]
+        yield _tool("programmer", entry.name, row, f"tested: {row.tested}")
 
 
-def _installed(row: Row) -> bool:
-    tool = row.tool
-    if tool is None or any(shutil.which(name) for name in tool.executables):
-        return True
-    return tool.module is not None and importlib.util.find_spec(tool.module) is not None
+def _tool(subject: str, name: str, row: Row, more: str) -> Finding:
+    """Whether the program that a row runs is here."""
+    if row.tool is None:
+        return Finding(subject, OK, ", ".join(filter(None, [name, more])))
+    try:
+        found = find_tool(row.tool)
+    except ToolMissingError as error:
+        what, _, install = str(error).partition("; ")
+        return Finding(subject, ABSENT, f"{name}: {what}", install or row.tool.install_here)
+    words = dotted(found.version) or found.origin
+    return Finding(subject, OK, ", ".join(filter(None, [f"{name}, {words}", more])))
 
 
 def _platformio(board: Board) -> Finding:
@@ -201,8 +188,7 @@ def _sectors(board: Board) -> Finding:
         "sectors",
         MISSING,
         f"no erase units of {flash.name}",
-        "a virtual board, and programmers that erase only what an image covers: sectors, or "
-        "sector_size",
+        "an emulated flash that is erased as this one is: sectors, or sector_size",
     )
 
 

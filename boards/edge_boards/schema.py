@@ -134,7 +134,12 @@ TABLES: dict[str, dict[str, Key]] = {
     },
     "stack": {
         "memory": Key("string", "the memory it lies in"),
-        "size": Key("integer", "bytes, a multiple of 32", low=1024, high=1 << 20),
+        "size": Key(
+            "integer",
+            "bytes, a multiple of 32; the start takes 1.1 KB of it",
+            low=2048,
+            high=1 << 20,
+        ),
     },
     "serial.*": {
         "peripheral": Key("string", "the UART's name in the manual, or USB"),

@@ -63,36 +63,40 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
     if len(found) == 1:
         device = str(found[0].device)
         return Port(device, device, None, (found[0].vid, found[0].pid), serial_link.baud)
+    raise TransportError(f"{board.title}: {_why_not_one(board, link, there, found)}")
+
+
+def _why_not_one(
+    board: Board, link: str, there: Sequence[ListPortInfo], found: Sequence[ListPortInfo]
+) -> str:
+    """Why `found` of the ports with the link's ids (`there`) is not one port, and what to do."""
     if found:
         names = ", ".join(sorted(_told_apart(each) for each in found))
-        raise TransportError(
-            f"{board.title}: several ports could be it ({names}); choose one with --port PATH"
-        )
-    here = ", ".join(serial_ports()) or "none"
+        return f"several ports could be it ({names}); choose one with --port PATH"
     if there:
         others = ", ".join(f"{each.device} shows the disk {disk_label(each)}" for each in there)
-        raise TransportError(
-            f"{board.title}: another board is attached ({others}); plug this one in, "
-            "or name its port with --port PATH"
+        return (
+            f"another board is attached ({others}); plug this one in, or name its port with "
+            "--port PATH"
         )
+    here = ", ".join(serial_ports()) or "none"
+    instead = ", or use --port virtual" if board.virtual is not None else ""
+    through, ids = board.link(link).through, ids_of(board, link)
     if not ids:
         why = (
             "is the chip's own USB, of which its board file names no id ([[usb]])"
-            if serial_link.through == "usb"
-            else f"goes through {serial_link.through or 'an adapter'}, which cannot be recognised"
+            if through == "usb"
+            else f"goes through {through or 'an adapter'}, which cannot be recognised"
         )
-        raise TransportError(
-            f"{board.title}: the {link} link {why}; name its port with --port PATH "
-            f"(ports here: {here}), or use --port virtual"
+        return (
+            f"the {link} link {why}; name its port with --port PATH (ports here: {here}){instead}"
         )
-    kind = (
-        "USB port " + " or ".join(f"{vendor:04x}:{product:04x}" for vendor, product in ids)
-        if serial_link.through == "usb"
-        else f"{serial_link.through} port"
-    )
-    raise TransportError(
-        f"{board.title}: no board is attached (no {kind}; ports here: {here}); plug it in, "
-        "name a port with --port PATH, or use --port virtual"
+    kind = f"{through} port"
+    if through == "usb":
+        kind = "USB port " + " or ".join(f"{vendor:04x}:{product:04x}" for vendor, product in ids)
+    return (
+        f"no board is attached (no {kind}; ports here: {here}); plug it in, name a port with "
+        f"--port PATH{instead}"
     )
 
 

@@ -12,16 +12,11 @@ from pathlib import Path
 
 from serial.tools.list_ports_common import ListPortInfo
 
+from edge_autoglm.device.probes import ST_LINK
 from edge_boards.board import Board
 
-# USB ids by what a board file's `through` says. ST: TN1235/UM2448; the second half of an ST-LINK's
-# id tells its generation, and these have a virtual COM port.
-PROBES: dict[str, tuple[tuple[int, int], ...]] = {
-    "st-link": tuple(
-        (0x0483, product)
-        for product in (0x374A, 0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3755, 0x3757)
-    ),
-}
+PROBES = {"st-link": tuple(sorted(ST_LINK))}
+"""USB ids by what a board file's `through` says."""
 
 
 def ids_of(board: Board, link: str) -> tuple[tuple[int, int], ...]:

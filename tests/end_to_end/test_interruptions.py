@@ -120,6 +120,42 @@ def test_a_board_whose_flashing_was_interrupted_can_be_flashed(
     assert "flashed tiny" in program.done("flash", "tiny.tflite", *ON_BOARD).stdout
 
 
+# What a probe does that writes from the start on, up to where its power went.
+WRITE_HALF = """
+import sys
+from pathlib import Path
+from edge_autoglm.device.transport import SerialTransport
+from edge_autoglm.flash.stm32_uart import BLOCK, Bootloader, sectors_of
+from edge_boards import load_board, virtual
+
+image, board = Path(sys.argv[1]).read_bytes(), load_board("stm32f746")
+half = image[: len(image) // 2 // BLOCK * BLOCK]
+info = virtual.reset("stm32f746", boot0=True) or virtual.attach(board)
+with SerialTransport(str(info.links["bootloader"]), 115_200) as transport:
+    rom = Bootloader(transport)
+    rom.sync()
+    rom.erase(sectors_of(board.flash, board.flash.address, len(image)))
+    for at in range(0, len(half), BLOCK):
+        rom.write(board.flash.address + at, half[at : at + BLOCK])
+virtual.reset("stm32f746", boot0=False)
+"""
+
+
+def test_a_board_with_half_an_image_says_so_to_every_command(program: Program) -> None:
+    program.done("export", "long.tflite", "--board", "stm32f746", "-o", "half")
+    program.done("build", "half")
+    script = [sys.executable, "-c", WRITE_HALF, str(program.folder / "half/build/profile.bin")]
+    subprocess.run(script, env=program.environment(), check=True, timeout=PATIENCE_S)
+    for arguments in (["profile"], ["monitor", "-n", "1"], ["verify", "tiny.tflite"]):
+        done = program.run(*arguments, *ON_BOARD)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1] == (
+            "edge-autoglm: virtual stm32f746: the flash holds half an image: "
+            "flash again (`edge-autoglm flash`)"
+        )
+    assert "flashed tiny" in program.done("flash", "tiny.tflite", *ON_BOARD).stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_board_whose_profiling_was_interrupted_can_be_profiled(
     number: signal.Signals, program: Program

@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_one_line(
         (("[platformio]",), "PlatformIO", "build --with platformio"),
         (("[virtual]",), "virtual", "exact instruction counts"),
         (("sources", '  "', "]"), "sources", "check the facts"),
-        (("sectors",), "sectors", "erase"),
+        (("sectors",), "sectors", "emulated flash"),
         (("chip_id", "[virtual]"), "chip id", "wrong chip is refused"),
         (("[pins]",), "timing pin", "power instrument"),
         (("reserved", "[stack]"), "reserved", "room for stack"),
@@ -111,6 +111,8 @@ def test_what_a_file_leaves_out_is_named_with_what_it_would_bring(
     text = without(*keys)
     if subject == "reserved":
         text += '\n[stack]\nmemory = "dtcm"\nsize = 4_096\n'
+    if subject == "PlatformIO":
+        text = text.replace('[[programmers]]\nname = "platformio"\n', "")
     finding = of(write(tmp_path, text))[subject]
     assert finding.state == "missing"
     assert brings in finding.brings
@@ -156,10 +158,8 @@ def test_what_this_machine_lacks_is_absent_and_not_a_fault_of_the_file(
     assert found["compiler"].state == "absent"
     assert "install" in found["compiler"].brings
     found = {f.subject: f for f in findings(load_board("esp32"))}
-    assert (found["compiler"].state, found["compiler"].brings) == (
-        "absent",
-        "pip install platformio",
-    )
+    assert found["compiler"].state == "absent"
+    assert "pip install platformio" in found["compiler"].brings
 
 
 def test_a_board_of_a_framework_without_one_is_told_which(tmp_path: Path) -> None:

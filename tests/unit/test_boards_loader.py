@@ -60,7 +60,7 @@ def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
         ("reserved = 16_384", "reserved = 99_999", "memories.dtcm.reserved", "than the"),
         ('alias = "axi"', 'alias = "ahb"', "execution.flash_alias", "axi, itcm"),
         ('rx = "PB7"', 'rx = "B7"', "serial.console.rx", "a pin such as PA9"),
-        ('link = "bootloader"', 'link = "x"', "programmers[1].link", "bootloader, console"),
+        ('link = "bootloader"', 'link = "x"', "programmers[3].link", "bootloader, console"),
         ('tested = "emulator"', 'tested = "sure"', "tested", "hardware, emulator, compiled"),
         ('"cortex-m7"', '"xtensa-lx6"', "core.name", "compiled by a framework only"),
         ('name = "stm32f746"', 'name = "other"', "name", "the file's own name"),

@@ -142,6 +142,14 @@ def test_a_board_with_usb_of_its_own_is_found_by_its_id(plug: list[ListPortInfo]
         find_port(load_board("arduino-nano-33-ble"))
 
 
+@pytest.mark.usefixtures("plug")
+def test_a_virtual_board_is_offered_only_where_there_is_one() -> None:
+    for name, offered in (("stm32f746", True), ("teensy41", False), ("bluepill", False)):
+        with pytest.raises(TransportError) as caught:
+            find_port(load_board(name))
+        assert ("--port virtual" in str(caught.value)) == offered
+
+
 def test_a_bootloaders_id_is_no_console(plug: list[ListPortInfo]) -> None:
     plug.append(port("/dev/ttyACM0", (0x2341, 0x005A)))
     with pytest.raises(TransportError, match="no board is attached"):

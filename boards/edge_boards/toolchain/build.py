@@ -25,6 +25,7 @@ from edge_boards.toolchain.compiler import (
 )
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
 from edge_boards.toolchain.linker import LINKER_SYMBOLS, linker_script
+from edge_boards.toolchain.seal import check_early, seal
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
 from edge_boards.toolchain.toolchain import Toolchain
 
@@ -191,6 +192,8 @@ def build_image(
                     f"image's, {len(image)}: please report this with {toolchain.describe()}"
                 )
             check_image(elf, board, image)
+            check_early(objects)
+            image = seal(folder / "image.elf", board, image)
             sizes = measure(elf, board, request.models, len(image))
             (folder / "image.bin").write_bytes(image)
             made = {}

@@ -13,7 +13,7 @@ from edge_boards.toolchain.thumb import f64_offsets
 
 _MOST_NAMED = 5
 _KNOWN = re.compile(
-    r"\.(vectors|image_info|text|rodata|noinit|rings|bss|(text|table|weights|load|arena)\.\w+)"
+    r"\.(vectors|image_info|early|text|rodata|noinit|rings|bss|(text|table|weights|load|arena)\.\w+)"
 )
 
 

@@ -30,6 +30,7 @@ def board_header(board: Board) -> str:
         ("EAG_ICACHE", int(board.execution.icache)),
         ("EAG_DCACHE", int(board.execution.dcache)),
         ("EAG_FLASH_ADDRESS", f"{board.code_address:#010x}u"),
+        ("EAG_FLASH_BYTES", f"{board.flash.size:#x}u"),
         ("EAG_MPU_REGIONS", board.core.mpu_regions),
         ("EAG_CONSOLE_BAUD", f"{console.baud}u"),
         # A name of its own for each UART: C can ask which it is, and refuse what it does not know.

@@ -43,6 +43,9 @@ typedef struct {
   reg CSR, RVR, CVR;
 } systick_registers;
 #define SYSTICK ((systick_registers *)0xE000E010)
+#define SYSTICK_CSR_ENABLE (1u << 0)
+#define SYSTICK_CSR_TICKINT (1u << 1)
+#define SYSTICK_CSR_CLKSOURCE (1u << 2) /* the core's clock */
 #define SYSTICK_LARGEST 0xFFFFFFu
 
 /* B3.4.3 */
@@ -72,7 +75,7 @@ typedef struct {
 
 _Static_assert(offsetof(scb_registers, CPACR) == 0xD88 - 0xD04, "CPACR");
 
-static inline void barrier(void) { __asm__ volatile("dsb\n  isb" ::: "memory"); }
+__attribute__((always_inline)) static inline void barrier(void) { __asm__ volatile("dsb\n  isb" ::: "memory"); }
 
 /* The last thing a handler does. A Cortex-M4 that returns while its last store is still on the way
  * may take another interrupt's vector (Arm's erratum 838869). */
@@ -86,16 +89,17 @@ static inline void interrupt_on(uint32_t number) {
  * cycles: many times what anything here needs. */
 bool wait_for(reg *at, uint32_t mask, uint32_t value);
 
-/* Given by the port. */
+/* Given by the port. What is marked early runs before the image is known to be whole; it and all
+ * that it calls is EAG_EARLY. */
 
-/* Before anything else in C, with no variable set up yet: the clock, so that what follows is
+/* Early: before anything else in C, with no variable set up yet: the clock, so that what follows is
  * quick. What it wants to remember belongs in .noinit. */
 void port_early(void);
 
 /* The console's UART. The port's handler of its interrupt hands bytes to the rings below. */
-void line_open(void);         /* pins, clock, EAG_CONSOLE_BAUD; nothing interrupts yet */
+void line_open(void);         /* early: pins, clock, EAG_CONSOLE_BAUD; nothing interrupts yet */
 void line_listen(void);       /* interrupts for what comes and what can go */
-void line_put(uint8_t byte);  /* waits for room */
+void line_put(uint8_t byte);  /* early: waits for room */
 void line_wake(void);         /* there are bytes to fetch with console_next() */
 void line_flush(void);        /* until the last bit is out */
 void line_mute(void);         /* no more interrupts */
@@ -112,7 +116,7 @@ void guard_stack(void);
 
 /* 64-bit core cycles from SysTick, which goes on while the core sleeps; and the 32-bit CYCCNT, which
  * does not. */
-void systick_start(void);
+void systick_start(void); /* early */
 uint64_t systick_cycles(void);
 void systick_handler(void);
 void dwt_start(void);

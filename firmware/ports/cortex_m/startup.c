@@ -1,4 +1,6 @@
 /* From reset to main(), and from a fault to its report. */
+#include "eag_early.h"
+#include "eag_image.h"
 #include "eag_port.h"
 #include "port.h"
 
@@ -18,11 +20,12 @@ extern const zero_entry eag_zero_table_start[], eag_zero_table_end[];
 
 void eag_reset(void);
 void start(void) __attribute__((noreturn, used));
+void begin(void) __attribute__((noreturn));
 void fault_report(const uint32_t *frame) __attribute__((noreturn, used));
 
 /* A debugger or the ROM bootloader may jump here with a stack of its own, and the compiler may use
  * FPU registers anywhere: both are seen to before C runs. */
-__attribute__((naked, noreturn)) void eag_reset(void) {
+EAG_EARLY __attribute__((naked, noreturn)) void eag_reset(void) {
   __asm__ volatile(
       "  cpsid i\n"
       "  ldr r0, =eag_stack_top\n"
@@ -77,7 +80,25 @@ __attribute__((section(".eag_vectors"), used)) static const vector vectors[] = {
     PORT_INTERRUPTS,
 };
 
-void start(void) {
+EAG_EARLY static void put(const uint8_t *bytes, size_t count) {
+  while (count--) line_put(*bytes++);
+}
+
+/* About twice a second, until somebody flashes the board again. */
+EAG_EARLY __attribute__((noreturn)) static void stay(void) {
+  line_open();
+  /* Interrupts stay masked: one that is pending ends WFI, and nothing else comes of it. */
+  systick_start();
+  for (;;) {
+    eag_image_say_half(put);
+    for (uint32_t left = EAG_CLOCK_HZ / 2 / SYSTICK_LARGEST + 1; left; left--) {
+      __asm__ volatile("dsb\n  wfi" ::: "memory");
+      SCB->ICSR = SCB_ICSR_PENDSTCLR;
+    }
+  }
+}
+
+EAG_EARLY void start(void) {
   SCB->VTOR = (uint32_t)vectors;
   SYSTICK->CSR = 0;
   SCB->ICSR = SCB_ICSR_PENDSTCLR | SCB_ICSR_PENDSVCLR;
@@ -86,6 +107,11 @@ void start(void) {
     NVIC_ICPR[i] = NVIC_ICPR[i];
   }
   port_early();
+  if (!eag_image_whole()) stay();
+  begin();
+}
+
+void begin(void) {
   for (const copy_entry *entry = eag_copy_table_start; entry != eag_copy_table_end; entry++)
     for (uint32_t i = 0; i < entry->bytes / 4; i++) entry->destination[i] = entry->source[i];
   for (const zero_entry *entry = eag_zero_table_start; entry != eag_zero_table_end; entry++)

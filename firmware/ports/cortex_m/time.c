@@ -1,11 +1,12 @@
 #include "cortex_m.h"
+#include "eag_early.h"
 
 static volatile uint32_t wraps;
 
-void systick_start(void) {
+EAG_EARLY void systick_start(void) {
   SYSTICK->RVR = SYSTICK_LARGEST;
   SYSTICK->CVR = 0;
-  SYSTICK->CSR = 7; /* the core's clock, with interrupt */
+  SYSTICK->CSR = SYSTICK_CSR_ENABLE | SYSTICK_CSR_TICKINT | SYSTICK_CSR_CLKSOURCE;
 }
 
 void systick_handler(void) {

@@ -1,4 +1,5 @@
 /* The rest of the port: time, the LED, and the order of it all. */
+#include "eag_early.h"
 #include "eag_port.h"
 #include "port.h"
 
@@ -41,7 +42,7 @@ int32_t eag_port_supply_mv(void) { return INT32_MIN; }
 int32_t eag_port_die_decicelsius(void) { return INT32_MIN; }
 
 /* The board's controller has set up the clocks before the core starts. */
-void port_early(void) {}
+EAG_EARLY void port_early(void) {}
 
 void eag_port_init(void) {
   boot_note(boot_cause_kept());

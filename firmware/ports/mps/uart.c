@@ -1,4 +1,5 @@
 /* The console's UART: the APB UART 0, which holds one byte each way. */
+#include "eag_early.h"
 #include "eag_port.h"
 #include "port.h"
 
@@ -10,7 +11,7 @@
 #define ON (UART_CTRL_TX | UART_CTRL_RX)
 #define LISTENING (ON | UART_CTRL_TX_INTERRUPT | UART_CTRL_RX_INTERRUPT)
 
-static uint32_t divider(uint32_t baud) { return (EAG_CLOCK_HZ + baud / 2) / baud; }
+EAG_EARLY static uint32_t divider(uint32_t baud) { return (EAG_CLOCK_HZ + baud / 2) / baud; }
 
 bool eag_port_can_baud(uint32_t baud) {
   if (baud < 1200 || baud > EAG_CLOCK_HZ / 16) return false;
@@ -25,7 +26,7 @@ void eag_port_set_baud(uint32_t baud) {
   UART0->CTRL = LISTENING;
 }
 
-void line_open(void) {
+EAG_EARLY void line_open(void) {
   UART0->CTRL = 0;
   UART0->BAUDDIV = divider(EAG_CONSOLE_BAUD);
   UART0->CTRL = ON;
@@ -65,7 +66,7 @@ void line_wake(void) {
   unmask(before);
 }
 
-void line_put(uint8_t byte) {
+EAG_EARLY void line_put(uint8_t byte) {
   wait_for(&UART0->STATE, UART_STATE_TXFULL, 0);
   UART0->DATA = byte;
 }

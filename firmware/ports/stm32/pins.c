@@ -1,17 +1,18 @@
+#include "eag_early.h"
 #include "eag_port.h"
 #include "port.h"
 
-static gpio_registers *gpio_on(char letter) {
+EAG_EARLY static gpio_registers *gpio_on(char letter) {
   *GPIO_CLOCKS |= 1u << (letter - 'A');
   (void)*GPIO_CLOCKS; /* two cycles until the port answers (RM0385 5.2.12) */
   return GPIO(letter);
 }
 
-static void pin_mode(gpio_registers *gpio, uint32_t pin, uint32_t mode) {
+EAG_EARLY static void pin_mode(gpio_registers *gpio, uint32_t pin, uint32_t mode) {
   gpio->MODER = (gpio->MODER & ~(3u << 2 * pin)) | mode << 2 * pin;
 }
 
-void pin_alternate(char letter, uint32_t pin, uint32_t function) {
+EAG_EARLY void pin_alternate(char letter, uint32_t pin, uint32_t function) {
   gpio_registers *gpio = gpio_on(letter);
   reg *half = &gpio->AFR[pin / 8];
   uint32_t shift = 4 * (pin % 8);
@@ -20,7 +21,7 @@ void pin_alternate(char letter, uint32_t pin, uint32_t function) {
   pin_mode(gpio, pin, 2);
 }
 
-void pins_reset(void) {
+EAG_EARLY void pins_reset(void) {
   *GPIO_RESETS |= GPIO_ALL;
   *GPIO_RESETS &= ~GPIO_ALL;
 }

@@ -1,6 +1,7 @@
 /* The console's UART, without its FIFO where it has one: a byte must be fetched within one byte's
  * time, which is 10.8 us at 921,600 baud: 2,300 cycles at 216 MHz, 1,300 at 120.
  */
+#include "eag_early.h"
 #include "eag_port.h"
 #include "port.h"
 
@@ -20,7 +21,7 @@
 #define DIVIDER_MOST 0xFFFFu
 #endif
 
-static uint32_t divider(uint32_t baud) {
+EAG_EARLY static uint32_t divider(uint32_t baud) {
   return (TIMES * console_clock_hz() + baud / 2) / baud;
 }
 
@@ -33,7 +34,7 @@ bool eag_port_can_baud(uint32_t baud) {
   return off <= hz / 50;
 }
 
-static void run_at(uint32_t baud, uint32_t interrupts) {
+EAG_EARLY static void run_at(uint32_t baud, uint32_t interrupts) {
   /* BRR may only be written while the UART is off (RM0385 31.8.4). */
   CONSOLE_UART->CR1 = 0;
   CONSOLE_UART->BRR = divider(baud);
@@ -45,7 +46,10 @@ static void run_at(uint32_t baud, uint32_t interrupts) {
 
 void eag_port_set_baud(uint32_t baud) { run_at(baud, LISTENING); }
 
-void line_open(void) {
+EAG_EARLY void line_open(void) {
+  /* A ROM bootloader starts an image with its own pins still set up, perhaps a second receiver pin
+   * of this UART among them. */
+  pins_reset();
   pin_alternate(EAG_CONSOLE_TX, EAG_CONSOLE_ALTERNATE);
   pin_alternate(EAG_CONSOLE_RX, EAG_CONSOLE_ALTERNATE);
   *CONSOLE_CLOCKS |= 1u << CONSOLE_BIT;
@@ -77,7 +81,7 @@ void uart_handler(void) {
   handler_end();
 }
 
-void line_put(uint8_t byte) {
+EAG_EARLY void line_put(uint8_t byte) {
   wait_for(&CONSOLE_UART->ISR, UART_ISR_TXE, UART_ISR_TXE);
   CONSOLE_UART->TDR = byte;
 }

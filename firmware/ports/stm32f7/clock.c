@@ -1,4 +1,5 @@
 /* The clock tree, as RM0385 5.2 and 4.1.4 ask for it. */
+#include "eag_early.h"
 #include "port.h"
 
 #define HSI_HZ 16000000u
@@ -20,7 +21,7 @@ _Static_assert(EAG_CLOCK_HZ % 1000000u == 0 && EAG_CLOCK_HZ > 180000000u &&
 #define OVERDRIVE_READY (PWR_CSR1_ODRDY | PWR_CSR1_ODSWRDY)
 
 /* From the HSI as the system clock; false leaves it there. */
-static bool start_pll(uint32_t configuration) {
+EAG_EARLY static bool start_pll(uint32_t configuration) {
   RCC->PLLCFGR = PLLCFGR_RESERVED | PLLQ_9 | configuration;
   RCC->CR |= RCC_CR_PLLON;
   PWR->CR1 |= PWR_CR1_ODEN;
@@ -30,7 +31,10 @@ static bool start_pll(uint32_t configuration) {
          wait_for(&RCC->CR, RCC_CR_PLLRDY, RCC_CR_PLLRDY);
 }
 
-uint32_t clock_init(const char **trouble) {
+static const char no_hse[] EAG_EARLY_DATA = "no HSE: HSI, 1 % off";
+static const char no_pll[] EAG_EARLY_DATA = "no PLL: 16 MHz";
+
+EAG_EARLY uint32_t clock_init(const char **trouble) {
   /* To the reset state first, wherever a bootloader or a debugger left it: HSI, no PLL. */
   RCC->CR |= RCC_CR_HSION;
   wait_for(&RCC->CR, RCC_CR_HSIRDY, RCC_CR_HSIRDY);
@@ -60,10 +64,10 @@ uint32_t clock_init(const char **trouble) {
     if (wait_for(&RCC->CR, RCC_CR_HSERDY, RCC_CR_HSERDY))
       configuration = PLL(EAG_OSCILLATOR_HZ) | RCC_PLLCFGR_HSE;
     else
-      *trouble = "no HSE: HSI, 1 % off";
+      *trouble = no_hse;
   }
   if (!start_pll(configuration)) {
-    *trouble = "no PLL: 16 MHz";
+    *trouble = no_pll;
     return HSI_HZ;
   }
   RCC->CFGR |= RCC_CFGR_SW_PLL;

@@ -1,4 +1,5 @@
 /* The rest of the port: caches, reset flags, and the order of it all. */
+#include "eag_early.h"
 #include "eag_port.h"
 #include "port.h"
 #include "eag_wire_defs.h"
@@ -18,7 +19,7 @@ static uint32_t read_reset_cause(void) {
 
 /* As B2.2.7 says: everything invalid first; also where a bootloader left the cache on, since code
  * may have been copied. */
-static void enable_icache(void) {
+EAG_EARLY static void enable_icache(void) {
   if (!EAG_ICACHE) return;
   barrier();
   SCB_ICIALLU = 0;
@@ -45,9 +46,9 @@ static void enable_dcache(void) {
 uint64_t eag_port_cycles(void) { return systick_cycles(); }
 uint32_t eag_port_clock_hz(void) { return core_hz; }
 const char *eag_port_trouble(void) { return trouble; }
-uint32_t console_clock_hz(void) { return core_hz / CONSOLE_DIVIDER; }
+EAG_EARLY uint32_t console_clock_hz(void) { return core_hz / CONSOLE_DIVIDER; }
 
-void port_early(void) {
+EAG_EARLY void port_early(void) {
   trouble = NULL;
   core_hz = clock_init(&trouble);
   enable_icache();
@@ -62,10 +63,7 @@ void eag_port_init(void) {
   DWT_LAR = DWT_LAR_KEY;
   dwt_start();
   systick_start();
-  /* The ROM bootloader starts an image with its own pins still set up: PA10 is a second receiver
-   * pin of USART1. */
-  pins_reset();
-  timing_pin_open();
   console_init();
+  timing_pin_open();
   __asm__ volatile("cpsie i" ::: "memory");
 }

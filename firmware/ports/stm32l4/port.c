@@ -1,4 +1,5 @@
 /* The rest of the port: reset flags, supplies, and the order of it all. */
+#include "eag_early.h"
 #include "eag_port.h"
 #include "port.h"
 #include "eag_wire_defs.h"
@@ -19,9 +20,9 @@ static uint32_t read_reset_cause(void) {
 uint64_t eag_port_cycles(void) { return systick_cycles(); }
 uint32_t eag_port_clock_hz(void) { return core_hz; }
 const char *eag_port_trouble(void) { return trouble; }
-uint32_t console_clock_hz(void) { return CONSOLE_LOW_POWER ? 16000000u : core_hz; }
+EAG_EARLY uint32_t console_clock_hz(void) { return CONSOLE_LOW_POWER ? 16000000u : core_hz; }
 
-void port_early(void) {
+EAG_EARLY void port_early(void) {
   trouble = NULL;
   core_hz = clock_init(&trouble);
   /* Port G from pin 2 on has a supply of its own, cut off until told that it is there (RM0432,
@@ -34,9 +35,7 @@ void eag_port_init(void) {
   guard_stack();
   dwt_start();
   systick_start();
-  /* The ROM bootloader starts an image with its own pins still set up. */
-  pins_reset();
-  timing_pin_open();
   console_init();
+  timing_pin_open();
   __asm__ volatile("cpsie i" ::: "memory");
 }
