@@ -116,12 +116,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     folder.mkdir()
     for name in (*TOOLS, "st-info"):
         install(folder, name)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("STANDIN_HOME", str(folder))
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "no platformio"))
     monkeypatch.setattr("edge_autoglm.device.probes.SYSFS", tmp_path / "no usb")
     # Real ones may be installed for this interpreter.
-    monkeypatch.setattr("edge_autoglm.flash.tool._scripts", lambda: str(folder))
+    monkeypatch.setattr("edge_autoglm.flash.tool._scripts", lambda: str(tmp_path / "none"))
     line = os.openpty()
     yield Bench(folder, os.ttyname(line[1]), monkeypatch)
     for end in line:
