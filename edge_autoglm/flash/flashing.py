@@ -16,6 +16,7 @@ from edge_autoglm.flash.choice import Choice, choose_programmer, serial_port_of
 from edge_autoglm.flash.job import Job, Progress, no_progress
 from edge_autoglm.flash.programmers import PROGRAMMERS
 from edge_boards.board import Board, Programmer
+from edge_boards.elf import Elf
 
 _BOOT_SECONDS = 15.0
 
@@ -67,7 +68,6 @@ def flash_image(
     probe: str | None = None,
     models: Mapping[str, bytes] | None = None,
     project: Path | None = None,
-    parts: tuple[tuple[int, bytes], ...] = (),
     progress: Progress = no_progress,
 ) -> FlashReport:
     """Flashes an image and reads its build id and model hashes back over the wire.
@@ -82,7 +82,6 @@ def flash_image(
         models: the SHA-256 that each model must have, by name.
         project: the PlatformIO project that built the image, where one did; it has an
             environment named after the board.
-        parts: what else a framework puts into the flash, each with its address.
         progress: told about bytes written and read back.
 
     Raises:
@@ -91,8 +90,8 @@ def flash_image(
         SessionError: the flashed firmware does not answer.
     """
     begun = time.monotonic()
-    content = image.binary.read_bytes()
     flash = board.flash
+    content = flat_bytes(board, image)
     if len(content) > flash.size:
         raise FlashError(
             f"{image.binary}: {len(content)} bytes; {board.title} has {flash.size} bytes of flash"
@@ -113,7 +112,6 @@ def flash_image(
             tool=choice.tool,
             probe=choice.probe,
             usb=choice.usb,
-            parts=parts,
             elf=image.elf,
             project=project,
         )
@@ -129,6 +127,16 @@ def flash_image(
         seconds=time.monotonic() - begun,
         info=info,
     )
+
+
+def flat_bytes(board: Board, image: FlashableImage) -> bytes:
+    """What belongs into the flash from its first address on.
+
+    A framework may leave its image as UF2 or Intel HEX; the same bytes are in the ELF.
+    """
+    if image.binary.suffix == ".bin":
+        return image.binary.read_bytes()
+    return Elf.load(image.elf).flat(board.flash.address, board.flash.size)
 
 
 def read_back(
