@@ -203,7 +203,7 @@ MEANINGS = [
     ("picotool", "no probe", ["hold BOOTSEL"]),
     ("picotool", "no permission", ["no permission", "udevadm"]),
     ("picotool", "differs", ["differs from the image"]),
-    ("platformio", "no platform", ["`pio pkg install --global --platform ststm32`"]),
+    ("platformio", "no platform", ["pio pkg install --global --platform ststm32"]),
     ("platformio", "no probe", ["no probe was found"]),
 ]
 
