@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash import dfu_util, esptool, openocd
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.tool import brief
 
@@ -65,7 +65,7 @@ _SCRIPT = Script(
     ),
     touches=r"^Uploading ",
     proof=r"\[SUCCESS\]",
-    cut=HALF_IMAGE,
+    cut=half_image,
     environment={
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",

@@ -234,6 +234,15 @@ def test_a_tool_that_is_killed_half_way_says_what_the_board_holds(name: str, ben
     assert "flash it again" in message
 
 
+def test_of_a_framework_nothing_is_promised_after_a_cut(bench: Bench) -> None:
+    """Its image is linked without our check of the whole."""
+    board = load_board("stm32f746")
+    arduino = replace(board, soc=replace(board.soc, port="arduino"))
+    bench.plays("is killed")
+    with pytest.raises(ToolError, match="half an image now, which may start and fail"):
+        bench.program("openocd", board=arduino)
+
+
 @pytest.mark.parametrize(
     ("how", "total", "words"),
     [
