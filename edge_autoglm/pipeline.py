@@ -94,7 +94,7 @@ def build(
 
 
 def builder(board: Board, toolchain: str | None = None, by: str | None = None) -> str:
-    """ "own" or "platformio": what builds for `board`.
+    """Says "own" or "platformio": what builds for `board`.
 
     Raises UsageError where what was asked for does not go together.
     """

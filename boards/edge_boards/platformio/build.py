@@ -15,7 +15,7 @@ from edge_boards.schema import ARM_CORES
 from edge_boards.toolchain import Image, ModelSources, SizeReport
 from edge_boards.toolchain.build import checked_image
 from edge_boards.toolchain.compiler import Progress
-from edge_boards.toolchain.seal import seal
+from edge_boards.toolchain.seal import check_early, check_sealed
 from edge_boards.toolchain.sizes import MemoryUse, check_fits, measure
 
 _DONE = re.compile(r"(?:Compiling|Archiving|Linking) ")
@@ -77,8 +77,8 @@ def _image(board: Board, project: Path, model: ModelSources, toolchain: str) -> 
         image = checked_image(elf, board, toolchain)
         if binary.read_bytes() != image:
             raise ImageError(f"{binary} is not what {path.name} loads")
-        image = seal(path, board, image)
-        binary.write_bytes(image)
+        check_early(sorted(built.rglob("*.o")))
+        check_sealed(elf, board, image)
         sizes = measure(elf, board, (model,), len(image))
     return Image(path, binary, built / "firmware.map", build_id, sizes, toolchain, project)
 
