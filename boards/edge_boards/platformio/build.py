@@ -22,7 +22,6 @@ _DONE = re.compile(r"(?:Compiling|Archiving|Linking) ")
 _COMPILER = re.compile(r" - (toolchain-[\w-]+) @ ([\w.+-]+)")
 _BUILD_ID = re.compile(r"EAG_BUILD_ID \{(.*)\}")
 _INFO = b"EAG1"  # eag_image.h
-_BINARIES = ("bin", "hex", "uf2")
 
 
 def build_with_platformio(
@@ -68,9 +67,7 @@ def _image(board: Board, project: Path, model: ModelSources, toolchain: str) -> 
     path = built / "firmware.elf"
     elf = Elf.load(path, _machine(board))
     build_id = _build_id(built, path)
-    binary = next((p for s in _BINARIES if (p := built / f"firmware.{s}").is_file()), None)
-    if binary is None:
-        raise ImageError(f"{built}: PlatformIO made no image of {path.name}")
+    binary = _binary(board, elf, built)
     if by_framework(board):
         sizes = framework_sizes(elf, board, model)
     else:
@@ -81,6 +78,17 @@ def _image(board: Board, project: Path, model: ModelSources, toolchain: str) -> 
         check_sealed(elf, board, image)
         sizes = measure(elf, board, (model,), len(image))
     return Image(path, binary, built / "firmware.map", build_id, sizes, toolchain, project)
+
+
+def _binary(board: Board, elf: Elf, built: Path) -> Path:
+    """The image as it lies in flash. Platforms that make only a .hex of it get one made here."""
+    binary = built / "firmware.bin"
+    if binary.is_file():
+        return binary
+    if board.core.name in ARM_CORES:
+        binary.write_bytes(elf.flat(board.flash.address, board.flash.size))
+        return binary
+    raise ImageError(f"{built}: PlatformIO made no firmware.bin")
 
 
 def _machine(board: Board) -> int:
