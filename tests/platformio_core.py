@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -69,7 +68,8 @@ env.Append(
     CCFLAGS=["-Os", "-ffunction-sections", "-fdata-sections", "-mthumb", cpu],
     CFLAGS=["-std=gnu17"],
     CXXFLAGS=["-std=gnu++17", "-fno-exceptions", "-fno-rtti"],
-    LINKFLAGS=["-Os", "-Wl,--gc-sections", "-mthumb", cpu, "--specs=nosys.specs"],
+    LINKFLAGS=["-Os", "-Wl,--gc-sections", "-mthumb", cpu, "--specs=nosys.specs",
+               "-Wl,-Ttext=0x08000000,-Tdata=0x20000000"],
     CPPDEFINES=["ARDUINO_ARCH_STM32", ("F_CPU", "$BOARD_F_CPU")],
     CPPPATH=[core],
 )
@@ -170,10 +170,9 @@ def _platform(folder: Path) -> None:
     _piopm(folder, "platform", "19.6.0")
 
 
-def environment(core: Path) -> dict[str, str]:
-    """The variables of a process that is to use `core`, and to ask nobody for updates."""
+def variables(core: Path) -> dict[str, str]:
+    """What a process needs to use `core`, and to ask nobody for updates."""
     return {
-        **os.environ,
         "PLATFORMIO_CORE_DIR": str(core),
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",

@@ -357,8 +357,10 @@ def pio(arguments: list[str], plays: str) -> int:
         say("Uploading .pio/build/stm32f746/firmware.elf", "Error: open failed", to=sys.stderr)
         say("*** [upload] Error 1", to=sys.stderr)
         return 1
-    built = Path(given.project_dir, ".pio", "build", given.environment)
-    assert Path(given.project_dir, "platformio.ini").is_file()
+    project = Path(given.project_dir)
+    # A project that it has not built yet finds its build folder emptied; its script fills it.
+    scripted = "extra_scripts = pre:place.py" in (project / "platformio.ini").read_text()
+    built = project / "image" if scripted else project / ".pio" / "build" / given.environment
     say("Uploading .pio/build/stm32f746/firmware.elf", "** Programming Started **")
     half_way(plays)
     keep(0, str(built / "firmware.bin"))

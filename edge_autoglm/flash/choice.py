@@ -114,6 +114,10 @@ def choose_programmer(
     """
     if port != "auto" and os.name == "posix" and not Path(port).exists():
         raise open_error(port, FileNotFoundError())
+    if not board.programmers:
+        raise FlashError(
+            f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
+        )
     known = [each for each in board.programmers if each.name in PROGRAMMERS]
     scene = _scene(board, port, probe)
     if name is not None:
@@ -143,6 +147,14 @@ def choose_programmer(
         f"{'' if port == 'auto' else f' through {port}'}; plug it in{instead}",
         tuple(passed),
     )
+
+
+def reach_now(board: Board, entry: Programmer) -> tuple[bool, str]:
+    """Whether one programmer of a board serves now, and through what, or why not."""
+    try:
+        return True, _serve(_scene(board, "auto", None), entry, asked=False).through
+    except (FlashError, TransportError) as error:
+        return False, str(error)
 
 
 def _scene(board: Board, port: str, probe: str | None) -> _Scene:

@@ -21,6 +21,19 @@ from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
 from edge_autoglm.flash.runner import Script, Stage, run
 
+_IMAGE, _PLACE = "image", "place.py"
+# PlatformIO empties its build folder when it sees a project for the first time; this comes later.
+_PLACE_SCRIPT = """\
+import os
+import shutil
+
+Import("env")
+folder = env.subst("$BUILD_DIR")
+os.makedirs(folder, exist_ok=True)
+for name in os.listdir("image"):
+    shutil.copy(os.path.join("image", name), folder)
+"""
+
 _SCRIPT = Script(
     stages=(
         Stage(r"^Uploading ", 0, 0.1),
@@ -51,6 +64,11 @@ _SCRIPT = Script(
     touches=r"^Uploading ",
     proof=r"\[SUCCESS\]",
     cut=HALF_IMAGE,
+    environment={
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",
+        "PLATFORMIO_NO_ANSI": "true",
+    },
 )
 
 
@@ -88,6 +106,7 @@ def project_file(job: Job) -> str:
             "build it with `edge-autoglm build --with platformio`"
         )
     lines = [f"platform = {known.platform}", f"board = {known.board}", *known.options]
+    lines.append(f"extra_scripts = pre:{_PLACE}")
     return "\n".join([f"[env:{job.board.name}]", *lines, ""])
 
 
@@ -100,10 +119,10 @@ def _project(job: Job) -> Iterator[Path]:
         folder = Path(name)
         (folder / "src").mkdir()
         (folder / "platformio.ini").write_text(project_file(job), encoding="utf-8")
-        built = folder / ".pio" / "build" / job.board.name
-        built.mkdir(parents=True)
-        (built / "firmware.bin").write_bytes(job.image)
+        (folder / _PLACE).write_text(_PLACE_SCRIPT, encoding="utf-8")
+        (folder / _IMAGE).mkdir()
+        (folder / _IMAGE / "firmware.bin").write_bytes(job.image)
         if job.elf is not None:
             # Through a debug probe PlatformIO gives OpenOCD the ELF, for its addresses.
-            shutil.copyfile(job.elf, built / "firmware.elf")
+            shutil.copyfile(job.elf, folder / _IMAGE / "firmware.elf")
         yield folder

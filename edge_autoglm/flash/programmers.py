@@ -74,7 +74,11 @@ _OPENOCD = Tool(
     minimal=(0, 11),
     version_arguments=("--version",),
     version_pattern=r"Open On-Chip Debugger v?([\d.]+)",
-    install=_install("sudo apt install openocd", "brew install openocd", "scoop install openocd"),
+    install=_install(
+        "sudo apt install openocd",
+        "brew install openocd",
+        "get it from github.com/openocd-org/openocd/releases",
+    ),
     package="tool-openocd",
 )
 _ST_FLASH = Tool(
@@ -138,8 +142,7 @@ _PICOTOOL = Tool(
     version_arguments=("version",),
     version_pattern=r"picotool v([\d.]+)",
     install=_install(
-        "get it from github.com/raspberrypi/pico-sdk-tools/releases (Debian 13: "
-        "sudo apt install picotool)",
+        "get it from github.com/raspberrypi/pico-sdk-tools/releases",
         "brew install picotool",
         "get it from github.com/raspberrypi/pico-sdk-tools/releases",
     ),
@@ -152,6 +155,7 @@ _PLATFORMIO = Tool(
     version_pattern=r"version ([\d.]+)",
     install=_install(*["python -m pip install platformio"] * 3),
     module="platformio",
+    home=("penv/bin", "penv/Scripts"),
 )
 
 PROGRAMMERS: Mapping[str, Row] = MappingProxyType(

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -100,6 +100,7 @@ class Script:
         touches: in its output once the flash is being changed; None where nothing tells.
         proof: in its output when it has done its work; None where its exit code is enough.
         cut: what state the board may be in when the tool was ended in mid-work.
+        environment: variables that it gets beside ours.
     """
 
     stages: tuple[Stage, ...]
@@ -107,6 +108,7 @@ class Script:
     touches: str | None
     proof: str | None
     cut: str
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(job: Job, arguments: Sequence[str | Path], script: Script) -> str:
@@ -119,7 +121,7 @@ def run(job: Job, arguments: Sequence[str | Path], script: Script) -> str:
     tool = job.needed_tool
     output = _Output(job, script)
     limits = LIMITS
-    process = _start([*tool.command, *map(str, arguments)], job)
+    process = _start([*tool.command, *map(str, arguments)], job, script)
     try:
         hung = _follow(process, output, limits, time.monotonic() + limits.seconds(len(job.image)))
     except KeyboardInterrupt:
@@ -184,12 +186,12 @@ class _Output:
         return ToolError("; ".join(parts), tuple(lines[-_LAST_LINES:]))
 
 
-def _start(command: list[str], job: Job) -> subprocess.Popen[bytes]:
+def _start(command: list[str], job: Job, script: Script) -> subprocess.Popen[bytes]:
     windows = sys.platform == "win32"
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=not windows,
+            command, env={**os.environ, **script.environment}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=not windows,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )  # fmt: skip
     except OSError as error:

@@ -164,7 +164,8 @@ def _wait(job: Job, disk: Disk, cut: str) -> None:
         if time.monotonic() > deadline:
             raise FlashError(
                 f"{job.board.title}: the disk {disk.folder} is still there, so its bootloader did "
-                f"not take the image (family 0x{family_of(job):08x}): is it this board's? {cut}"
+                f"not take the image (family 0x{family_of(job):08x}); is it this board's? If it "
+                f"is, {cut}"
             )
         time.sleep(_POLL_SECONDS)
 

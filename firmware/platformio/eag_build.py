@@ -70,11 +70,13 @@ def link_as_compiled():
 
 
 def main():
+    model = Path(env.GetProjectOption("custom_model"))
+    exported = read_export(model)
+    if exported["board"] != env["PIOENV"]:
+        fail(f"{model} was exported for {exported['board']}, this is {env['PIOENV']}")
     if not env.GetProjectOption("framework", ""):
         link_as_compiled()
         env.AddBuildMiddleware(compile_libc, "*eag_libc.c")
-    model = Path(env.GetProjectOption("custom_model"))
-    exported = read_export(model)
     digits = ", ".join(f"0x{byte:02x}" for byte in build_id(model, exported))
     write("eag_build_id.h", f'#include "eag_board.h"\n#define EAG_BUILD_ID {{{digits}}}\n')
     name = exported["name"]

@@ -149,7 +149,7 @@ def strings(path: Path) -> set[str]:
 # Tests that run a board's firmware on an emulated chip.
 EMULATED = {
     name
-    for pattern in ("end_to_end/*.py", "unit/test_firmware_*.py")
+    for pattern in ("end_to_end/*.py", "unit/test_firmware_*.py", "wired_board.py")
     for path in TESTS.glob(pattern)
     for name in strings(path)
 } | {target.name for target in wired_board.TARGETS}

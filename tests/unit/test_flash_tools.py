@@ -116,10 +116,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     folder.mkdir()
     for name in (*TOOLS, "st-info"):
         install(folder, name)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("STANDIN_HOME", str(folder))
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "no platformio"))
     monkeypatch.setattr("edge_autoglm.device.probes.SYSFS", tmp_path / "no usb")
+    # Real ones may be installed for this interpreter.
+    monkeypatch.setattr("edge_autoglm.flash.tool._scripts", lambda: str(tmp_path / "none"))
     line = os.openpty()
     yield Bench(folder, os.ttyname(line[1]), monkeypatch)
     for end in line:
@@ -380,15 +382,6 @@ def test_an_older_esptool_is_called_as_it_wants(
     run = bench.tool("esptool").runs[-1]
     assert "write_flash" in run
     assert "no_reset" in run
-
-
-def test_esptool_writes_what_a_framework_brings_too(bench: Bench) -> None:
-    bench.program("esptool", parts=((0x1000, b"bootloader"), (0x8000, b"partitions")))
-    assert bench.tool("esptool").flash == {
-        0x1000: b"bootloader",
-        0x8000: b"partitions",
-        0x0800_0000: IMAGE,
-    }
 
 
 @pytest.mark.parametrize(

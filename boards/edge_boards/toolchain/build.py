@@ -15,7 +15,7 @@ from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.elf import SHF_EXECINSTR, SHN_UNDEF, Elf
 from edge_boards.errors import ImageError, ImageTooBigError, ToolchainError
-from edge_boards.toolchain.checks import check_image
+from edge_boards.toolchain.checks import DOUBLE_HELPER, check_image
 from edge_boards.toolchain.compiler import (
     CompileJob,
     Digests,
@@ -29,7 +29,6 @@ from edge_boards.toolchain.seal import check_early, seal
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
 from edge_boards.toolchain.toolchain import Toolchain
 
-_DOUBLE_HELPER = re.compile(r"__aeabi_(d\w+|c?dcmp\w+|\w+2d)")
 # These files define what compilers turn loops into: they must not become calls of themselves.
 _LIBC_FLAGS = ("-fno-builtin",)
 _LIBC_GCC_FLAGS = ("-fno-tree-loop-distribute-patterns",)
@@ -61,6 +60,7 @@ class Image:
     build_id: bytes
     sizes: SizeReport
     toolchain: str
+    project: Path | None = None  # the PlatformIO project that made it, where one did
 
 
 def _sources(folder: Path) -> list[Path]:
@@ -185,13 +185,7 @@ def build_image(
             objects = compile_objects(toolchain, jobs, folder, progress)
             _link(toolchain, board, request.models, objects, folder)
             elf = Elf.load(folder / "image.elf")
-            image = elf.flat(board.code_address, board.flash.size)
-            if elf.symbol("eag_image_bytes").value != len(image):
-                raise ImageError(
-                    f"the linker's image length {elf.symbol('eag_image_bytes').value} is not the "
-                    f"image's, {len(image)}: please report this with {toolchain.describe()}"
-                )
-            check_image(elf, board, image)
+            image = checked_image(elf, board, toolchain.describe())
             check_early(objects)
             image = seal(folder / "image.elf", board, image)
             sizes = measure(elf, board, request.models, len(image))
@@ -206,6 +200,22 @@ def build_image(
             "left there, choose another folder or free some space"
         ) from error
     return Image(made["elf"], made["bin"], made["map"], build_id, sizes, toolchain.describe())
+
+
+def checked_image(elf: Elf, board: Board, toolchain: str) -> bytes:
+    """An image that our linker script made, as it lies in flash, once it has passed all checks.
+
+    Raises `ImageError`.
+    """
+    image = elf.flat(board.code_address, board.flash.size)
+    length = elf.symbol("eag_image_bytes").value
+    if length != len(image):
+        raise ImageError(
+            f"the linker's image length {length} is not the image's, {len(image)}: please report "
+            f"this with {toolchain}"
+        )
+    check_image(elf, board, image)
+    return image
 
 
 def _link(
@@ -235,7 +245,7 @@ def _link(
             )
         )
     missing = undefined(objects)
-    doubles = {name: users for name, users in missing.items() if _DOUBLE_HELPER.fullmatch(name)}
+    doubles = {name: users for name, users in missing.items() if DOUBLE_HELPER.fullmatch(name)}
     if doubles:
         users = sorted({user for found in doubles.values() for user in found})
         raise ImageError(

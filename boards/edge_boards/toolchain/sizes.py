@@ -44,21 +44,22 @@ class SizeReport:
 
     code: everything in flash but the weights. weights: the models' constants, at most the
     .tflite's own bytes; what packing adds counts as code. arena: activations and scratch. stack:
-    with its guard. rings: the wire's buffers. static_ram: what else the RAMs hold, code and
-    constants that are copied there included; copied: the bytes of those.
+    with its guard. rings: the wire's buffers; both None where they are a framework's. static_ram:
+    what else the RAMs hold, code and constants that are copied there included; copied: the bytes of
+    those.
     """
 
     memories: tuple[MemoryUse, ...]
     code: int
     weights: int
     arena: int
-    stack: int
-    rings: int
+    stack: int | None
+    rings: int | None
     static_ram: int
     copied: int = 0
 
     @property
-    def kinds(self) -> tuple[tuple[str, int], ...]:
+    def kinds(self) -> tuple[tuple[str, int | None], ...]:
         """(kind, bytes) in the order of a report."""
         rows = (
             ("code", self.code),

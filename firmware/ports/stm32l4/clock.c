@@ -18,18 +18,22 @@ _Static_assert(EAG_CLOCK_HZ % 2000000u == 0 && EAG_CLOCK_HZ > 80000000u &&
                    EAG_CLOCK_HZ <= 120000000u,
                "boost mode and five wait states are set up for 80 to 120 MHz");
 
+/* A step over 80 MHz, either way, is taken in two: half the clock first, and all of it when the
+ * regulator has followed, a microsecond later. */
+EAG_EARLY static void switch_to(uint32_t source) {
+  RCC->CFGR |= RCC_CFGR_HPRE_2;
+  RCC->CFGR = (RCC->CFGR & ~RCC_CFGR_SW) | source;
+  wait_for(&RCC->CFGR, RCC_CFGR_SWS, source << 2);
+  for (uint32_t left = EAG_CLOCK_HZ / 1000000u; left; left--) __asm__ volatile("");
+  RCC->CFGR = source; /* all buses at the core's clock */
+}
+
 /* False leaves the HSI as the system clock. */
 EAG_EARLY static bool start_pll(uint32_t configuration) {
   RCC->PLLCFGR = configuration;
   RCC->CR |= RCC_CR_PLLON;
   if (!wait_for(&RCC->CR, RCC_CR_PLLRDY, RCC_CR_PLLRDY)) return false;
-  /* The step to more than 80 MHz is taken in two: half the clock first, and all of it when the
-   * regulator has followed, a microsecond later. */
-  RCC->CFGR |= RCC_CFGR_HPRE_2;
-  RCC->CFGR |= RCC_CFGR_SW_PLL;
-  wait_for(&RCC->CFGR, RCC_CFGR_SWS, RCC_CFGR_SW_PLL << 2);
-  for (uint32_t left = EAG_CLOCK_HZ / 1000000u; left; left--) __asm__ volatile("");
-  RCC->CFGR &= ~RCC_CFGR_HPRE;
+  switch_to(RCC_CFGR_SW_PLL);
   return true;
 }
 
@@ -40,9 +44,7 @@ EAG_EARLY uint32_t clock_init(const char **trouble) {
   /* To the HSI first, wherever a bootloader or a debugger left it; an LPUART keeps it. */
   RCC->CR |= RCC_CR_HSION;
   wait_for(&RCC->CR, RCC_CR_HSIRDY, RCC_CR_HSIRDY);
-  RCC->CFGR = (RCC->CFGR & ~RCC_CFGR_SW) | RCC_CFGR_SW_HSI;
-  wait_for(&RCC->CFGR, RCC_CFGR_SWS, RCC_CFGR_SW_HSI << 2);
-  RCC->CFGR = RCC_CFGR_SW_HSI; /* all buses at the core's clock */
+  switch_to(RCC_CFGR_SW_HSI);
   /* The bypass can only change once HSE is off. */
   RCC->CR &= ~(RCC_CR_ALL_PLLON | RCC_CR_HSEON);
   wait_for(&RCC->CR, RCC_CR_ALL_PLLRDY | RCC_CR_HSERDY, 0);

@@ -28,7 +28,6 @@ typedef struct {
 #define RCC_CFGR_SW_HSI 1u
 #define RCC_CFGR_SW_PLL 3u
 #define RCC_CFGR_SWS (3u << 2)
-#define RCC_CFGR_HPRE (15u << 4)
 #define RCC_CFGR_HPRE_2 (8u << 4)
 #define RCC_PLLCFGR_HSI 2u
 #define RCC_PLLCFGR_HSE 3u

@@ -22,6 +22,7 @@ from .decode import Decoder, Instruction, Unit
 from .m4_timing import straight_cycles, taken_cycles
 
 INSTRUCTION_LINES, DATA_LINES = 32, 8
+NOTHING = -2  # a double word that none follows
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class _Block:
     address: int
     end: int
     words: range  # double words of flash that it lies in; empty in RAM
-    branch: Instruction | None
+    jumps: bool
     first_size: int
     cycles: dict[tuple[int, ...], int] = field(default_factory=dict)
     checked: int = -1  # generation of the instruction lines when all words were last seen there
@@ -72,7 +73,7 @@ class CycleModel:
         self._pending: tuple[int, int] | None = None
         self._far: list[tuple[int, int]] = []  # of the pending block: instruction, data address
         self._previous: _Block | None = None
-        self._fetched = -1  # the double word fetched last
+        self._fetched = NOTHING  # the double word fetched last
         self._cycles = 0
 
     @property
@@ -85,7 +86,7 @@ class CycleModel:
         self._flash = self._settings()
         self._previous = None
         self._pending = None
-        self._fetched = -1
+        self._fetched = NOTHING
         self._far.clear()
 
     def feed(self, words: Sequence[int]) -> None:
@@ -125,8 +126,8 @@ class CycleModel:
         if block is None:
             block = self._blocks[key] = self._load(address, size)
         previous = self._previous
-        if previous is not None and previous.branch is not None and address != previous.end:
-            self._cycles += taken_cycles(previous.branch, address, block.first_size)
+        if previous is not None and previous.jumps and address != previous.end:
+            self._cycles += taken_cycles(address, block.first_size)
         far = tuple(pc for pc, _ in self._far) if self._far else ()
         cycles = block.cycles.get(far)
         if cycles is None:
@@ -146,13 +147,14 @@ class CycleModel:
         """
         flash, lines = self._flash, self._instructions
         if not block.words:
-            self._fetched = -1
+            self._fetched = NOTHING
             return
         if flash.instruction_cache and block.checked == lines.generation:
             # Its lines count as used again once something has been dropped.
             self._fetched = block.words[-1]
             return
         share = cycles * DOUBLE_WORD / max(1, block.end - block.address)
+        generation = lines.generation
         for word in block.words:
             if word == self._fetched:
                 continue  # the current line, still at hand
@@ -164,7 +166,7 @@ class CycleModel:
             if flash.prefetch and follows:
                 wait = max(0, wait + 1 - round(share))
             self._cycles += wait
-        block.checked = lines.generation
+        block.checked = generation if generation == lines.generation else -1
 
     def _read(self, address: int) -> None:
         """A constant in flash."""
@@ -174,8 +176,9 @@ class CycleModel:
     def _load(self, address: int, size: int) -> _Block:
         instructions = self._decoder.block(self._read_code(address, size), address)
         end = address + size
-        in_flash = self._in_flash(address)
-        words = range(address // DOUBLE_WORD, (end - 1) // DOUBLE_WORD + 1 if in_flash else 0)
+        words = range(0)
+        if self._in_flash(address):
+            words = range(address // DOUBLE_WORD, (end - 1) // DOUBLE_WORD + 1)
         last = instructions[-1] if instructions else None
         jumps = last is not None and (last.unit is Unit.BRANCH or last.indirect)
         return _Block(
@@ -183,6 +186,6 @@ class CycleModel:
             address=address,
             end=end,
             words=words,
-            branch=last if jumps else None,
+            jumps=jumps,
             first_size=instructions[0].size if instructions else 2,
         )

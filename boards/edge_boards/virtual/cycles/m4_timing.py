@@ -17,8 +17,7 @@ TABLE_BRANCH = 2
 DIVIDE_CYCLES = 7  # SDIV, UDIV: 2 to 12 on silicon, by the operands; the middle
 FLOAT_SLOW_CYCLES = 14  # VDIV.F32, VSQRT.F32
 FLOAT_MAC_CYCLES = 3
-REFILL = 1  # of the pipeline, at a taken branch whose target is in the instruction
-INDIRECT_REFILL = 2  # at one whose target comes from a register or from memory
+REFILL = 2  # of the pipeline, at a taken branch: 1 to 3 in the manual; the middle
 UNALIGNED_TARGET = 1  # more where a 32-bit instruction across two words is branched to
 BARRIER_CYCLES = 4  # DSB, DMB, ISB
 _FLOAT_MACS = ("vmla", "vmls", "vfma", "vfms", "vnmla", "vnmls", "vfnma", "vfnms")
@@ -92,8 +91,7 @@ def straight_cycles(instructions: tuple[Instruction, ...], far: Collection[int])
     return cycles
 
 
-def taken_cycles(branch: Instruction, target: int, target_size: int) -> int:
-    """What a taken branch costs beyond its one cycle."""
-    refill = INDIRECT_REFILL if branch.indirect else REFILL
+def taken_cycles(target: int, target_size: int) -> int:
+    """What a taken branch costs beyond its own cycles."""
     across = target_size == 4 and target % 4 != 0
-    return refill + (UNALIGNED_TARGET if across else 0)
+    return REFILL + (UNALIGNED_TARGET if across else 0)
