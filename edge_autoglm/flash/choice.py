@@ -114,6 +114,10 @@ def choose_programmer(
     """
     if port != "auto" and os.name == "posix" and not Path(port).exists():
         raise open_error(port, FileNotFoundError())
+    if not board.programmers:
+        raise FlashError(
+            f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
+        )
     known = [each for each in board.programmers if each.name in PROGRAMMERS]
     scene = _scene(board, port, probe)
     if name is not None:

@@ -197,7 +197,7 @@ def _flash_virtual(
     from edge_boards import virtual
 
     if board.virtual is not None and board.virtual.model == "qemu":
-        running = virtual.attach(board) or virtual.start(board)
+        running = virtual.start(board)
         virtual.load(running.board, binary)
         return Programmer(QEMU_LOADER), f"virtual {board.name}"
     entry = next((each for each in board.programmers if each.name == "stm32-uart"), None)
@@ -206,11 +206,7 @@ def _flash_virtual(
             f"{board.title}: its board file has no programmer stm32-uart, which a virtual board "
             "is flashed by"
         )
-    info = virtual.attach(board)
-    if info is None:
-        info = virtual.start(board, boot0=True)
-    else:
-        virtual.reset(info.board, boot0=True)
+    info = virtual.start(board, boot0=True)
     path = str(info.links[entry.link or "bootloader"])
     job = Job(board, entry, content, board.flash.address, path, "N", progress)
     try:
