@@ -12,7 +12,7 @@ help:
 	@echo "make demo      digits model -> C -> virtual STM32F746 -> per-layer table and accuracy"
 	@echo "make test      lint, types and tests; under 20 minutes on 2 cores, no TensorFlow"
 	@echo "make test-all  the same with the heavy frameworks, the slow tests and the figures"
-	@echo "make bench     the figures of the four MLPerf Tiny models beside the peer's"
+	@echo "make bench     the four MLPerf Tiny models on every virtual board, beside the peer's figures"
 	@echo "make clean     removes what builds made, the environment included"
 
 # One stamp an extra, so that nothing is installed twice and nothing inside a test.

@@ -6,6 +6,7 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- SessionError          the board does not answer as it should (the program's fault)
 |   +-- BoardSilentError  nothing came back
 |   +-- BoardFaultError   the firmware reported a fault and reset
+|   +-- HalfImageError    flashing was cut off; the board waits to be flashed again
 +-- FlashError            programming failed, or what was read back differs
 """
 
@@ -34,6 +35,10 @@ class BoardSilentError(SessionError):
 
 class BoardFaultError(SessionError):
     """The firmware reported a fault and resets."""
+
+
+class HalfImageError(SessionError):
+    """The board's flash holds half an image."""
 
 
 class FlashError(EdgeError):

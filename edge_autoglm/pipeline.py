@@ -10,6 +10,8 @@ from typing import Any
 
 from edge_autoglm.errors import UsageError
 from edge_boards import Board
+from edge_boards.platformio.build import build_with_platformio
+from edge_boards.platformio.ini import by_framework
 from edge_boards.toolchain import BuildRequest, Image, build_image, find_toolchain
 from edge_export import ExportResult, export_model, load_export
 from edge_quantize.check import require_supported
@@ -18,6 +20,7 @@ from edge_quantize.ingest.tflite import read_tflite
 
 APP = "profile"
 BUILD_FOLDER = "build"
+OWN, PLATFORMIO = "own", "platformio"
 
 Progress = Callable[[int, int], None]
 
@@ -65,13 +68,20 @@ def build(
     board: Board,
     toolchain: str | None = None,
     progress: Progress | None = None,
+    by: str | None = None,
 ) -> Built:
-    """Builds the profile app around an exported model, into its folder `build`.
+    """Builds the profile app around an exported model: into its folder `build`, or `by`
+    "platformio" in its folder `platformio`. By default as the board needs it.
 
     Raises UsageError when the folder was exported for another board, ToolchainError,
     ImageTooBigError, ImageError.
     """
     check_board(exported, board)
+    if builder(board, toolchain, by) == PLATFORMIO:
+        image = build_with_platformio(
+            board, exported.directory.resolve(), exported.model_sources(), progress
+        )
+        return Built(exported, image, image.toolchain)
     compiler = find_toolchain(board, toolchain)
     request = BuildRequest(
         board=board,
@@ -81,6 +91,25 @@ def build(
         out_dir=exported.directory.resolve() / BUILD_FOLDER,
     )
     return Built(exported, build_image(request, compiler, progress), compiler.describe())
+
+
+def builder(board: Board, toolchain: str | None = None, by: str | None = None) -> str:
+    """Says "own" or "platformio": what builds for `board`.
+
+    Raises UsageError where what was asked for does not go together.
+    """
+    if by == OWN and by_framework(board):
+        raise UsageError(
+            f"--with own: {board.name} is linked by its Arduino core, which only PlatformIO builds "
+            "with; leave it out, or use --with platformio"
+        )
+    chosen = by or (PLATFORMIO if by_framework(board) else OWN)
+    if chosen == PLATFORMIO and toolchain is not None:
+        advice = "leave it out" if by_framework(board) else "it goes with --with own"
+        raise UsageError(
+            f"--toolchain: PlatformIO brings the compiler of {board.name}'s platform; {advice}"
+        )
+    return chosen
 
 
 def check_board(exported: ExportResult, board: Board) -> None:

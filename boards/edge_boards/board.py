@@ -19,10 +19,14 @@ STACK_GUARD_BYTES = 32
 
 @dataclass(frozen=True)
 class Soc:
-    """The chip and the port (`firmware/ports/<port>`) that brings it up."""
+    """The chip and the port (`firmware/ports/<port>`) that brings it up.
+
+    `chip_id` is the device id that an STM32's ROM and debug port tell; None where unknown.
+    """
 
     name: str
     port: str
+    chip_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -98,24 +102,63 @@ class Stack:
 
 @dataclass(frozen=True)
 class Serial:
-    """A serial link by its use ("console", "bootloader"), with the pins of the SoC's side."""
+    """A serial link by its use ("console", "bootloader"), with the pins of the SoC's side.
+
+    A link that ends in a plug on the board, USB or RS-232, may have no pins. `alternate` is the
+    pins' alternate function (STM32).
+    """
 
     name: str
     peripheral: str
-    tx: str
-    rx: str
     baud: int
     through: str
+    tx: str | None = None
+    rx: str | None = None
+    alternate: int | None = None
     protocol: str | None = None
+
+    def same_wires(self, other: Serial) -> bool:
+        """Whether one cable to a PC serves both: the same pins, or the same USB."""
+        return (self.peripheral, self.tx, self.rx) == (other.peripheral, other.tx, other.rx)
 
 
 @dataclass(frozen=True)
 class Programmer:
-    """A way to flash: in the file's order of preference."""
+    """A way to flash: in the file's order of preference.
+
+    Which of the facts a programmer needs, its own file says (`edge_autoglm/flash`).
+    """
 
     name: str
     volume: str | None = None
     link: str | None = None
+    configs: tuple[str, ...] = ()
+    target: str | None = None
+    usb: str | None = None
+    alt: int | None = None
+
+
+@dataclass(frozen=True)
+class UsbId:
+    """A USB port of the board's own: `id` is "vendor:product", hexadecimal."""
+
+    id: str
+    role: str
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        vendor, product = self.id.split(":")
+        return int(vendor, 16), int(product, 16)
+
+
+@dataclass(frozen=True)
+class PlatformIO:
+    """How PlatformIO calls the board; `framework` is None for images of our own linking."""
+
+    board: str
+    platform: str
+    framework: str | None = None
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -123,8 +166,8 @@ class Virtual:
     """What the virtual board of this board is made from."""
 
     model: str
-    chip_id: int
-    bootloader_version: int
+    bootloader_version: int = 0
+    machine: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,15 +193,19 @@ class Board:
     title: str
     vendor: str
     aliases: tuple[str, ...]
-    platformio: str | None
+    tested: str
+    sources: tuple[str, ...]
+    platformio: PlatformIO | None
     soc: Soc
     core: Core
     clock: Clock
     execution: Execution
     memories: tuple[Memory, ...]
-    stack: Stack
+    stack: Stack | None
     serial: tuple[Serial, ...]
     programmers: tuple[Programmer, ...]
+    usb: tuple[UsbId, ...]
+    timing_pin: str | None
     virtual: Virtual | None
     power: tuple[Power, ...]
     path: Path
@@ -195,5 +242,17 @@ class Board:
 
     @property
     def ram(self) -> Memory:
-        """The memory of the stack, where the runtime's own static RAM lies too."""
-        return self.memory(self.stack.memory)
+        """Where the runtime's own static RAM lies: the stack's memory, else the first RAM."""
+        if self.stack is not None:
+            return self.memory(self.stack.memory)
+        return next(m for m in self.memories if m.writable)
+
+    @property
+    def own_stack(self) -> Stack:
+        """The stack; `BoardsError` where a framework brings its own."""
+        if self.stack is None:
+            raise BoardsError(
+                f"board {self.name} is linked by its framework (port {self.soc.port}), which "
+                "brings startup and stack; build with PlatformIO (`build --with platformio`)"
+            )
+        return self.stack

@@ -10,8 +10,15 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import Any
 
-from edge_boards.board import STACK_GUARD_BYTES, Board, Memory
-from edge_boards.schema import REQUIRED_TABLES, SCHEMA, TABLES, Key
+from edge_boards.board import STACK_GUARD_BYTES, Board, Memory, Programmer
+from edge_boards.schema import (
+    FRAMEWORK_PORTS,
+    OTHER_CORES,
+    REQUIRED_TABLES,
+    SCHEMA,
+    TABLES,
+    Key,
+)
 
 KeyPath = tuple[str | int, ...]
 
@@ -35,6 +42,9 @@ class Problem:
         return text or "(file)"
 
 
+_MOST_SECTORS = 1 << 16
+
+
 def check_document(data: dict[str, Any]) -> list[Problem]:
     """Form: every key known, present where it must be, of its type and within its limits."""
     version = data.get("schema")
@@ -55,7 +65,19 @@ def check_document(data: dict[str, Any]) -> list[Problem]:
                 problems.append(Problem((top,), f"missing; it needs a table [{_shown(name)}]"))
             continue
         problems += _table(data[top], top, name)
-    return problems
+    return problems or [p for name, m in data["memories"].items() for p in _erase_units(name, m)]
+
+
+def _erase_units(name: str, memory: dict[str, Any]) -> Iterator[Problem]:
+    """A size for all of them, or one each; and no more than a flash has."""
+    size = memory.get("sector_size")
+    if size is None:
+        return
+    at: KeyPath = ("memories", name, "sector_size")
+    if "sectors" in memory:
+        yield Problem(at, "stands beside sectors; allowed: one of the two")
+    if memory["size"] % size or memory["size"] // size > _MOST_SECTORS:
+        yield Problem(at, f"{size}; allowed: what divides the size into at most {_MOST_SECTORS}")
 
 
 def _shown(name: str) -> str:
@@ -189,22 +211,70 @@ def check_facts(board: Board) -> list[Problem]:
         problems += _flash_facts(board)
     problems += _memory_facts(board)
     problems += _stack_facts(board)
-    links = {s.name for s in board.serial}
-    if "console" not in links:
-        problems.append(Problem(("serial",), "no link named console; allowed: [serial.console]"))
+    problems += _serial_facts(board)
+    if not board.programmers and board.virtual is None:
+        problems.append(
+            Problem(("programmers",), "missing; a board without [virtual] needs [[programmers]]")
+        )
     for index, programmer in enumerate(board.programmers):
-        at: KeyPath = ("programmers", index)
-        if programmer.name == "stm32-uart" and programmer.link not in links:
-            problems.append(
-                Problem(
-                    (*at, "link"),
-                    f"{programmer.link!r} is no serial link of this board; "
-                    f"allowed: {', '.join(sorted(links))}",
-                )
-            )
-        if programmer.name == "mass-storage" and not programmer.volume:
-            problems.append(Problem((*at, "volume"), "missing; allowed: the disk's label"))
+        problems += _programmer_facts(board, index, programmer)
+    problems += _virtual_facts(board)
     return problems
+
+
+def _serial_facts(board: Board) -> Iterator[Problem]:
+    if "console" not in {s.name for s in board.serial}:
+        yield Problem(("serial",), "no link named console; allowed: [serial.console]")
+    for link in board.serial:
+        for pin, value in (("tx", link.tx), ("rx", link.rx)):
+            plug = link.peripheral == "USB" or link.through in ("usb", "rs232")
+            if value is None and not plug:
+                yield Problem(
+                    ("serial", link.name, pin),
+                    f"missing; it needs a pin, {link.peripheral} being no USB",
+                )
+
+
+_PROGRAMMER_NEEDS = {
+    "mass-storage": ("volume",),
+    "uf2": ("volume",),
+    "stm32-uart": ("link",),
+    "stm32flash": ("link",),
+    "esptool": ("link", "target"),
+    "openocd": ("configs",),
+    "pyocd": ("target",),
+    "dfu-util": ("usb", "alt"),
+}
+
+
+def _programmer_facts(board: Board, index: int, programmer: Programmer) -> Iterator[Problem]:
+    at: KeyPath = ("programmers", index)
+    for key in _PROGRAMMER_NEEDS.get(programmer.name, ()):
+        if getattr(programmer, key) in (None, ()):
+            meaning = TABLES["programmers[]"][key].meaning
+            yield Problem((*at, key), f"missing; {programmer.name} needs it ({meaning})")
+    links = {s.name for s in board.serial}
+    if programmer.link is not None and programmer.link not in links:
+        yield Problem(
+            (*at, "link"),
+            f"{programmer.link!r} is no serial link of this board; "
+            f"allowed: {', '.join(sorted(links))}",
+        )
+    if programmer.name == "platformio" and board.platformio is None:
+        yield Problem((*at, "name"), "needs a table [platformio]")
+
+
+def _virtual_facts(board: Board) -> Iterator[Problem]:
+    virtual = board.virtual
+    if virtual is None:
+        return
+    key = "machine" if virtual.model == "qemu" else "bootloader_version"
+    if not getattr(virtual, key):
+        meaning = TABLES["virtual"][key].meaning
+        yield Problem(("virtual", key), f"missing; {virtual.model} needs it ({meaning})")
+    if virtual.model != "qemu" and board.soc.chip_id is None:
+        meaning = TABLES["soc"]["chip_id"].meaning
+        yield Problem(("soc", "chip_id"), f"missing; {virtual.model} needs it ({meaning})")
 
 
 def _flash_facts(board: Board) -> Iterator[Problem]:
@@ -257,6 +327,23 @@ def _memory_facts(board: Board) -> Iterator[Problem]:
 
 def _stack_facts(board: Board) -> Iterator[Problem]:
     writable = [m.name for m in board.memories if m.writable]
+    if not writable:
+        yield Problem(("memories",), "no memory that can be written; allowed: at least one RAM")
+        return
+    framework = board.soc.port in FRAMEWORK_PORTS
+    if board.core.name in OTHER_CORES and not framework:
+        yield Problem(
+            ("core", "name"),
+            f"{board.core.name!r} is compiled by a framework only, and port {board.soc.port!r} is "
+            f"none; allowed with it: soc.port {', '.join(FRAMEWORK_PORTS)}",
+        )
+    if board.stack is None:
+        if not framework:
+            yield Problem(("stack",), "missing; it needs a table [stack]")
+        return
+    if framework:
+        yield Problem(("stack",), f"port {board.soc.port!r} brings its own; leave the table out")
+        return
     memory: Memory | None = next((m for m in board.memories if m.name == board.stack.memory), None)
     if memory is None or not memory.writable:
         why = "is no memory of this board" if memory is None else f"is {memory.kind}"

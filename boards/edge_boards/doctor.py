@@ -1,4 +1,6 @@
-"""What this machine can do: compilers that compile, extras that import, ports that open.
+"""What this machine can do: compilers that compile, extras that import, pseudo-terminals.
+
+Ports, probes and programmers belong to the floor above (`edge_autoglm.doctor`).
 
 Each check tries the thing itself, for a compiler that is installed but broken, or an extension
 module that does not load here, are what people come to `doctor` with.
@@ -45,12 +47,8 @@ def checks() -> tuple[Check, ...]:
         compilers = [Check(c.name, c.ok, c.detail, c.mend) for c in compilers]
     found += [*compilers, _host()]
     found += [_extra(*row) for row in _EXTRAS]
-    found += [
-        _ptys(),
-        _ports(),
-        _tool("stm32flash", "flashes through the ROM's UART bootloader too"),
-    ]
-    found += [_tool("qemu-system-arm", "counts instructions beside the virtual board"), _cache()]
+    found += [_ptys(), _tool("qemu-system-arm", "runs the boards mps2-an500 and mps3-an547")]
+    found.append(_cache())
     return tuple(found)
 
 
@@ -159,32 +157,6 @@ def _ptys() -> Check:
     os.close(first)
     os.close(second)
     return Check(name, True, "the virtual board's serial links", needed=False)
-
-
-def _ports() -> Check:
-    name = "serial ports"
-    if sys.platform != "linux":
-        return Check(name, True, f"not restricted by groups on {platform.system()}", needed=False)
-    ports = [p for kind in ("ttyACM*", "ttyUSB*") for p in sorted(Path("/dev").glob(kind))]
-    closed = [p for p in ports if not os.access(p, os.R_OK | os.W_OK)]
-    if closed:
-        groups = sorted({_group(p) for p in closed})
-        return Check(
-            name,
-            False,
-            f"no permission for {', '.join(map(str, closed))}",
-            f"sudo usermod -aG {','.join(groups)} $USER, then log in again",
-        )
-    if ports:
-        return Check(name, True, ", ".join(map(str, ports)), needed=False)
-    return Check(name, True, "no USB serial port is plugged in", needed=False)
-
-
-def _group(path: Path) -> str:
-    try:
-        return path.group()
-    except (KeyError, OSError):
-        return "dialout"
 
 
 def _tool(program: str, purpose: str) -> Check:

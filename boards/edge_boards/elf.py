@@ -18,7 +18,8 @@ SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 4, 8, 9
 PT_LOAD = 1
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 0, 1, 2, 3
 SHN_UNDEF, SHN_ABS = 0, 0xFFF1
-EM_ARM = 40
+EM_ARM, EM_XTENSA, EM_RISCV = 40, 94, 243
+_MACHINES = {EM_ARM: f"Arm ({EM_ARM})", EM_XTENSA: "Xtensa", EM_RISCV: "RISC-V"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Relocation:
 class Elf:
     """One parsed file. Raises `ImageError`, naming the file, for anything out of bounds."""
 
-    def __init__(self, data: bytes, name: str = "ELF image") -> None:
+    def __init__(self, data: bytes, name: str = "ELF image", machine: int = EM_ARM) -> None:
         self._data = data
         self._name = name
         if len(data) < 52 or data[:4] != b"\x7fELF":
@@ -99,15 +100,15 @@ class Elf:
         self.type, self.machine, _, self.entry = header[:4]
         self._phoff, self._shoff = header[4], header[5]
         self._phentsize, self._phnum, self._shentsize, self._shnum, self._shstrndx = header[8:13]
-        if self.machine != EM_ARM:
-            raise self._bad(f"made for machine {self.machine}, not for Arm ({EM_ARM})")
+        if self.machine != machine:
+            raise self._bad(f"made for machine {self.machine}, not for {_MACHINES[machine]}")
         self.sections = self._read_sections()
         self.segments = self._read_segments()
 
     @classmethod
-    def load(cls, path: Path) -> Elf:
+    def load(cls, path: Path, machine: int = EM_ARM) -> Elf:
         try:
-            return cls(path.read_bytes(), path.name)
+            return cls(path.read_bytes(), path.name, machine)
         except OSError as error:
             raise ImageError(f"{path}: cannot be read: {error.strerror}") from error
 

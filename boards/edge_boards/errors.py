@@ -11,6 +11,9 @@ BoardsError              base; the CLI prints it as one line and exits 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 
 class BoardsError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -20,8 +23,21 @@ class UnknownBoardError(BoardsError):
     """No board of that name in any catalogue."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """One fault of a board file: its line (from 1), its key where it is about one, and words."""
+
+    line: int
+    key: str | None
+    words: str
+
+
 class BoardFileError(BoardsError):
-    """A board file is wrong."""
+    """A board file is wrong; `faults` are all that is wrong with it, where it could be read."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
 
 
 class ToolchainError(BoardsError):

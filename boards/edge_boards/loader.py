@@ -16,16 +16,18 @@ from edge_boards.board import (
     Core,
     Execution,
     Memory,
+    PlatformIO,
     Power,
     Programmer,
     Serial,
     Soc,
     Stack,
+    UsbId,
     Virtual,
 )
 from edge_boards.check import check_document, check_facts
 from edge_boards.data import data_path
-from edge_boards.errors import BoardFileError, BoardsError, UnknownBoardError
+from edge_boards.errors import BoardFileError, BoardsError, Fault, UnknownBoardError
 from edge_boards.tomllines import Lines
 
 BOARDS_VARIABLE = "EDGE_AUTOGLM_BOARDS"
@@ -67,14 +69,17 @@ def load_board(name_or_path: str | Path, folders: Sequence[Path | str] = ()) -> 
         path = folder / f"{wanted}.toml"
         if re.fullmatch(r"[a-z0-9_-]+", wanted) and path.is_file():
             return read_board(path)
-    known: list[str] = []
+    known: dict[str, None] = {}  # names, and aliases behind them
+    boards: dict[str, None] = {}
     for path in _files(where):
         names = _names(path)
         if wanted in names:
             return read_board(path)
-        known += [name for name in names if name not in known]
-    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(known)};"
+        known |= dict.fromkeys(names)
+        boards[names[0]] = None
+    near = [name for name in boards if len(wanted) > 2 and wanted in name][:3]
+    near = near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(boards)};"
     raise UnknownBoardError(
         f"no board {text!r}; {hint} `edge-autoglm boards` lists them all, "
         f"--boards DIR or {BOARDS_VARIABLE} adds a folder of your own"
@@ -121,7 +126,10 @@ def read_board(path: Path) -> Board:
         at = re.search(r"\(at line (\d+), column \d+\)", str(error))
         line = at.group(1) if at else str(text.count("\n") + 1)
         words = re.sub(r"\s*\(at .*\)$", "", str(error))
-        raise BoardFileError(f"{path}:{line}: not valid TOML: {words}") from error
+        raise BoardFileError(
+            f"{path}:{line}: not valid TOML: {words}",
+            [Fault(int(line), None, f"not valid TOML: {words}")],
+        ) from error
     lines = Lines(text)
     problems = check_document(data)
     if not problems:
@@ -129,23 +137,26 @@ def read_board(path: Path) -> Board:
         problems = check_facts(board)
         if not problems:
             return board
+    faults = sorted(
+        (Fault(lines.of(p.key), p.dotted, p.words) for p in problems), key=lambda fault: fault.line
+    )
     raise BoardFileError(
-        "\n".join(
-            f"{path}:{lines.of(p.key)}: key {p.dotted}: {p.words}"
-            for p in sorted(problems, key=lambda p: lines.of(p.key))
-        )
+        "\n".join(f"{path}:{each.line}: key {each.key}: {each.words}" for each in faults), faults
     )
 
 
 def _board(data: dict[str, Any], path: Path) -> Board:
     """The checked document as a `Board`; no value here can be missing or of a wrong type."""
     core, execution, virtual = data["core"], data.get("execution", {}), data.get("virtual")
+    platformio, stack = data.get("platformio"), data.get("stack")
     return Board(
         name=data["name"],
         title=data["title"],
         vendor=data.get("vendor", ""),
         aliases=tuple(data.get("aliases", ())),
-        platformio=data.get("platformio"),
+        tested=data.get("tested", "data only"),
+        sources=tuple(data.get("sources", ())),
+        platformio=PlatformIO(**_frozen(platformio)) if platformio is not None else None,
         soc=Soc(**data["soc"]),
         core=Core(core["name"], frozenset(core["features"]), core.get("fpu"), core["mpu_regions"]),
         clock=Clock(**data["clock"]),
@@ -161,15 +172,31 @@ def _board(data: dict[str, Any], path: Path) -> Board:
                 m["address"],
                 m["size"],
                 m.get("reserved", 0),
-                tuple(m.get("sectors", ())),
+                _sectors(m),
                 tuple(m.get("aliases", {}).items()),
             )
             for name, m in data["memories"].items()
         ),
-        stack=Stack(**data["stack"]),
+        stack=Stack(**stack) if stack is not None else None,
         serial=tuple(Serial(name, **link) for name, link in data["serial"].items()),
-        programmers=tuple(Programmer(**p) for p in data["programmers"]),
+        programmers=tuple(Programmer(**_frozen(p)) for p in data.get("programmers", ())),
+        usb=tuple(UsbId(**each) for each in data.get("usb", ())),
+        timing_pin=data.get("pins", {}).get("timing"),
         virtual=Virtual(**virtual) if virtual is not None else None,
         power=tuple(Power(**p) for p in data.get("power", ())),
         path=path,
     )
+
+
+def _sectors(memory: dict[str, Any]) -> tuple[int, ...]:
+    """The erase units one by one, whichever way the file gives them."""
+    size = memory.get("sector_size")
+    if size is None:
+        return tuple(memory.get("sectors", ()))
+    count: int = memory["size"] // size
+    return (int(size),) * count
+
+
+def _frozen(table: dict[str, Any]) -> dict[str, Any]:
+    """A table's keys with its arrays as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}

@@ -7,11 +7,31 @@ from dataclasses import dataclass
 SCHEMA = 1
 """Version of the board file; raised when a key changes its meaning."""
 
-CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+ARM_CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+"""Cores that an image of our own can be linked for."""
+OTHER_CORES = ("xtensa-lx6", "xtensa-lx7", "riscv32imc")
+"""Cores that only a framework's toolchain compiles for."""
+CORES = (*ARM_CORES, *OTHER_CORES)
 FPUS = ("fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16")
 MEMORY_KINDS = ("flash", "itcm", "dtcm", "sram", "sdram", "qspi")
-PROGRAMMERS = ("mass-storage", "stm32-uart")
+PROGRAMMERS = (
+    "mass-storage",
+    "stm32-uart",
+    "stm32flash",
+    "openocd",
+    "st-flash",
+    "pyocd",
+    "dfu-util",
+    "esptool",
+    "picotool",
+    "uf2",
+    "platformio",
+)
+THROUGH = ("st-link", "probe", "adapter", "usb", "rs232")
 POWER_KINDS = ("datasheet", "measured")
+TESTED = ("hardware", "emulator", "compiled", "data only")
+"""How far a board was tried, the most first; nothing may claim more."""
+MODELS = ("stm32f746", "stm32l4r5", "qemu")
 
 
 @dataclass(frozen=True)
@@ -30,7 +50,10 @@ class Key:
 
 _NAME = r"[a-z0-9][a-z0-9_-]*"
 _NAME_WORDS = "lower-case letters, digits, - and _"
-_PIN = r"P[A-K]([0-9]|1[0-5])|GPIO[0-9]{1,2}"
+_PIN = r"P[A-K]([0-9]|1[0-5])|P[01]\.[0-9]{2}|GPIO[0-9]{1,2}|D[0-9]{1,2}"
+_PIN_WORDS = "a pin such as PA9, P0.06, GPIO4 or D1"
+_USB_ID = r"[0-9a-f]{4}:[0-9a-f]{4}"
+_USB_ID_WORDS = "vendor:product in hexadecimal, such as 0483:374b"
 
 TABLES: dict[str, dict[str, Key]] = {
     "": {
@@ -44,7 +67,21 @@ TABLES: dict[str, dict[str, Key]] = {
         "title": Key("string", "the name people know it by"),
         "vendor": Key("string", "who makes it", required=False),
         "aliases": Key("strings", "other names that find it", required=False),
-        "platformio": Key("string", "PlatformIO's board id", required=False),
+        "tested": Key(
+            "string",
+            "how far this board was tried; left out: data only",
+            required=False,
+            choices=TESTED,
+        ),
+        "sources": Key("strings", "documents that the facts of this file are from", required=False),
+    },
+    "platformio": {
+        "board": Key("string", "PlatformIO's board id"),
+        "platform": Key("string", "its platform: a name, or an address of one"),
+        "framework": Key("string", "its framework; left out: none", required=False),
+        "options": Key(
+            "strings", "further lines of its platformio.ini, `key = value`", required=False
+        ),
     },
     "soc": {
         "name": Key("string", "the chip"),
@@ -53,6 +90,13 @@ TABLES: dict[str, dict[str, Key]] = {
             "folder of firmware/ports that brings the chip up",
             pattern=_NAME,
             pattern_words=_NAME_WORDS,
+        ),
+        "chip_id": Key(
+            "integer",
+            "STM32: the device id that ROM and debug port tell",
+            required=False,
+            low=1,
+            high=0xFFF,
         ),
     },
     "core": {
@@ -64,7 +108,11 @@ TABLES: dict[str, dict[str, Key]] = {
     "clock": {
         "hz": Key("integer", "core clock that the port sets up", low=1, high=10**10),
         "oscillator_hz": Key("integer", "what the clock is made from", low=1, high=10**10),
-        "oscillator": Key("string", "its kind", choices=("hse-crystal", "hse-bypass", "internal")),
+        "oscillator": Key(
+            "string",
+            "its kind",
+            choices=("hse-crystal", "hse-bypass", "crystal", "internal"),
+        ),
     },
     "execution": {
         "flash_alias": Key("string", "axi, or a key of the flash's aliases", required=False),
@@ -79,31 +127,70 @@ TABLES: dict[str, dict[str, Key]] = {
             "integer", "bytes kept from the planner, for stack and runtime", required=False, low=0
         ),
         "sectors": Key("integers", "flash: erase units, bytes, in order", required=False, low=1),
+        "sector_size": Key(
+            "integer", "flash: the erase unit, bytes, where all are alike", required=False, low=1
+        ),
         "aliases": Key("addresses", "flash: the same bytes at other addresses", required=False),
     },
     "stack": {
         "memory": Key("string", "the memory it lies in"),
-        "size": Key("integer", "bytes, a multiple of 32", low=1024, high=1 << 20),
+        "size": Key(
+            "integer",
+            "bytes, a multiple of 32; the start takes 1.1 KB of it",
+            low=2048,
+            high=1 << 20,
+        ),
     },
     "serial.*": {
-        "peripheral": Key("string", "the UART's name in the manual"),
-        "tx": Key("string", "pin", pattern=_PIN, pattern_words="a pin such as PA9 or GPIO4"),
-        "rx": Key("string", "pin", pattern=_PIN, pattern_words="a pin such as PA9 or GPIO4"),
-        "baud": Key("integer", "bits a second after reset", low=300, high=20_000_000),
-        "through": Key(
-            "string", "how a PC gets at it", choices=("st-link", "probe", "adapter", "usb")
+        "peripheral": Key("string", "the UART's name in the manual, or USB"),
+        "tx": Key("string", "pin", required=False, pattern=_PIN, pattern_words=_PIN_WORDS),
+        "rx": Key("string", "pin", required=False, pattern=_PIN, pattern_words=_PIN_WORDS),
+        "alternate": Key(
+            "integer", "STM32: both pins' alternate function", required=False, low=0, high=15
         ),
+        "baud": Key("integer", "bits a second after reset", low=300, high=20_000_000),
+        "through": Key("string", "how a PC gets at it", choices=THROUGH),
         "protocol": Key("string", "spoken by the ROM", required=False, choices=("an3155",)),
     },
     "programmers[]": {
         "name": Key("string", "the way to flash", choices=PROGRAMMERS),
-        "volume": Key("string", "mass-storage: the disk's label", required=False),
-        "link": Key("string", "stm32-uart: the serial link", required=False),
+        "volume": Key("string", "mass-storage, uf2: the disk's label", required=False),
+        "link": Key("string", "through a serial port: the serial link", required=False),
+        "configs": Key("strings", "openocd: configuration files, in order", required=False),
+        "target": Key("string", "pyocd: target; esptool: chip; uf2: family", required=False),
+        "usb": Key(
+            "string",
+            "dfu-util: the bootloader's vendor:product",
+            required=False,
+            pattern=_USB_ID,
+            pattern_words=_USB_ID_WORDS,
+        ),
+        "alt": Key("integer", "dfu-util: alternate setting", required=False, low=0, high=255),
+    },
+    "usb[]": {
+        "id": Key(
+            "string",
+            "vendor:product of a port of this board's own",
+            pattern=_USB_ID,
+            pattern_words=_USB_ID_WORDS,
+        ),
+        "role": Key("string", "what answers there", choices=("console", "bootloader", "probe")),
+    },
+    "pins": {
+        "timing": Key(
+            "string",
+            "raised around an inference, for a power instrument",
+            required=False,
+            pattern=_PIN,
+            pattern_words=_PIN_WORDS,
+        ),
     },
     "virtual": {
-        "model": Key("string", "the emulation", choices=("stm32f746",)),
-        "chip_id": Key("integer", "what the ROM bootloader says", low=0, high=0xFFFF),
-        "bootloader_version": Key("integer", "what the ROM bootloader says", low=0, high=255),
+        "model": Key("string", "the emulation", choices=MODELS),
+        "bootloader_version": Key(
+            "integer", "what the ROM bootloader says", required=False, low=0, high=255
+        ),
+        "machine": Key("string", "qemu: its machine", required=False),
     },
     "power[]": {
         "mode": Key("string", "run, sleep, stop, ... with the clock", pattern=r"\S.*"),
@@ -120,5 +207,8 @@ TABLES: dict[str, dict[str, Key]] = {
 }
 """Keys of each table. `x.*`: a table of named tables; `x[]`: an array of tables."""
 
-REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "stack", "serial.*", "programmers[]")
+REQUIRED_TABLES = ("soc", "core", "clock", "memories.*", "serial.*")
 """The others may be left out whole."""
+
+FRAMEWORK_PORTS = ("arduino",)
+"""Ports whose framework brings startup, linker script and stack."""

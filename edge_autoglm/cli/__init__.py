@@ -14,7 +14,19 @@ from collections.abc import Sequence
 
 import typer
 
-from . import boards, build, doctor, export, flash, inspect, monitor, profile, verify, virtual
+from . import (
+    boards,
+    build,
+    doctor,
+    export,
+    flash,
+    inspect,
+    monitor,
+    ports,
+    profile,
+    verify,
+    virtual,
+)
 from .common import version_option
 
 app = typer.Typer(
@@ -35,6 +47,7 @@ app.command("profile")(profile.profile)
 app.command("verify")(verify.verify)
 app.command("monitor")(monitor.monitor)
 app.add_typer(boards.app, name="boards")
+app.command("ports")(ports.ports)
 app.add_typer(virtual.app, name="virtual")
 app.command("doctor")(doctor.doctor)
 

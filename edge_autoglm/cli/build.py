@@ -11,6 +11,7 @@ from .common import (
     BoardsOption,
     JsonOption,
     ToolchainOption,
+    WithOption,
     output,
     progress,
     shown,
@@ -22,6 +23,7 @@ from .common import (
 def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `export` wrote.")],
     toolchain: ToolchainOption = None,
+    with_: WithOption = None,
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
@@ -40,14 +42,18 @@ def build(
             "`flash`, which does all of it"
         )
     exported = load_export(folder)
+    board = the_board(exported.board, boards)
+    builder = pipeline.builder(board, toolchain, with_)
     with progress("compiling") as advance:
-        built = pipeline.build(exported, the_board(exported.board, boards), toolchain, advance)
+        built = pipeline.build(exported, board, toolchain, advance, builder)
     out = output(json)
     for table in size_tables(built.image.sizes):
         out.print(table)
     out.print(f"compiler: {built.toolchain}", soft_wrap=True)
     out.print(f"build: {built.image.build_id.hex()}")
     out.print(f"image: {shown(built.image.elf)}", soft_wrap=True)
+    if built.image.project is not None:
+        out.print(f"project: {shown(built.image.project)}", soft_wrap=True)
     write_json(
         json,
         {
@@ -57,6 +63,7 @@ def build(
             "map": str(built.image.map),
             "build_id": built.image.build_id.hex(),
             "toolchain": built.toolchain,
+            "project": None if built.image.project is None else str(built.image.project),
             **size_json(built.image.sizes),
         },
     )

@@ -83,6 +83,27 @@ ToolchainOption = Annotated[
         help="gcc or zig; by default what is found.",
     ),
 ]
+BUILDERS = ("own", "platformio")
+
+
+def _builder(name: str | None) -> str | None:
+    if name is not None and name not in BUILDERS:
+        from edge_autoglm.errors import UsageError
+
+        raise UsageError(f"--with: no {name!r}; one of {', '.join(BUILDERS)}")
+    return name
+
+
+WithOption = Annotated[
+    str | None,
+    typer.Option(
+        "--with",
+        metavar="W",
+        callback=_builder,
+        help="own or platformio; by default own, and platformio where the board has an Arduino "
+        "core.",
+    ),
+]
 RunsOption = Annotated[
     int | None,
     typer.Option("-n", "--runs", min=1, help="Runs measured (100; on a virtual board 1)."),

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from .common import JsonOption, notes, output, write_json
+from .common import BoardsOption, JsonOption, notes, output, the_board, write_json
 
 
-def doctor(json: JsonOption = None) -> None:
-    """Check compilers, extras, ports and permissions. Exits 1 when something needed is missing."""
+def doctor(
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board", "-b", metavar="B", help="Of programmers only B's, and whether B is attached."
+        ),
+    ] = None,
+    boards: BoardsOption = None,
+    json: JsonOption = None,
+) -> None:
+    """Check compilers, programmers, ports, extras. Exits 1 when something needed is missing."""
     from dataclasses import asdict
 
+    from edge_autoglm.doctor import checks
     from edge_autoglm.report.tables import wrapped
-    from edge_boards.doctor import checks
 
-    found = checks()
+    found = checks(the_board(board, boards) if board is not None else None)
     out = output(json)
     for check in found:
         mark = "ok" if check.ok else "MISSING" if check.needed else "absent"

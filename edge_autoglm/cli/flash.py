@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +28,21 @@ if TYPE_CHECKING:
     from edge_boards import Board
 
 
+PROGRAMMERS = (
+    *("mass-storage", "stm32-uart", "stm32flash", "openocd", "st-flash", "pyocd", "dfu-util"),
+    *("esptool", "picotool", "uf2", "platformio"),
+)  # those of edge_autoglm.flash, whose import would slow `--help`
+
+
+def _programmer(name: str | None) -> str | None:
+    """Refuses a programmer that no board has before any work is done."""
+    if name is not None and name not in PROGRAMMERS:
+        from edge_autoglm.errors import UsageError
+
+        raise UsageError(f"--programmer: no {name!r}; one of {', '.join(PROGRAMMERS)}")
+    return name
+
+
 def flash(
     target: Annotated[
         Path, typer.Argument(metavar="DIR|MODEL", help="An exported folder, or a .tflite file.")
@@ -40,7 +54,21 @@ def flash(
     ] = False,
     programmer: Annotated[
         str | None,
-        typer.Option("--programmer", metavar="P", help="mass-storage or stm32-uart."),
+        typer.Option(
+            "--programmer",
+            metavar="P",
+            callback=_programmer,
+            help="One of the board file's; by default the first that serves: "
+            f"{', '.join(PROGRAMMERS)}.",
+        ),
+    ] = None,
+    probe: Annotated[
+        str | None,
+        typer.Option(
+            "--probe",
+            metavar="SERIAL",
+            help="The debug probe's serial number (or a bootloader's), where there are several.",
+        ),
     ] = None,
     console: Annotated[
         str | None,
@@ -67,9 +95,10 @@ def flash(
     from edge_autoglm.report.tables import wrapped
 
     aim = the_board(board, boards)
-    _check_options(profile, port, programmer, console, runs, warmup, bundle)
+    _check_options(profile, port, programmer, console, probe, runs, warmup, bundle)
     check_bundle(bundle)
-    _check_attached(aim, port or "auto", programmer)
+    pipeline.builder(aim, toolchain)
+    _check_attached(aim, port or "auto", programmer, probe)
     exported = pipeline.exported(target, aim, out)
     pipeline.check_board(exported, aim)
     with progress("compiling") as advance:
@@ -86,6 +115,7 @@ def flash(
                 port or "auto",
                 console=console,
                 programmer=programmer,
+                probe=probe,
                 models={exported.name: bytes.fromhex(exported.model_sha256)},
                 progress=advance,
             )
@@ -114,24 +144,22 @@ def flash(
         )
 
 
-def _check_attached(board: Board, port: str, programmer: str | None) -> None:
-    """Says that there is no board before any work is done for it.
+def _check_attached(board: Board, port: str, programmer: str | None, probe: str | None) -> None:
+    """Says which programmer it will be, or that there is no board before any work is done for it.
 
     Raises FlashError, TransportError, VirtualBoardError.
     """
-    from edge_autoglm.device.transport import open_error
-    from edge_autoglm.flash.flashing import choose_programmer
+    from edge_autoglm.flash.choice import choose_programmer
 
     if port == "virtual":
         # Only a virtual board loads what belongs to virtual boards.
         from edge_boards.virtual import client
 
         if client.attach(board) is None:
-            client.check_extras()
+            client.check_needs(board)
         return
-    choose_programmer(board, port, programmer)
-    if port != "auto" and os.name == "posix" and not Path(port).exists():
-        raise open_error(port, FileNotFoundError())
+    choice = choose_programmer(board, port, programmer, probe)
+    notes().print(f"programmer: {choice.describe()}", soft_wrap=True)
 
 
 def _check_options(
@@ -139,6 +167,7 @@ def _check_options(
     port: str | None,
     programmer: str | None,
     console: str | None,
+    probe: str | None,
     runs: int | None,
     warmup: int | None,
     bundle: Path | None,
@@ -151,8 +180,10 @@ def _check_options(
         unheard = [name for name, value in named if value is not None]
         if unheard:
             raise UsageError(f"{', '.join(unheard)}: only with --profile")
-    if port == "virtual" and (programmer or console):
+    given = [("--programmer", programmer), ("--console", console), ("--probe", probe)]
+    unheard = [name for name, value in given if value is not None]
+    if port == "virtual" and unheard:
         raise UsageError(
-            f"{'--programmer' if programmer else '--console'}: not with --port virtual, which "
-            "goes through the board's own ROM bootloader and console"
+            f"{', '.join(unheard)}: not with --port virtual, which has a way into the board and a "
+            "console of its own"
         )

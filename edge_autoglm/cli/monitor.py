@@ -56,7 +56,7 @@ def monitor(
         lines = _lines(jsonl, stack)
         found = find_port(aim, port or "auto")
         session = stack.enter_context(Session(open_port(found)))
-        watch = Monitor(session, aim, session.model(model), counter_of(found))
+        watch = Monitor(session, aim, session.model(model), counter_of(found, session.info))
         screen = _Screen(stack, shown=lines is not sys.stdout)
         stack.enter_context(watch.running(period))
         for sample in watch.samples():
@@ -120,23 +120,27 @@ class _Screen:
 
 
 def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
+    from edge_autoglm.report.profile import count, kinds
     from edge_autoglm.report.tables import table
 
-    kind = recent[-1].cycles.kind.value
-    energy = recent[-1].energy_mj
+    last = recent[-1]
     inferences = "1 inference" if seen == 1 else f"{seen:,} inferences"
-    title = f"{inferences}, {lost:,} records lost; cycles and ms {kind}"
-    if energy:
-        title += f", energy {energy.kind.value}"
+    title = f"{inferences}, {lost:,} records lost; "
+    title += kinds(instructions=last.instructions, cycles=last.cycles, ms=last.latency_ms)
+    if last.energy_mj:
+        title += f", energy {last.energy_mj.kind.value}"
     return table(
         title,
-        [">s", ">seq", ">cycles", ">ms", "~result", ">stack", ">mV", ">°C", ">mJ"],
+        [
+            ">s", ">seq", ">instr." if last.instructions else ">cycles", ">ms", "~result",
+            ">stack", ">mV", ">°C", ">mJ",
+        ],
         [
             (
-                f"{sample.seconds:.3f}",
+                f"{sample.seconds:.3f}" if sample.seconds is not None else None,
                 sample.sequence,
-                int(sample.cycles.value),
-                f"{sample.latency_ms.value:.3f}",
+                count(sample.instructions or sample.cycles),
+                f"{sample.latency_ms.value:.3f}" if sample.latency_ms else None,
                 _result(sample),
                 sample.stack,
                 sample.supply_mv,
@@ -145,7 +149,7 @@ def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
             )
             for sample in recent
         ],
-    )
+    )  # fmt: skip
 
 
 def _result(sample: Sample) -> str | None:

@@ -1,7 +1,7 @@
 """A Cortex-M fault's registers in words.
 
 Bits of CFSR and HFSR after the Armv7-M Architecture Reference Manual (DDI 0403), B3.2.15 and
-B3.2.16.
+B3.2.16; bit 20 is Armv8-M's (DDI 0553).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ _CFSR = {
     17: "return to an address without the Thumb bit",
     18: "wrong EXC_RETURN",
     19: "a coprocessor or FPU that is off",
+    20: "the stack pointer fell below the stack's limit: the stack is full",
     24: "unaligned access",
     25: "division by zero",
 }

@@ -21,7 +21,7 @@ from edge_autoglm.device.patience import Patience, RoundTrip
 from edge_autoglm.device.transport import Transport
 from edge_autoglm.device.wire import Decoder, Frame, encode
 from edge_autoglm.device.wiredefs import WIRE, Event, Request, error_name
-from edge_autoglm.errors import BoardFaultError, BoardSilentError, SessionError
+from edge_autoglm.errors import BoardFaultError, BoardSilentError, HalfImageError, SessionError
 
 _RUNS = frozenset({Request.INVOKE, Request.PROFILE, Request.STEP})
 _MAX_EVENTS = 65_536
@@ -109,6 +109,7 @@ class Link:
             BoardSilentError: nothing came back.
             SessionError: the board answered with an error, restarted, or other firmware speaks.
             BoardFaultError: the firmware reported a fault meanwhile.
+            HalfImageError: flashing was cut off, and the board says so.
             TransportError: the port went away.
         """
         return self.pipeline(type_, [keys])[0]
@@ -268,6 +269,10 @@ class Link:
                 model, number = int(frame.payload.get("model", 0)), int(frame.payload["step"])
                 step = self.step_name(model, number) or f"step {number} of model {model}"
             raise BoardFaultError(fault_message(self.board, frame.payload, step))
+        if frame.type == Event.LOG and frame.payload.get("code") == WIRE.errors["half_image"]:
+            raise HalfImageError(
+                f"{self.board}: the flash holds half an image: flash again (`edge-autoglm flash`)"
+            )
         if len(self.events) >= _MAX_EVENTS:
             self.events.popleft()
             self.counters.events_dropped += 1

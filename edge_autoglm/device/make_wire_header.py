@@ -51,6 +51,7 @@ def wire_header(wire: WireDefinition) -> str:
         _group("ERROR", wire.errors, 0),
         _group("CAPABILITY", wire.capabilities, 2),
         _group("RESET", wire.reset_cause, 0),
+        _group("COUNTER", wire.counter, 0),
     )
     for group in groups:
         # A count belongs to the group before it.

@@ -1,13 +1,14 @@
 """What a board says, as frozen values.
 
-Cycles are of the board's core clock, 64 bit; sizes are bytes.
+Cycles are counts of the board's counter, 64 bit; `BoardInfo.counter` says what it counts. Sizes are
+bytes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_autoglm.device.wiredefs import Capability
+from edge_autoglm.device.wiredefs import Capability, Counted
 
 
 @dataclass(frozen=True)
@@ -100,21 +101,30 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class BoardInfo:
-    """HELLO's answer."""
+    """HELLO's answer. `clock_hz` is the counts of the counter in a second.
+
+    `uid` is empty and `boot_count` None where the board cannot tell.
+    """
 
     protocol: tuple[int, int]
     board: str
     uid: bytes
-    boot_count: int
+    boot_count: int | None
     build_id: bytes
     capabilities: Capability
     max_payload: int
     window: int
     models: tuple[ModelInfo, ...]
     clock_hz: int
+    counter: Counted
     reset_cause: str
     state: int
     uptime_cycles: int
+
+    @property
+    def counts_instructions(self) -> bool:
+        """Whether its counter is of instructions, so that it knows no cycles and no times."""
+        return self.counter is Counted.INSTRUCTIONS
 
 
 @dataclass(frozen=True)
@@ -122,21 +132,21 @@ class Run:
     """One inference.
 
     Attributes:
-        cycles: of all steps.
+        cycles: of all steps; instructions where the board counts those.
         seed: the generator's state after, where the inputs came from it.
-        stack_used: the stack's high water since boot.
+        stack_used: the stack's high water since boot, None where it is not watched.
         result: the first 64 bytes of the outputs.
     """
 
     cycles: int
     seed: int | None
-    stack_used: int
+    stack_used: int | None
     result: bytes
 
 
 @dataclass(frozen=True)
 class Stats:
-    """Watermarks, counters and sensors; None where the SoC cannot tell.
+    """Watermarks, counters and sensors; None where the board cannot tell.
 
     Attributes:
         rx_frames, rx_bad: frames that the board took, and pieces that it dropped.
@@ -145,15 +155,15 @@ class Stats:
         retries: answers given from memory.
     """
 
-    stack_used: int
-    stack_size: int
+    stack_used: int | None
+    stack_size: int | None
     arena_used: tuple[int, ...] | None
     uptime_cycles: int
     supply_mv: int | None
     die_celsius: float | None
     rx_frames: int
     rx_bad: int
-    rx_lost: int
+    rx_lost: int | None
     rx_missing: int
     unknown_types: int
     unknown_keys: int
@@ -177,7 +187,7 @@ class Record:
     cycles: int
     seed: int | None
     result: bytes
-    stack_used: int
+    stack_used: int | None
     uptime_cycles: int
     supply_mv: int | None
     die_celsius: float | None

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge_autoglm.device.transport import SerialTransport, serial_ports
+from edge_autoglm.device.usb import disk_label, ids_of, shows_disk
 from edge_autoglm.errors import BoardSilentError, TransportError
 from edge_boards.board import Board
-
-# USB ids by what a board file's `through` says. ST: TN1235/UM2448; the second half of an ST-LINK's
-# id tells its generation, and these have a virtual COM port.
-PROBES: dict[str, tuple[tuple[int, int], ...]] = {
-    "st-link": tuple(
-        (0x0483, product)
-        for product in (0x374A, 0x374B, 0x374E, 0x374F, 0x3752, 0x3753, 0x3754, 0x3755, 0x3757)
-    ),
-}
+from edge_boards.errors import BoardsError
+from edge_boards.loader import list_boards
 
 
 @dataclass(frozen=True)
@@ -49,8 +43,9 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
     """Finds the port of one of a board's serial links.
 
     Args:
-        port: `auto` (the one USB port whose ids match what the link goes through), `virtual`
-            (the running virtual board; one is started if none runs), or a path.
+        port: `auto` (the one USB port whose ids match what the link goes through; where a probe's
+            disk has the label of one board, it is that board's), `virtual` (the running virtual
+            board; one is started if none runs), or a path.
         link: a serial link of the board file.
 
     Raises:
@@ -62,27 +57,71 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
         return _virtual_port(board, link, serial_link.baud)
     if port != "auto":
         return Port(port, port, None, usb_ids(port), serial_link.baud)
-    ids = PROBES.get(serial_link.through, ())
-    found = [each for each in list_ports.comports() if (each.vid, each.pid) in ids]
+    ids = ids_of(board, link)
+    there = [each for each in list_ports.comports() if (each.vid, each.pid) in ids]
+    found = _not_anothers(board, there)
     if len(found) == 1:
         device = str(found[0].device)
         return Port(device, device, None, (found[0].vid, found[0].pid), serial_link.baud)
+    raise TransportError(f"{board.title}: {_why_not_one(board, link, there, found)}")
+
+
+def _why_not_one(
+    board: Board, link: str, there: Sequence[ListPortInfo], found: Sequence[ListPortInfo]
+) -> str:
+    """Why `found` of the ports with the link's ids (`there`) is not one port, and what to do."""
     if found:
         names = ", ".join(sorted(_told_apart(each) for each in found))
-        raise TransportError(
-            f"{board.title}: several ports could be it ({names}); choose one with --port PATH"
+        return f"several ports could be it ({names}); choose one with --port PATH"
+    if there:
+        others = ", ".join(f"{each.device} shows the disk {disk_label(each)}" for each in there)
+        return (
+            f"another board is attached ({others}); plug this one in, or name its port with "
+            "--port PATH"
         )
-    there = ", ".join(serial_ports()) or "none"
+    here = ", ".join(serial_ports()) or "none"
+    instead = ", or use --port virtual" if board.virtual is not None else ""
+    through, ids = board.link(link).through, ids_of(board, link)
     if not ids:
-        raise TransportError(
-            f"{board.title}: the {link} link goes through {serial_link.through or 'an adapter'}, "
-            f"which cannot be recognised; name its port with --port PATH (ports here: {there}), "
-            "or use --port virtual"
+        why = (
+            "is the chip's own USB, of which its board file names no id ([[usb]])"
+            if through == "usb"
+            else f"goes through {through or 'an adapter'}, which cannot be recognised"
         )
-    raise TransportError(
-        f"{board.title}: no board is attached (no {serial_link.through} port; ports here: "
-        f"{there}); plug it in, name a port with --port PATH, or use --port virtual"
+        return (
+            f"the {link} link {why}; name its port with --port PATH (ports here: {here}){instead}"
+        )
+    kind = f"{through} port"
+    if through == "usb":
+        kind = "USB port " + " or ".join(f"{vendor:04x}:{product:04x}" for vendor, product in ids)
+    return (
+        f"no board is attached (no {kind}; ports here: {here}); plug it in, name a port with "
+        f"--port PATH{instead}"
     )
+
+
+def _not_anothers(board: Board, ports: Sequence[ListPortInfo]) -> list[ListPortInfo]:
+    """The ports whose disk does not say that they are another board's.
+
+    Where one shows this board's label, those with another are not it. Where none does, only the
+    label of a board that has a file rules a port out: a probe's firmware may have been given
+    another one. A port without a disk stays: a probe's disk goes away for a while after flashing.
+    """
+    labels = {each.device: disk_label(each) for each in ports}
+    if not any(labels.values()):
+        return list(ports)
+    others = {label for label in labels.values() if label and not shows_disk(board, label)}
+    if others == set(labels.values()) - {None}:
+        known = _known_boards()
+        others = {each for each in others if any(shows_disk(other, each) for other in known)}
+    return [port for port in ports if labels[port.device] not in others]
+
+
+def _known_boards() -> tuple[Board, ...]:
+    try:
+        return list_boards()
+    except BoardsError:
+        return ()  # a broken file of another board must not keep this one from being found
 
 
 def _told_apart(port: ListPortInfo) -> str:
@@ -114,7 +153,7 @@ def _virtual_port(board: Board, link: str, baud: int) -> Port:
     # Starting a virtual board loads what only virtual boards need.
     from edge_boards import virtual
 
-    info = virtual.attach(board) or virtual.start(board)
+    info = virtual.start(board)
     path = info.links.get(link)
     if path is None:
         raise TransportError(f"virtual {board.name}: it has no {link} link")

@@ -20,7 +20,7 @@ from edge_autoglm.device.messages import (
     Step,
     Tensor,
 )
-from edge_autoglm.device.wiredefs import WIRE, Capability, reset_cause_name
+from edge_autoglm.device.wiredefs import WIRE, Capability, Counted, reset_cause_name
 from edge_autoglm.errors import SessionError
 
 _DESCRIPTION_VERSION = 1
@@ -52,17 +52,30 @@ def board_info(payload: Payload, name: str) -> BoardInfo:
         protocol=check_protocol(name, payload),
         board=answer.text("board"),
         uid=answer.data("uid"),
-        boot_count=answer.integer("boot_count"),
+        boot_count=_optional(answer, "boot_count"),
         build_id=answer.data("build_id"),
         capabilities=Capability(answer.integer("capabilities")),
         max_payload=answer.integer("max_payload"),
         window=max(1, answer.integer("window")),
         models=model_infos(name, payload, 0),
         clock_hz=answer.integer("clock_hz"),
+        counter=counted(name, payload),
         reset_cause=reset_cause_name(answer.integer("reset_cause")),
         state=answer.integer("state"),
         uptime_cycles=answer.integer("uptime_cycles"),
     )
+
+
+def counted(board: str, payload: Payload) -> Counted:
+    """What the numbers of cycles in this board's answers count; cycles, where it does not say."""
+    number = _optional(Answer(board, "hello", payload), "counter")
+    try:
+        return Counted.CYCLES if number is None else Counted(number)
+    except ValueError:
+        raise SessionError(
+            f"{board}: its counter counts something that this program does not know (counter "
+            f"{number}); use the version that flashed it"
+        ) from None
 
 
 def model_infos(board: str, payload: Payload, first: int) -> tuple[ModelInfo, ...]:
@@ -96,7 +109,7 @@ def run(board: str, request: str, payload: Payload) -> Run:
     return Run(
         cycles=answer.integer("cycles"),
         seed=_optional(answer, "seed"),
-        stack_used=answer.integer("stack_used"),
+        stack_used=_optional(answer, "stack_used"),
         result=answer.data("result"),
     )
 
@@ -105,15 +118,15 @@ def stats(board: str, payload: Payload) -> Stats:
     """The answer to STATS."""
     answer = Answer(board, "stats", payload)
     return Stats(
-        stack_used=answer.integer("stack_used"),
-        stack_size=answer.integer("stack_size"),
+        stack_used=_optional(answer, "stack_used"),
+        stack_size=_optional(answer, "stack_size"),
         arena_used=answer.integers("arena_used") if "arena_used" in payload else None,
         uptime_cycles=answer.integer("uptime_cycles"),
         supply_mv=_optional(answer, "supply_mv"),
         die_celsius=_celsius(answer),
         rx_frames=answer.integer("rx_frames"),
         rx_bad=answer.integer("rx_bad"),
-        rx_lost=answer.integer("rx_lost"),
+        rx_lost=_optional(answer, "rx_lost"),
         rx_missing=answer.integer("rx_missing"),
         unknown_types=answer.integer("unknown_types"),
         unknown_keys=answer.integer("unknown_keys"),
@@ -132,7 +145,7 @@ def record(board: str, payload: Payload) -> Record:
         cycles=answer.integer("cycles"),
         seed=_optional(answer, "seed"),
         result=answer.data("result"),
-        stack_used=answer.integer("stack_used"),
+        stack_used=_optional(answer, "stack_used"),
         uptime_cycles=answer.integer("uptime_cycles"),
         supply_mv=_optional(answer, "supply_mv"),
         die_celsius=_celsius(answer),

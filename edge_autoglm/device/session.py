@@ -368,7 +368,8 @@ class Session:
         Raises:
             SessionError: the board did not restart.
         """
-        boots = self.info.boot_count
+        before = self.info
+        begun = time.monotonic()
         self.link.restarting()
         self.link.request(Request.RESET)
         if self.transport.baud != WIRE.baud:
@@ -377,7 +378,7 @@ class Session:
         self._descriptions.clear()
         self.link.window = 1
         info = self.hello()
-        if info.boot_count == boots:
+        if not _restarted(before, info, time.monotonic() - begun):
             raise SessionError(f"{self.link.board}: it did not restart; press its reset button")
         return info
 
@@ -448,6 +449,14 @@ class Session:
             return None
         layer = description.layers[description.steps[step].layer]
         return f"layer {layer.name} ({layer.op}, step {step})"
+
+
+def _restarted(before: BoardInfo, after: BoardInfo, seconds: float) -> bool:
+    """Whether a board began anew within the last `seconds`."""
+    if before.boot_count is not None:
+        return after.boot_count != before.boot_count
+    # A board that counts no starts has been up for less than the time since the reset was asked.
+    return after.uptime_cycles < seconds * after.clock_hz
 
 
 class _QuietError(Exception):

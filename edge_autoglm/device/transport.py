@@ -15,6 +15,7 @@ from typing import Protocol
 
 import serial
 from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
 
 from edge_autoglm.errors import TransportError
 
@@ -166,12 +167,17 @@ class SerialTransport:
         )
 
 
-def serial_ports() -> tuple[str, ...]:
-    """The serial ports of this machine that belong to a device, most likely first."""
+def real_ports() -> tuple[ListPortInfo, ...]:
+    """The serial ports of this machine that belong to a device, USB ones first."""
     ports = list_ports.comports()
     # /dev/ttyS0 to S31 exist on every PC; those without hardware have no description.
     real = [port for port in ports if port.vid is not None or port.hwid not in ("n/a", None, "")]
-    return tuple(port.device for port in sorted(real, key=lambda port: (port.vid is None, port)))
+    return tuple(sorted(real, key=lambda port: (port.vid is None, port)))
+
+
+def serial_ports() -> tuple[str, ...]:
+    """Their devices."""
+    return tuple(str(port.device) for port in real_ports())
 
 
 def open_error(path: str, error: Exception) -> TransportError:

@@ -53,6 +53,7 @@ class WireDefinition:
     errors: Mapping[str, int]
     capabilities: Mapping[str, int]
     reset_cause: Mapping[str, int]
+    counter: Mapping[str, int]
     messages: Mapping[str, Message]
 
 
@@ -100,6 +101,7 @@ def load_wire(path: Path) -> WireDefinition:
         errors=_numbers(tables, "errors"),
         capabilities=_numbers(tables, "capabilities"),
         reset_cause=_numbers(tables, "reset_cause"),
+        counter=_numbers(tables, "counter"),
         messages=MappingProxyType(messages),
     )
 
@@ -155,6 +157,23 @@ class Capability(IntFlag):
     SUPPLY = WIRE.capabilities["supply"]
     TEMPERATURE = WIRE.capabilities["temperature"]
     FPU_DOUBLE = WIRE.capabilities["fpu_double"]
+
+
+class Counted(IntEnum):
+    """What a board's counter counts; `word` is how reports call it."""
+
+    CYCLES = WIRE.counter["cycles"]
+    INSTRUCTIONS = WIRE.counter["instructions"]
+    MICROSECONDS = WIRE.counter["microseconds"]
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+    @property
+    def tells_time(self) -> bool:
+        """Whether counts over `clock_hz` are seconds."""
+        return self is not Counted.INSTRUCTIONS
 
 
 def reset_cause_name(number: int) -> str:

@@ -9,25 +9,32 @@ from pathlib import Path
 from typing import Protocol
 
 from edge_autoglm.device.messages import BoardInfo
-from edge_autoglm.device.ports import PROBES, Port, find_port, open_port, usb_ids
+from edge_autoglm.device.ports import Port, find_port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import FlashError, SessionError, TransportError
+from edge_autoglm.flash.choice import Choice, choose_programmer, serial_port_of
 from edge_autoglm.flash.job import Job, Progress, no_progress
-from edge_autoglm.flash.mass_storage import find_volume
 from edge_autoglm.flash.programmers import PROGRAMMERS
-from edge_autoglm.flash.stm32_uart import wiring
 from edge_boards.board import Board, Programmer
+from edge_boards.elf import Elf
 
 _BOOT_SECONDS = 15.0
+
+QEMU_LOADER = "qemu-loader"
+"""What a report calls the way into a virtual board in QEMU; no programmer of any board file."""
 
 
 class FlashableImage(Protocol):
     """What flashing needs of a built image (`edge_boards.toolchain.Image`)."""
 
     @property
+    def elf(self) -> Path: ...
+    @property
     def binary(self) -> Path: ...
     @property
     def build_id(self) -> bytes: ...
+    @property
+    def project(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class FlashReport:
     Attributes:
         board: the board's own name for itself.
         programmer: its name.
-        through: the programmer's port, or the disk's label.
+        through: what the programmer went through: a port, a disk, a probe.
         port: the console that the read-back came through.
         size: bytes of the image.
         seconds: from the first byte to the read-back's end.
@@ -60,16 +67,19 @@ def flash_image(
     *,
     console: str | None = None,
     programmer: str | None = None,
+    probe: str | None = None,
     models: Mapping[str, bytes] | None = None,
     progress: Progress = no_progress,
 ) -> FlashReport:
     """Flashes an image and reads its build id and model hashes back over the wire.
 
     Args:
-        port: `auto` (the probe's disk), `virtual`, the probe's console port (its disk again), or
-            an adapter's port (the ROM bootloader).
+        port: `auto` (what is attached), `virtual`, a probe's console port (that probe), or
+            another port (what flashes through it).
         console: the console's port for the read-back, where `port` does not tell.
         programmer: a name of the board file; by default the first that can serve.
+        probe: the serial number of the debug probe, or of a board in its bootloader, where
+            several are attached.
         models: the SHA-256 that each model must have, by name.
         progress: told about bytes written and read back.
 
@@ -79,28 +89,33 @@ def flash_image(
         SessionError: the flashed firmware does not answer.
     """
     begun = time.monotonic()
-    content = image.binary.read_bytes()
     flash = board.flash
+    content = flat_bytes(board, image)
     if len(content) > flash.size:
         raise FlashError(
             f"{image.binary}: {len(content)} bytes; {board.title} has {flash.size} bytes of flash"
         )
     if port == "virtual":
-        entry, used = _flash_virtual(board, content, progress)
+        entry, used = _flash_virtual(board, image.binary, content, progress)
         console = "virtual"
     else:
-        entry = choose_programmer(board, port, programmer)
+        choice = choose_programmer(board, port, programmer, probe)
+        entry, used = choice.entry, choice.through
         job = Job(
             board=board,
             programmer=entry,
             image=content,
             address=flash.address,
-            port=None if port == "auto" else port,
+            port=choice.port,
             progress=progress,
+            tool=choice.tool,
+            probe=choice.probe,
+            usb=choice.usb,
+            elf=image.elf,
+            project=image.project,
         )
-        PROGRAMMERS[entry.name](job)
-        used = entry.volume or port
-        console = console or _console_of(board, entry, port)
+        choice.row.program(job)
+        console = console or _console_of(board, choice, port)
     found, info = read_back(board, console, image.build_id, models or {})
     return FlashReport(
         board=info.board,
@@ -113,38 +128,14 @@ def flash_image(
     )
 
 
-def choose_programmer(board: Board, port: str, name: str | None = None) -> Programmer:
-    """The board file's programmer that serves `port`.
+def flat_bytes(board: Board, image: FlashableImage) -> bytes:
+    """What belongs into the flash from its first address on.
 
-    Raises:
-        FlashError: none does, or `name` is not the board's.
+    A framework may leave its image as UF2 or Intel HEX; the same bytes are in the ELF.
     """
-    known = [each for each in board.programmers if each.name in PROGRAMMERS]
-    if name is not None:
-        for each in known:
-            if each.name == name:
-                return each
-        raise FlashError(
-            f"{board.title}: no programmer {name}; its board file has "
-            f"{', '.join(each.name for each in known) or 'none'}"
-        )
-    through_disk = port == "auto" or usb_ids(port) in PROBES["st-link"]
-    for each in known:
-        if each.name == "mass-storage" and through_disk:
-            if each.volume is not None and find_volume(each.volume) is not None:
-                return each
-        elif each.name != "mass-storage" and not through_disk:
-            return each
-    ways = []
-    for each in known:
-        if each.name == "mass-storage":
-            ways.append(f"plug its USB in and mount the disk {each.volume}")
-        else:
-            ways.append(wiring(board, each.link or "bootloader"))
-    raise FlashError(
-        f"{board.title}: no board to flash is attached; "
-        + "; or ".join([*ways, "use --port virtual"])
-    )
+    if image.binary.suffix == ".bin":
+        return image.binary.read_bytes()
+    return Elf.load(image.elf).flat(board.flash.address, board.flash.size)
 
 
 def read_back(
@@ -186,31 +177,40 @@ def read_back(
     return port, info
 
 
-def _console_of(board: Board, programmer: Programmer, port: str) -> str:
-    """The console's port after `programmer` used `port`."""
-    if programmer.link is None:
+def _console_of(board: Board, choice: Choice, port: str) -> str:
+    """The console's port after a programmer was given `port`."""
+    if port == "auto":
+        # Of two boards, the one whose probe was chosen.
+        return (serial_port_of(choice.probe) if choice.probe else None) or port
+    if choice.port is None or choice.entry.link is None:
         return port
-    same = board.link(programmer.link).rx == board.link("console").rx
+    same = board.link(choice.entry.link).same_wires(board.link("console"))
     return port if same else "auto"
 
 
-def _flash_virtual(board: Board, content: bytes, progress: Progress) -> tuple[Programmer, str]:
-    """Flashes a virtual board through its ROM bootloader: a real transfer."""
+def _flash_virtual(
+    board: Board, binary: Path, content: bytes, progress: Progress
+) -> tuple[Programmer, str]:
+    """Flashes a virtual board through its ROM bootloader: a real transfer. One in QEMU has none:
+    the image is loaded."""
     # What a virtual board needs is loaded only for one.
     from edge_boards import virtual
 
-    entry = next((each for each in board.programmers if each.link is not None), None)
+    if board.virtual is not None and board.virtual.model == "qemu":
+        running = virtual.start(board)
+        virtual.load(running.board, binary)
+        return Programmer(QEMU_LOADER), f"virtual {board.name}"
+    entry = next((each for each in board.programmers if each.name == "stm32-uart"), None)
     if entry is None:
-        raise FlashError(f"{board.title}: its board file has no programmer with a serial link")
-    info = virtual.attach(board)
-    if info is None:
-        info = virtual.start(board, boot0=True)
-    else:
-        virtual.reset(info.board, boot0=True)
+        raise FlashError(
+            f"{board.title}: its board file has no programmer stm32-uart, which a virtual board "
+            "is flashed by"
+        )
+    info = virtual.start(board, boot0=True)
     path = str(info.links[entry.link or "bootloader"])
     job = Job(board, entry, content, board.flash.address, path, "N", progress)
     try:
-        PROGRAMMERS[entry.name](job)
+        PROGRAMMERS[entry.name].program(job)
     finally:
         # However it ended, the next start is from flash.
         virtual.reset(info.board, boot0=False)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.tool import FoundTool
 from edge_boards.board import Board, Programmer
 
 Progress = Callable[[int, int], None]
@@ -27,6 +32,13 @@ class Job:
         port: a serial port or pty for programmers that need one, else None.
         parity: of that port; None lets the programmer choose.
         progress: told about bytes written and read back.
+        tool: the external program, where the programmer runs one.
+        probe: the serial number of the debug probe, or of the bootloader, that is meant; None
+            where only one is attached.
+        usb: vendor and product of it, where it was seen.
+        elf: the image as ELF, where there is one.
+        project: the PlatformIO project that built the image, where one did; it has an environment
+            named after the board.
     """
 
     board: Board
@@ -36,3 +48,35 @@ class Job:
     port: str | None
     parity: str | None = None
     progress: Progress = no_progress
+    tool: FoundTool | None = None
+    probe: str | None = None
+    usb: tuple[int, int] | None = None
+    elf: Path | None = None
+    project: Path | None = None
+
+    @property
+    def needed_tool(self) -> FoundTool:
+        """The external program. Raises FlashError where the job was given none."""
+        if self.tool is None:
+            raise FlashError(f"{self.programmer.name}: no program was found that does this")
+        return self.tool
+
+    @property
+    def needed_port(self) -> str:
+        """The serial port. Raises FlashError where the job was given none."""
+        if self.port is None:
+            raise FlashError(
+                f"{self.board.title}: {self.programmer.name} needs a serial port; name it with "
+                "--port PATH"
+            )
+        return self.port
+
+    @contextmanager
+    def image_file(
+        self, content: bytes | None = None, name: str = "firmware.bin"
+    ) -> Iterator[Path]:
+        """The image (or `content`) as a file, for as long as a tool reads it."""
+        with tempfile.TemporaryDirectory(prefix="edge-autoglm-") as folder:
+            path = Path(folder) / name
+            path.write_bytes(self.image if content is None else content)
+            yield path

@@ -3,6 +3,8 @@
 The probe programs what is copied, then its disk goes away and comes back; when it failed, a file
 FAIL.TXT says why. The disk is no real one: the probe reads the sectors as they are written, so the
 image is written once under its own name and flushed, without a temporary file beside it.
+
+A cut leaves half an image: the probe programs the sectors as they come, the vector table first.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.disks import find_disks
 from edge_autoglm.flash.job import Job
+from edge_autoglm.flash.meanings import half_image
 
 FAIL_FILE = "FAIL.TXT"
 IMAGE_FILE = "firmware.bin"
@@ -37,51 +40,17 @@ class Waits:
     poll: float = 0.2
 
 
-def find_volume(
-    label: str, mounts: Path = Path("/proc/mounts"), labels: Path = Path("/dev/disk/by-label")
-) -> Path | None:
-    """Where the disk called `label` is mounted, or None.
-
-    Looks into the mount table (Linux) for a folder of that name or for the device that udev gives
-    that label, then into the places where desktops and macOS mount disks.
-    """
-    for folder in _candidates(label, mounts, labels):
-        try:
-            if folder.is_dir():
-                return folder
-        except OSError:
-            continue  # a mount that just went away
-    return None
-
-
-def _candidates(label: str, mounts: Path, labels: Path) -> Iterator[Path]:
-    device = os.path.realpath(labels / label)
-    if mounts.is_file():
-        for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
-            fields = line.split(" ")
-            if len(fields) > 1:
-                # Spaces and the like are written as octal: fstab(5).
-                folder = Path(fields[1].encode().decode("unicode_escape"))
-                if folder.name == label or fields[0] == device:
-                    yield folder
-    user = os.environ.get("USER", "")
-    for root in (f"/run/media/{user}", f"/media/{user}", "/media", "/mnt", "/Volumes"):
-        folder = Path(root) / label
-        # An empty folder that a disk left behind is no disk.
-        if os.path.ismount(folder):
-            yield folder
-
-
-def program(job: Job, *, mounts: Path = Path("/proc/mounts"), waits: Waits | None = None) -> None:
+def program(job: Job, *, mounts: Path | None = None, waits: Waits | None = None) -> None:
     """Copies the image, waits for the disk to come back, reads FAIL.TXT.
 
     Raises:
         FlashError: no disk, it is full or went away, or the probe reports a failure.
+        KeyboardInterrupt: with the state of the board for text.
     """
     label = job.programmer.volume
     if label is None:
         raise FlashError(f"{job.board.title}: its board file gives mass-storage no volume")
-    folder = find_volume(label, mounts)
+    folder = _folder(job, mounts)
     if folder is None:
         raise FlashError(
             f"{job.board.title}: no disk called {label} is mounted; plug the board's USB into "
@@ -89,9 +58,12 @@ def program(job: Job, *, mounts: Path = Path("/proc/mounts"), waits: Waits | Non
             "way (--port virtual for a board nobody needs to own)"
         )
     before = _failure(folder)
-    _copy(job, folder)
     waits = waits or Waits()
-    remounted = _wait_for_remount(label, mounts, waits, before)
+    try:
+        _copy(job, folder)
+        remounted = _wait_for_remount(job, mounts, waits, before)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(half_image(job.board)) from None
     if remounted is None:
         raise FlashError(
             f"{job.board.title}: the disk {label} did not come back within "
@@ -123,20 +95,26 @@ def _copy(job: Job, folder: Path) -> None:
             errno.EROFS: "it is mounted read-only",
             errno.EACCES: "no permission to write to it; mount it as your user",
         }.get(error.errno or 0, f"the copy was cut ({error.strerror or error})")
-        raise FlashError(f"{job.board.title}: disk {folder}: {why}; the board needs it anew") from (
-            error
-        )
+        raise FlashError(
+            f"{job.board.title}: disk {folder}: {why}; {half_image(job.board)}"
+        ) from error
+
+
+def _folder(job: Job, mounts: Path | None) -> Path | None:
+    """The disk's folder; of the job's probe, where it names one."""
+    found = find_disks(job.programmer.volume or "", job.probe, mounts=mounts)
+    return found[0].folder if found else None
 
 
 def _wait_for_remount(
-    label: str, mounts: Path, waits: Waits, before: tuple[float, str] | None
+    job: Job, mounts: Path | None, waits: Waits, before: tuple[float, str] | None
 ) -> tuple[Path, bool] | None:
     """The disk's folder once it is there to stay, and whether it went away; None: it is gone."""
     gone = False
     last: Path | None = None
     deadline = time.monotonic() + waits.leave
     while time.monotonic() < deadline:
-        folder = find_volume(label, mounts)
+        folder = _folder(job, mounts)
         if folder is None and not gone:
             gone = True
             deadline = time.monotonic() + waits.come_back

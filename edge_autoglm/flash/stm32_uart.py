@@ -14,8 +14,9 @@ from operator import xor
 from pathlib import Path
 from typing import TypeVar
 
-from edge_autoglm.device.ports import PROBES, usb_ids
+from edge_autoglm.device.ports import usb_ids
 from edge_autoglm.device.transport import SerialTransport, Transport
+from edge_autoglm.device.usb import PROBES
 from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.job import Job
 from edge_boards.board import Board, Memory
@@ -248,7 +249,7 @@ def refuse_probe(board: Board, port: str, link: str) -> None:
     """
     ids = usb_ids(port)
     rom, console = board.link(link), board.link("console")
-    if ids is None or ids not in PROBES.get("st-link", ()) or rom.rx == console.rx:
+    if ids is None or ids not in PROBES.get("st-link", ()) or rom.same_wires(console):
         return
     raise FlashError(
         f"{port} is the ST-LINK's console port (USB {ids[0]:04X}:{ids[1]:04X}), wired to "
@@ -302,7 +303,7 @@ def _check_chip(rom: Bootloader, job: Job) -> None:
             f"{job.board.title}: its ROM bootloader (version {version >> 4}.{version & 15}) has "
             "no extended erase; use another programmer of the board"
         )
-    wanted = job.board.virtual.chip_id if job.board.virtual is not None else None
+    wanted = job.board.soc.chip_id
     found = rom.get_id()
     if wanted is not None and found != wanted:
         raise FlashError(

@@ -45,7 +45,7 @@ class Build:
     code: int
     weights: int
     static_ram: int
-    rings: int
+    rings: int | None
     files: tuple[KeptFile, ...]
     model: str | None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Kind(enum.Enum):
     """Where a figure comes from."""
 
-    MEASURED = "measured"  # read from a real board's counter
+    MEASURED = "measured"  # read from a board's own counter
     EXACT = "exact"  # counted, without error: instructions on a virtual board, MACs
     MODELLED = "modelled"  # a virtual board's cycles, and what follows from them
     DATASHEET = "datasheet"  # computed with a figure somebody published

@@ -14,27 +14,29 @@ from edge_boards import Board
 
 from .counts import Counter
 from .figures import Figure, Kind
-from .profile import SEED, energy
+from .profile import SEED, energy, read_counter
 
 
 @dataclass(frozen=True)
 class Sample:
     """One inference of a free run.
 
-    `seconds` is the board's clock since it booted; `result` the index of the largest output (and
+    `seconds` is the board's clock since it booted; it, cycles and latency are None where the
+    board's counter does not tell them, as in Profile. `result` the index of the largest output (and
     its label) or None for outputs that are no scores; `lost` the records that never came before
     this one. Supply and temperature are None where the SoC cannot tell.
     """
 
-    seconds: float
+    seconds: float | None
     sequence: int
     lost: int
-    cycles: Figure
-    latency_ms: Figure
+    cycles: Figure | None
+    instructions: Figure | None
+    latency_ms: Figure | None
     result: int | None
     label: str | None
     score: float | None
-    stack: int
+    stack: int | None
     supply_mv: int | None
     die_celsius: float | None
     energy_mj: Figure | None
@@ -42,23 +44,24 @@ class Sample:
     def json(self) -> dict[str, Any]:
         """One line of a JSON-lines file."""
         return {
-            "seconds": round(self.seconds, 6),
+            "seconds": None if self.seconds is None else round(self.seconds, 6),
             "sequence": self.sequence,
             "lost": self.lost,
-            "cycles": {"value": self.cycles.value, "kind": self.cycles.kind.value},
-            "latency_ms": {"value": self.latency_ms.value, "kind": self.latency_ms.kind.value},
+            "cycles": _json(self.cycles),
+            "instructions": _json(self.instructions),
+            "latency_ms": _json(self.latency_ms),
             "result": self.result,
             "label": self.label,
             "score": self.score,
             "stack": self.stack,
             "supply_mv": self.supply_mv,
             "die_celsius": self.die_celsius,
-            "energy_mj": (
-                {"value": self.energy_mj.value, "kind": self.energy_mj.kind.value}
-                if self.energy_mj
-                else None
-            ),
+            "energy_mj": _json(self.energy_mj),
         }
+
+
+def _json(figure: Figure | None) -> dict[str, Any] | None:
+    return None if figure is None else {"value": figure.value, "kind": figure.kind.value}
 
 
 class Monitor:
@@ -105,26 +108,27 @@ class Monitor:
             yield self._sample(record)
 
     def _sample(self, record: Record) -> Sample:
-        clock = self._session.info.clock_hz
+        info = self._session.info
         expected = record.sequence if self._sequence is None else self._sequence + 1
         self._sequence = record.sequence
-        cycles = Figure(record.cycles, self._kind)
-        latency = cycles.scaled(1e3 / clock)
+        read = read_counter(Figure(record.cycles, self._kind), info.counter, info.clock_hz)
+        times = info.counter.tells_time
         result, score = self._result(record.result)
         labels = self._description.labels
         return Sample(
-            seconds=record.uptime_cycles / clock,
+            seconds=record.uptime_cycles / info.clock_hz if times else None,
             sequence=record.sequence,
             lost=max(0, record.sequence - expected),
-            cycles=cycles,
-            latency_ms=latency,
+            cycles=read.cycles,
+            instructions=read.instructions,
+            latency_ms=read.latency_ms,
             result=result,
             label=labels[result] if result is not None and result < len(labels) else None,
             score=score,
             stack=record.stack_used,
             supply_mv=record.supply_mv,
             die_celsius=record.die_celsius,
-            energy_mj=energy(self._board, latency),
+            energy_mj=energy(self._board, read.latency_ms),
         )
 
     def _result(self, content: bytes) -> tuple[int | None, float | None]:

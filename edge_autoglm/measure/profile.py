@@ -6,8 +6,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-from edge_autoglm.device.messages import Description, ModelInfo
+from edge_autoglm.device.messages import BoardInfo, Description, ModelInfo
 from edge_autoglm.device.session import Session
+from edge_autoglm.device.wiredefs import Counted
 from edge_boards import Board
 from edge_quantize.reference import Reference
 
@@ -24,21 +25,20 @@ SEED = 2  # the generator's first state, as the published baseline has it
 
 @dataclass(frozen=True)
 class LayerProfile:
-    """One layer: the sum of its steps. `latency_ms` in milliseconds, `share` of 1."""
+    """One layer: the sum of its steps. `latency_ms` in milliseconds, `share` of 1.
+
+    None is what the board's counter does not tell, as in Profile.
+    """
 
     index: int
     name: str
     op: str
     kernels: tuple[str, ...]
     macs: int
-    cycles: Figure
+    cycles: Figure | None
     instructions: Figure | None
-    latency_ms: Figure
+    latency_ms: Figure | None
     share: float
-
-    @property
-    def cycles_per_mac(self) -> float | None:
-        return self.cycles.value / self.macs if self.macs else None
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Memory:
     """Bytes. None where only a build knows and this tool did not make it."""
 
     arena: int
-    stack: int  # high water mark, measured on the board
+    stack: int | None  # high water mark, measured on the board; None where it is not watched
     weights: int
     static_ram: int | None = None
     code: int | None = None
@@ -83,7 +83,11 @@ def tolerance(reference: Reference) -> float:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile of one model on one board."""
+    """One profile of one model on one board.
+
+    `counter` is what the board counted, `clock_hz` the counts in a second. Counted microseconds
+    give a latency and no cycles; an emulator's counted instructions give neither.
+    """
 
     board: str
     virtual: bool
@@ -92,13 +96,14 @@ class Profile:
     build_id: str
     toolchain: str | None
     clock_hz: int
+    counter: Counted
     warmup: int
     runs: int
     layers: tuple[LayerProfile, ...]
     macs: int
-    cycles: Figure
+    cycles: Figure | None
     instructions: Figure | None
-    latency_ms: Figure
+    latency_ms: Figure | None
     energy_mj: Figure | None
     memory: Memory
     verdict: Verdict | None
@@ -107,8 +112,27 @@ class Profile:
 
 @dataclass(frozen=True)
 class _Runs:
-    cycles: list[tuple[int, ...]]  # by run, then by step
-    instructions: list[tuple[int, ...]]
+    counts: list[tuple[int, ...]]  # of the board's counter, by run, then by step
+    instructions: list[tuple[int, ...]]  # of a virtual board
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one count of a board's counter amounts to."""
+
+    cycles: Figure | None
+    instructions: Figure | None
+    latency_ms: Figure | None
+
+
+def read_counter(counts: Figure, counter: Counted, clock_hz: int) -> Reading:
+    """A count as the figures it stands for, and no others; of instructions it is exact."""
+    latency = counts.scaled(1e3 / clock_hz) if counter.tells_time else None
+    return Reading(
+        cycles=counts if counter is Counted.CYCLES else None,
+        instructions=counts.scaled(1, Kind.EXACT) if counter is Counted.INSTRUCTIONS else None,
+        latency_ms=latency,
+    )
 
 
 def profile_board(
@@ -116,6 +140,7 @@ def profile_board(
     board: Board,
     model: ModelInfo,
     *,
+    virtual: bool,
     counter: Counter | None,
     runs: int | None = None,
     warmup: int | None = None,
@@ -123,10 +148,9 @@ def profile_board(
 ) -> Profile:
     """Profiles `model`: `warmup` runs, then `runs` measured ones, on generated inputs.
 
-    `counter` is that of a virtual board. Defaults: 5 and 100 on a real board, 1 and 1 on a virtual
-    one. Raises SessionError and its kin.
+    `counter` is that of a virtual board that does not count by itself. Defaults: 5 and 100 on a
+    real board, 1 and 1 on a virtual one. Raises SessionError and its kin.
     """
-    virtual = counter is not None
     runs = runs or (VIRTUAL_RUNS if virtual else REAL_RUNS)
     if warmup is None:
         warmup = VIRTUAL_WARMUP if virtual else REAL_WARMUP
@@ -140,7 +164,7 @@ def profile_board(
     with counter.counting() if counter else nullcontext():
         for done in range(runs):
             seed = session.profile(model, seed).seed
-            taken.cycles.append(session.step_cycles(model))
+            taken.counts.append(session.step_cycles(model))
             if counter:
                 taken.instructions.append(counter.take(model.step_count))
             if progress:
@@ -148,10 +172,9 @@ def profile_board(
     stats = session.stats(model)
     info = session.info
     kind = Kind.MODELLED if virtual else Kind.MEASURED
-    to_ms = 1e3 / info.clock_hz
-    total = median([sum(run) for run in taken.cycles], kind)
+    total = median([sum(run) for run in taken.counts], kind)
     counted = [sum(run) for run in taken.instructions]
-    latency = total.scaled(to_ms)
+    read = read_counter(total, info.counter, info.clock_hz)
     return Profile(
         board=board.name,
         virtual=virtual,
@@ -160,27 +183,29 @@ def profile_board(
         build_id=info.build_id.hex(),
         toolchain=None,
         clock_hz=info.clock_hz,
+        counter=info.counter,
         warmup=warmup,
         runs=runs,
-        layers=_layers(description, taken, kind, to_ms, total.value),
+        layers=_layers(description, taken, kind, info, total.value),
         macs=sum(layer.macs for layer in description.layers),
-        cycles=total,
-        instructions=median(counted, Kind.EXACT) if counted else None,
-        latency_ms=latency,
-        energy_mj=energy(board, latency),
+        cycles=read.cycles,
+        instructions=median(counted, Kind.EXACT) if counted else read.instructions,
+        latency_ms=read.latency_ms,
+        energy_mj=energy(board, read.latency_ms),
         memory=Memory(sum(model.arena), stats.stack_used, description.weights),
         verdict=None,
     )
 
 
 def _layers(
-    description: Description, taken: _Runs, kind: Kind, to_ms: float, total: float
+    description: Description, taken: _Runs, kind: Kind, info: BoardInfo, total: float
 ) -> tuple[LayerProfile, ...]:
     """Steps summed by layer, run by run; layers without a step (RESHAPE) cost nothing."""
     profiles = []
     for index, layer in enumerate(description.layers):
         steps = [i for i, step in enumerate(description.steps) if step.layer == index]
-        cycles = median([sum(run[i] for i in steps) for run in taken.cycles], kind)
+        counts = median([sum(run[i] for i in steps) for run in taken.counts], kind)
+        read = read_counter(counts, info.counter, info.clock_hz)
         counted = [sum(run[i] for i in steps) for run in taken.instructions]
         kernels = dict.fromkeys(description.steps[i].kernel for i in steps)
         profiles.append(
@@ -190,21 +215,21 @@ def _layers(
                 op=layer.op,
                 kernels=tuple(kernels),
                 macs=layer.macs,
-                cycles=cycles,
-                instructions=median(counted, Kind.EXACT) if counted else None,
-                latency_ms=cycles.scaled(to_ms),
-                share=cycles.value / total if total else 0.0,
+                cycles=read.cycles,
+                instructions=median(counted, Kind.EXACT) if counted else read.instructions,
+                latency_ms=read.latency_ms,
+                share=counts.value / total if total else 0.0,
             )
         )
     return tuple(profiles)
 
 
-def energy(board: Board, latency_ms: Figure) -> Figure | None:
+def energy(board: Board, latency_ms: Figure | None) -> Figure | None:
     """Millijoules an inference: the board file's supply power over the latency.
 
-    None where the file has no sourced figure. A data sheet's current is a typical one, so the
-    result is of that kind however the time was found.
+    None where the file has no sourced figure, or nothing tells the time. A data sheet's current is
+    a typical one, so the result is of that kind however the time was found.
     """
-    if not board.power:
+    if not board.power or latency_ms is None:
         return None
     return latency_ms.scaled(board.power[0].milliwatts * 1e-3, Kind.DATASHEET)

@@ -46,8 +46,8 @@ def run_profile(
     with Session(open_port(port)) as session:
         chosen = session.model(model)
         profile = profile_board(
-            session, board, chosen,
-            counter=counter_of(port), runs=runs, warmup=warmup, progress=progress,
+            session, board, chosen, virtual=port.is_virtual,
+            counter=counter_of(port, session.info), runs=runs, warmup=warmup, progress=progress,
         )  # fmt: skip
         build = recall(profile.build_id)
         graph = _graph(build, chosen)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+
+from edge_autoglm.device.wiredefs import Counted
 
 from .tables import percent, size, table
 
 if TYPE_CHECKING:
     from edge_autoglm.measure.figures import Figure
-    from edge_autoglm.measure.profile import Profile
+    from edge_autoglm.measure.profile import LayerProfile, Profile
 
 SCHEMA = 1
 
@@ -36,6 +39,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "build_id": profile.build_id,
         "toolchain": profile.toolchain,
         "clock_hz": profile.clock_hz,
+        "counter": profile.counter.word,
         "runs": profile.runs,
         "warmup": profile.warmup,
         "totals": {
@@ -79,40 +83,67 @@ def profile_json(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _count(figure: Figure | None) -> str | None:
+def count(figure: Figure | None) -> str | None:
+    """A count as a table's cell."""
     return None if figure is None else f"{figure.value:,.0f}"
 
 
-def profile_table(profile: Profile) -> Table:
-    """One row a layer; fits 80 columns."""
-    kinds = f"cycles and ms {profile.cycles.kind.value}"
-    if profile.instructions:
-        kinds = f"instructions {profile.instructions.kind.value}, {kinds}"
+def kinds(**figures: Figure | None) -> str:
+    """What the figures are, those of one kind together: "instructions exact, cycles and ms
+    modelled"."""
+    named: dict[str, list[str]] = {}
+    for name, figure in figures.items():
+        if figure is not None:
+            named.setdefault(figure.kind.value, []).append(name)
+    return ", ".join(f"{' and '.join(names)} {kind}" for kind, names in named.items())
+
+
+def _title(profile: Profile) -> str:
+    """Model, board, clock, and what the figures below are."""
     where = "virtual " if profile.virtual else ""
-    per_mac = f"{profile.cycles.value / profile.macs:.2f}" if profile.macs else None
+    # Where microseconds are counted, nobody asked the core for its clock.
+    clock = f" at {profile.clock_hz / 1e6:g} MHz" if profile.cycles else ""
+    what = kinds(instructions=profile.instructions, cycles=profile.cycles, ms=profile.latency_ms)
+    return f"{profile.model} on {where}{profile.board}{clock}\n{what}"
+
+
+_FIGURES = (">instr.", ">cycles", ">ms", ">%", ">c/MAC")
+
+
+def _figures(row: LayerProfile | Profile, share: str) -> tuple[str | None, ...]:
+    """The cells below `_FIGURES`; None what the board's counter does not tell."""
+    # A timer's microsecond is the third decimal; cycles say more than it would.
+    decimals = 2 if row.cycles else 3
+    return (
+        count(row.instructions),
+        count(row.cycles),
+        f"{row.latency_ms.value:.{decimals}f}" if row.latency_ms else None,
+        share,
+        f"{row.cycles.value / row.macs:.2f}" if row.cycles and row.macs else None,
+    )
+
+
+def profile_table(profile: Profile) -> Table:
+    """One row a layer; fits 80 columns. Figures that the board does not tell have no column."""
+    total = _figures(profile, "100")
+    told = [cell is not None for cell in total]
+    rows = [
+        (
+            layer.index,
+            layer.name,
+            " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
+            or f"({layer.op.lower()})",
+            layer.macs or None,
+            *compress(_figures(layer, percent(layer.share, 1)), told),
+        )
+        for layer in profile.layers
+    ]
     return table(
-        f"{profile.model} on {where}{profile.board} at {profile.clock_hz / 1e6:g} MHz\n{kinds}",
-        [">#", "~layer", "~kernel", ">MACs", ">instr.", ">cycles", ">ms", ">%", ">c/MAC"],
-        [
-            (
-                layer.index,
-                layer.name,
-                " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
-                or f"({layer.op.lower()})",
-                layer.macs or None,
-                _count(layer.instructions),
-                _count(layer.cycles),
-                f"{layer.latency_ms.value:.2f}",
-                percent(layer.share, 1),
-                f"{layer.cycles_per_mac:.2f}" if layer.cycles_per_mac is not None else None,
-            )
-            for layer in profile.layers
-        ],
-        total=(
-            "", "total", "", profile.macs, _count(profile.instructions), _count(profile.cycles),
-            f"{profile.latency_ms.value:.2f}", "100", per_mac,
-        ),
-    )  # fmt: skip
+        _title(profile),
+        [">#", "~layer", "~kernel", ">MACs", *compress(_FIGURES, told)],
+        rows,
+        total=("", "total", "", profile.macs, *compress(total, told)),
+    )
 
 
 def _spread(profile: Profile) -> str:
@@ -131,17 +162,19 @@ def profile_lines(profile: Profile) -> list[str]:
     spread = profile.latency_ms
     extremes = (
         f", {spread.low:.3f} to {spread.high:.3f} ms"
-        if spread.low is not None and spread.high is not None
+        if spread and spread.low is not None and spread.high is not None
         else ""
     )
     repeats = " (a virtual board repeats itself exactly)" if profile.virtual else ""
     if profile.virtual and profile.runs > 1:
         repeats = f"; {_spread(profile)}"
+    elif profile.counter is not Counted.CYCLES:
+        repeats += f"; the board counts {profile.counter.word}, no cycles"
     lines = [f"{runs} after {profile.warmup} warm-up{extremes}{repeats}"]
     memory = profile.memory
     parts = [
         f"arena {memory.arena:,} B",
-        f"stack {memory.stack:,} B used",
+        "stack not known" if memory.stack is None else f"stack {memory.stack:,} B used",
         f"weights {size(memory.weights)}",
     ]
     if memory.code is not None and memory.static_ram is not None:

@@ -79,6 +79,10 @@ void eag_put_sensors(void) {
   put_sensor(EAG_KEY_DIE_DECICELSIUS, eag_port_die_decicelsius());
 }
 
+void eag_put_stack(void) {
+  if (eag_stack_size()) eag_put(EAG_KEY_STACK_USED, eag_stack_used());
+}
+
 void eag_put_result(const eag_model *model) {
   uint8_t bytes[RESULT_BYTES];
   uint32_t count = 0;
@@ -87,6 +91,6 @@ void eag_put_result(const eag_model *model) {
     for (uint32_t left = model->outputs[i].size; left && count < RESULT_BYTES; left--)
       bytes[count++] = *at++;
   }
-  eag_put(EAG_KEY_STACK_USED, eag_stack_used());
+  eag_put_stack();
   eag_put_data(EAG_KEY_RESULT, bytes, count);
 }

@@ -24,6 +24,8 @@ void eag_put_text(uint32_t key, const char *text, uint32_t most);
 void eag_put_sizes(uint32_t key, const uint32_t *size, uint32_t count);
 /* Supply and temperature, each left out where the SoC cannot tell. */
 void eag_put_sensors(void);
+/* The stack's watermark, left out where its bounds are not known. */
+void eag_put_stack(void);
 /* The stack's watermark and the first bytes of the outputs. */
 void eag_put_result(const eag_model *model);
 

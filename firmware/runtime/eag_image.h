@@ -4,12 +4,14 @@
 #ifndef EAG_IMAGE_H
 #define EAG_IMAGE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define EAG_IMAGE_MAGIC 0x31474145u /* "EAG1" */
 #define EAG_IMAGE_VERSION 1
 
-/* Little-endian, no padding. Addresses are 0 on a host. */
+/* Little-endian, no padding. Addresses are 0 where the linker script is not ours. */
 typedef struct {
   uint32_t magic;
   uint16_t version;
@@ -20,9 +22,18 @@ typedef struct {
   uint32_t step_return; /* where a step comes back to */
   uint32_t stack_limit;
   uint32_t stack_top;
-  char board[16]; /* zero-terminated unless it has 16 characters */
+  char board[16] __attribute__((nonstring)); /* zero-terminated unless it has 16 characters */
+  uint32_t crc; /* CRC-32/ISO-HDLC of all of image_bytes but this word; 0: nobody computed it */
 } eag_image_info;
 
 extern const eag_image_info eag_image;
+
+/* Whether the flash holds all of this image. Half of one is there when flashing was cut off: a new
+ * beginning, and behind it what the flash held before, or nothing. An image whose link nobody
+ * followed up with the CRC passes. */
+bool eag_image_whole(void);
+
+/* Says on the wire, with one LOG, that it does not. `put` writes bytes and takes all of them. */
+void eag_image_say_half(void (*put)(const uint8_t *bytes, size_t count));
 
 #endif

@@ -33,7 +33,8 @@ void eag_step_call(eag_step_fn step);
 extern uint8_t eag_step_return[];
 #endif
 
-/* Runs one step and gives its cycles, the call included (about ten). */
+/* Runs one step and gives its cycles, the call included (about ten). Where instructions are counted,
+ * it gives those from the step's first one to its return: no more and no less. */
 uint32_t eag_run_step(const eag_model *model, uint32_t step);
 
 /* Runs one inference; gives the sum of its steps' cycles. `keep`: also into eag_step_cycles.

@@ -10,7 +10,11 @@
 #include "eag_wire.h"
 
 /* Requests of the largest size that the port's receive ring can hold while an inference runs. */
+#ifdef EAG_PORT_WINDOW
+#define WINDOW EAG_PORT_WINDOW
+#else
 #define WINDOW 7
+#endif
 /* Bytes of data in one answer: what max_payload leaves beside the other keys. */
 #define PIECE 480
 
@@ -139,7 +143,7 @@ static uint8_t hello(void) {
   eag_cbor_put(&eag_writer, EAG_CBOR_UINT, EAG_WIRE_MAJOR);
   eag_cbor_put(&eag_writer, EAG_CBOR_UINT, EAG_WIRE_MINOR);
   eag_put_data(EAG_KEY_UID, uid, eag_port_uid(uid));
-  eag_put(EAG_KEY_BOOT_COUNT, eag_port_boot_count());
+  if (eag_port_boot_count()) eag_put(EAG_KEY_BOOT_COUNT, eag_port_boot_count());
   eag_put_data(EAG_KEY_BUILD_ID, eag_image.build_id, sizeof eag_image.build_id);
   eag_put_text(EAG_KEY_BOARD, eag_image.board, sizeof eag_image.board);
   uint32_t can = EAG_CAPABILITY_PROFILE | EAG_CAPABILITY_STEP | EAG_CAPABILITY_PEEK |
@@ -150,6 +154,9 @@ static uint8_t hello(void) {
   eag_put(EAG_KEY_MAX_PAYLOAD, EAG_WIRE_MAX_PAYLOAD);
   eag_put(EAG_KEY_WINDOW, WINDOW);
   eag_put(EAG_KEY_CLOCK_HZ, eag_port_clock_hz());
+#ifdef EAG_PORT_COUNTER
+  eag_put(EAG_KEY_COUNTER, EAG_PORT_COUNTER);
+#endif
   eag_put(EAG_KEY_RESET_CAUSE, eag_port_reset_cause());
   put_state();
   put_uptime(eag_port_cycles());
@@ -224,8 +231,8 @@ static uint8_t steps(void) {
 }
 
 static uint8_t stats(void) {
-  eag_put(EAG_KEY_STACK_USED, eag_stack_used());
-  eag_put(EAG_KEY_STACK_SIZE, eag_stack_size());
+  eag_put_stack();
+  if (eag_stack_size()) eag_put(EAG_KEY_STACK_SIZE, eag_stack_size());
   if (model) {
     eag_key(EAG_KEY_ARENA_USED);
     eag_cbor_put(&eag_writer, EAG_CBOR_ARRAY, model->arena_count);
@@ -236,7 +243,7 @@ static uint8_t stats(void) {
   eag_put_sensors();
   eag_put(EAG_KEY_RX_FRAMES, rx.frames);
   eag_put(EAG_KEY_RX_BAD, rx.bad);
-  eag_put(EAG_KEY_RX_LOST, eag_port_rx_lost());
+  if (eag_port_rx_lost() != UINT32_MAX) eag_put(EAG_KEY_RX_LOST, eag_port_rx_lost());
   eag_put(EAG_KEY_RX_MISSING, rx.missing);
   eag_put(EAG_KEY_UNKNOWN_TYPES, s.unknown_types);
   eag_put(EAG_KEY_UNKNOWN_KEYS, s.unknown_keys);

@@ -9,6 +9,10 @@
 
 #include "eag_model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The image's models; made by the build. */
 extern const eag_model *const eag_models[];
 extern const unsigned eag_model_count;
@@ -19,5 +23,9 @@ void eag_server_init(void);
 /* Does what is due: requests, heartbeat, free run, burst. True when more may be due at once; false
  * when an interrupt is worth waiting for. */
 bool eag_server_poll(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,12 +1,15 @@
 #include "eag_wire.h"
 
-uint32_t eag_crc32(const uint8_t *bytes, size_t count) {
-  /* A nibble at a time: 64 bytes of table against 1 KiB for a byte at a time, and the line is
-   * slower than either. Entry i is i run through the reflected polynomial 0xEDB88320. */
-  static const uint32_t table[16] = {
-      0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
-      0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
-      0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
+#include "eag_early.h"
+
+/* A nibble at a time: 64 bytes of table against 1 KiB for a byte at a time, and the line is slower
+ * than either. Entry i is i run through the reflected polynomial 0xEDB88320. */
+static const uint32_t table[16] EAG_EARLY_DATA = {
+    0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4,
+    0x4DB26158, 0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+    0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
+
+EAG_EARLY uint32_t eag_crc32(const uint8_t *bytes, size_t count) {
   uint32_t crc = 0xFFFFFFFFu;
   while (count--) {
     crc ^= *bytes++;
@@ -69,9 +72,11 @@ bool eag_wire_feed(eag_receiver *r, uint8_t byte, size_t *payload) {
   return false;
 }
 
-void eag_wire_send(uint8_t *frame, uint8_t type, uint8_t flags, uint16_t sequence, size_t payload,
-                   eag_wire_put put) {
-  static const uint8_t delimiter = EAG_WIRE_DELIMITER;
+static const uint8_t delimiter EAG_EARLY_DATA = EAG_WIRE_DELIMITER;
+static const uint8_t empty EAG_EARLY_DATA = 1;
+
+EAG_EARLY void eag_wire_send(uint8_t *frame, uint8_t type, uint8_t flags, uint16_t sequence,
+                             size_t payload, eag_wire_put put) {
   size_t size = EAG_WIRE_HEADER + payload;
   frame[0] = type;
   frame[1] = flags;
@@ -94,7 +99,6 @@ void eag_wire_send(uint8_t *frame, uint8_t type, uint8_t flags, uint16_t sequenc
     if (run < 254) at++; /* the zero that the code stands for */
     if (at == end) {
       /* The data ends in a zero: one more, empty block says so. */
-      static const uint8_t empty = 1;
       put(&empty, 1);
       break;
     }

@@ -111,7 +111,13 @@ def test_another_model_on_the_board_is_noticed(flashed: Flashed) -> None:
 
 def test_a_profile_counts_exactly_and_models_cycles(flashed: Flashed, session: Session) -> None:
     model = session.model()
-    profile = profile_board(session, board(), model, counter=counter_of(flashed.report.port))
+    profile = profile_board(
+        session,
+        board(),
+        model,
+        virtual=True,
+        counter=counter_of(flashed.report.port, session.info),
+    )
     assert profile.instructions is not None
     assert profile.instructions.kind is Kind.EXACT
     assert profile.cycles.kind is Kind.MODELLED
@@ -125,11 +131,11 @@ def test_a_profile_counts_exactly_and_models_cycles(flashed: Flashed, session: S
 
 def test_a_virtual_board_repeats_itself(flashed: Flashed, session: Session) -> None:
     model = session.model()
-    counter = counter_of(flashed.report.port)
+    counter = counter_of(flashed.report.port, session.info)
     counts = {
         profile.instructions.value
         for profile in (
-            profile_board(session, board(), model, counter=counter, runs=1, warmup=1)
+            profile_board(session, board(), model, virtual=True, counter=counter, runs=1, warmup=1)
             for _ in range(2)
         )
         if profile.instructions

@@ -120,6 +120,42 @@ def test_a_board_whose_flashing_was_interrupted_can_be_flashed(
     assert "flashed tiny" in program.done("flash", "tiny.tflite", *ON_BOARD).stdout
 
 
+# What a probe does that writes from the start on, up to where its power went.
+WRITE_HALF = """
+import sys
+from pathlib import Path
+from edge_autoglm.device.transport import SerialTransport
+from edge_autoglm.flash.stm32_uart import BLOCK, Bootloader, sectors_of
+from edge_boards import load_board, virtual
+
+image, board = Path(sys.argv[1]).read_bytes(), load_board("stm32f746")
+half = image[: len(image) // 2 // BLOCK * BLOCK]
+info = virtual.reset("stm32f746", boot0=True) or virtual.attach(board)
+with SerialTransport(str(info.links["bootloader"]), 115_200) as transport:
+    rom = Bootloader(transport)
+    rom.sync()
+    rom.erase(sectors_of(board.flash, board.flash.address, len(image)))
+    for at in range(0, len(half), BLOCK):
+        rom.write(board.flash.address + at, half[at : at + BLOCK])
+virtual.reset("stm32f746", boot0=False)
+"""
+
+
+def test_a_board_with_half_an_image_says_so_to_every_command(program: Program) -> None:
+    program.done("export", "long.tflite", "--board", "stm32f746", "-o", "half")
+    program.done("build", "half")
+    script = [sys.executable, "-c", WRITE_HALF, str(program.folder / "half/build/profile.bin")]
+    subprocess.run(script, env=program.environment(), check=True, timeout=PATIENCE_S)
+    for arguments in (["profile"], ["monitor", "-n", "1"], ["verify", "tiny.tflite"]):
+        done = program.run(*arguments, *ON_BOARD)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.splitlines()[-1] == (
+            "edge-autoglm: virtual stm32f746: the flash holds half an image: "
+            "flash again (`edge-autoglm flash`)"
+        )
+    assert "flashed tiny" in program.done("flash", "tiny.tflite", *ON_BOARD).stdout
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_board_whose_profiling_was_interrupted_can_be_profiled(
     number: signal.Signals, program: Program
@@ -131,6 +167,32 @@ def test_a_board_whose_profiling_was_interrupted_can_be_profiled(
     running.interrupt(number)
     assert files_in(program.folder) == before
     assert "outputs: " in program.done("profile", *ON_BOARD).stdout
+
+
+@pytest.mark.parametrize(("delay", "boot0"), [(0.0, []), (0.23, []), (0.5, []), (0.3, ["--boot0"])])
+def test_a_board_that_resets_during_a_profile_gives_no_figures(
+    delay: float, boot0: list[str], program: Program
+) -> None:
+    before = files_in(program.folder)
+    running = Running(program, "profile", *ON_BOARD, "-n", "1000000")
+    running.says("profiling")
+    time.sleep(delay)
+    program.done("virtual", "reset", "stm32f746", *boot0)
+    figures, errors = running.process.communicate(timeout=PATIENCE_S)
+    assert (running.process.returncode, figures) == (1, "")
+    said = errors.strip().splitlines()[-1]
+    assert said.startswith("edge-autoglm: ")
+    assert any(words in said for words in RESET_SEEN), said
+    assert files_in(program.folder) == before
+    program.done("virtual", "reset", "stm32f746")
+    assert "outputs: " in program.done("profile", *ON_BOARD).stdout
+
+
+RESET_SEEN = (
+    "the board restarted in mid-conversation",  # it said so itself, on the wire
+    "it was reset in the middle of a profile",  # its process said so
+    "in its ROM bootloader",
+)
 
 
 def test_a_watch_that_was_interrupted_has_written_whole_lines_and_stops_the_board(

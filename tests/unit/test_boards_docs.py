@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+from cli_tools import call
+
+from edge_boards import data_path
 from edge_boards.board import Board
 from edge_boards.loader import read_board
 from edge_boards.schema import CORES, MEMORY_KINDS, PROGRAMMERS, TABLES
@@ -40,3 +44,29 @@ def test_every_key_is_explained_and_marked_optional_as_it_is() -> None:
         assert told[name].startswith("*optional*") != rule.required, name
     for word in (*CORES, *MEMORY_KINDS, *PROGRAMMERS):
         assert f"`{word}`" in DOCUMENT
+
+
+def test_the_table_of_shipped_boards_is_the_catalogue() -> None:
+    """What it must be is what the failure shows."""
+    table = re.search(r"^\| name \| board .*\n\| --- .*\n((?:\| .*\n)+)", DOCUMENT, re.MULTILINE)
+    assert table is not None
+    assert table[1].splitlines() == [
+        row(read_board(path)) for path in sorted(data_path("catalog").glob("*.toml"))
+    ]
+
+
+def row(board: Board) -> str:
+    console = board.link("console")
+    where = "USB" if console.peripheral == "USB" else f"{console.peripheral}, {console.through}"
+    hz = f"{board.clock.hz / 1e6:g}"
+    return f"| {board.name} | {board.title} | {board.core.name} | {hz} | {where} | {board.tested} |"
+
+
+def test_the_check_of_the_example_says_what_the_document_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example(tmp_path)
+    said = call(capsys, "boards", "check", tmp_path / "bench.toml").out.splitlines()
+    shown = re.findall(r"^    ((?:ok|missing|absent)  .*|  +-> .*)$", DOCUMENT, re.MULTILINE)
+    assert len(shown) > 5
+    assert [line for line in said if line in shown] == shown

@@ -50,10 +50,19 @@ def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
         ("0x2001_0000", "0x2000_8000", "memories.sram.address", "overlap"),
         ("itcm = 0x0020_0000", "itcm = 0x100", "memories.flash.aliases", "overlaps"),
         ("131_072, 2", "131_073, 2", "memories.flash.sectors", "add up to"),
+        ("sectors = [", "sector_size = 4_096\nsectors = [", "memories.flash.sector_size", "one of"),
+        (
+            "size = 262_144",
+            "sector_size = 3\nsize = 262_144",
+            "memories.sram.sector_size",
+            "divides",
+        ),
         ("reserved = 16_384", "reserved = 99_999", "memories.dtcm.reserved", "than the"),
         ('alias = "axi"', 'alias = "ahb"', "execution.flash_alias", "axi, itcm"),
         ('rx = "PB7"', 'rx = "B7"', "serial.console.rx", "a pin such as PA9"),
-        ('link = "bootloader"', 'link = "x"', "programmers[1].link", "bootloader, console"),
+        ('link = "bootloader"', 'link = "x"', "programmers[3].link", "bootloader, console"),
+        ('tested = "emulator"', 'tested = "sure"', "tested", "hardware, emulator, compiled"),
+        ('"cortex-m7"', '"xtensa-lx6"', "core.name", "compiled by a framework only"),
         ('name = "stm32f746"', 'name = "other"', "name", "the file's own name"),
         ("schema = 1", "schema = 2", "schema", "allowed: 1"),
     ],
@@ -87,6 +96,49 @@ def test_all_faults_of_a_file_are_told_in_the_order_of_its_lines(tmp_path: Path)
     ]
     numbers = [int(line.split(":")[0]) for line in lines]
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ('volume = "DIS_F746NG"', "", "programmers[0].volume", "mass-storage needs it"),
+        ('tx = "PA9"\n', "", "serial.console.tx", "USART1 being no USB"),
+        ("chip_id = 0x449", "", "soc.chip_id", "stm32f746 needs it"),
+        ("bootloader_version = 0x31", "", "virtual.bootloader_version", "stm32f746 needs it"),
+        ('model = "stm32f746"', 'model = "qemu"', "virtual.machine", "qemu needs it"),
+    ],
+)
+def test_a_fact_that_another_key_asks_for_is_told(
+    tmp_path: Path, old: str, new: str, key: str, words: str
+) -> None:
+    lines = fault(tmp_path, TEXT.replace(old, new, 1))
+    assert len(lines) == 1
+    assert f": key {key}: missing" in lines[0]
+    assert words in lines[0]
+
+
+def test_a_framework_brings_stack_and_linker_script(tmp_path: Path) -> None:
+    text = TEXT.replace('port = "stm32f7"', 'port = "arduino"')
+    assert "key stack: port 'arduino' brings its own" in fault(tmp_path, text)[0]
+    text = text.replace('[stack]\nmemory = "dtcm"\nsize = 4_096\n', "")
+    (tmp_path / "stm32f746.toml").write_text(text)
+    board = read_board(tmp_path / "stm32f746.toml")
+    assert board.stack is None
+    assert board.ram.name == "itcm"
+    with pytest.raises(BoardsError, match="linked by its framework"):
+        _ = board.own_stack
+
+
+def test_without_a_framework_a_stack_must_be_given(tmp_path: Path) -> None:
+    text = TEXT.replace('[stack]\nmemory = "dtcm"\nsize = 4_096\n', "")
+    assert "key stack: missing" in fault(tmp_path, text)[0]
+
+
+def test_a_link_through_the_chips_own_usb_has_no_pins(tmp_path: Path) -> None:
+    text = TEXT.replace('peripheral = "USART1"\ntx = "PA9"\nrx = "PB7"', 'peripheral = "USB"')
+    (tmp_path / "stm32f746.toml").write_text(text)
+    console = read_board(tmp_path / "stm32f746.toml").link("console")
+    assert (console.tx, console.rx) == (None, None)
 
 
 def test_a_power_figure_without_a_source_is_refused(tmp_path: Path) -> None:
@@ -163,7 +215,9 @@ def test_a_users_folder_adds_boards_and_hides_shipped_ones(
     copy = changed.replace('name = "stm32f746"', 'name = "bench"', 1)
     (other / "bench.toml").write_text(copy.replace("aliases = [", 'aliases = ["b2", '))
     monkeypatch.setenv("EDGE_AUTOGLM_BOARDS", str(other))
-    assert [b.name for b in list_boards([mine])] == ["bench", "stm32f746"]
+    names = [b.name for b in list_boards([mine])]
+    assert names == sorted(names)
+    assert names.count("stm32f746") == names.count("bench") == 1
     assert load_board("stm32f746", [mine]).title == "mine"
     assert load_board("stm32f746").title == "STM32F746G-DISCO"
     assert load_board("b2").name == "bench"
@@ -202,3 +256,23 @@ def test_importing_the_package_costs_no_parser_and_no_compiler() -> None:
     ).stdout.split()
     assert "edge_boards" in loaded
     assert not {"tomllib", "subprocess", "unicorn", "capstone", "ziglang"} & set(loaded)
+
+
+PROGRAMMERS = TEXT[TEXT.index("[[programmers]]") : TEXT.index("[pins]")]
+VIRTUAL = TEXT[TEXT.index("[virtual]") :]
+
+
+def test_a_board_that_nobody_can_flash_must_at_least_be_virtual(tmp_path: Path) -> None:
+    text = TEXT.replace(PROGRAMMERS, "")
+    (tmp_path / "stm32f746.toml").write_text(text)
+    assert read_board(tmp_path / "stm32f746.toml").programmers == ()
+    (line,) = fault(tmp_path, text.replace(VIRTUAL, ""))
+    assert "key programmers: missing; a board without [virtual] needs [[programmers]]" in line
+
+
+@pytest.mark.parametrize("plug", ["usb", "rs232"])
+def test_a_link_that_ends_in_a_plug_on_the_board_needs_no_pins(tmp_path: Path, plug: str) -> None:
+    text = TEXT.replace('tx = "PA9"\nrx = "PB7"\nalternate = 7\n', "", 1)
+    text = text.replace('through = "st-link"', f'through = "{plug}"')
+    (tmp_path / "stm32f746.toml").write_text(text)
+    assert read_board(tmp_path / "stm32f746.toml").link("console").tx is None

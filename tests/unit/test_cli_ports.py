@@ -73,8 +73,18 @@ def test_flashing_without_a_board_says_so_before_any_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("serial.tools.list_ports.comports", lambda **_: [])
-    monkeypatch.setattr("edge_autoglm.flash.flashing.find_volume", lambda _: None)
-    call(capsys, "flash", "m.tflite", *BOARD).refused("no board", "--port virtual")
+    monkeypatch.setattr("edge_autoglm.flash.disks.MOUNTS", tmp_path / "no mounts")
+    monkeypatch.setattr("edge_autoglm.device.probes.SYSFS", tmp_path / "no usb")
+    answer = call(capsys, "flash", "m.tflite", *BOARD)
+    assert answer.code == 1
+    first, *others = answer.err.splitlines()
+    assert first.startswith("edge-autoglm: STM32F746G-DISCO: no board is attached")
+    assert first.endswith("use --port virtual")
+    # Each of its programmers, with why it does not serve.
+    assert [line.split(":")[0] for line in others] == [
+        "  - mass-storage", "  - openocd", "  - st-flash", "  - stm32-uart", "  - stm32flash",
+        "  - platformio",
+    ]  # fmt: skip
     call(capsys, "flash", "m.tflite", *BOARD, "--port", "/dev/ttyNONE").refused(
         "/dev/ttyNONE: no such port", "--port virtual"
     )

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
-from functools import cache
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("capstone", reason="capstone is not installed (extra: virtual)")
 
-from edge_boards.elf import Elf
-from edge_boards.virtual.cycles import CycleModel, MemoryKind
+from thumb_code import assemble
+
 from edge_boards.virtual.cycles.decode import Decoder
-from edge_boards.virtual.cycles.issue import schedule
+from edge_boards.virtual.cycles.m7 import CycleModel, MemoryKind
+from edge_boards.virtual.cycles.m7_issue import schedule
 from edge_boards.virtual.native import TRACE_CUT, TRACE_DATA
-
-
-@cache
-def assemble(source: str) -> bytes:
-    """Thumb code of `source`, one `.text` section without relocations, through zig's assembler."""
-    with tempfile.TemporaryDirectory() as folder:
-        listing, wanted = Path(folder, "code.S"), Path(folder, "code.o")
-        listing.write_text(f".syntax unified\n.thumb\n.text\n{source}\n")
-        command = [
-            sys.executable,
-            "-m",
-            "ziglang",
-            "cc",
-            "-c",
-            "-target",
-            "thumb-freestanding-eabihf",
-        ]
-        subprocess.run(
-            [*command, "-mcpu=cortex_m7+fp_armv8d16sp", str(listing), "-o", str(wanted)], check=True
-        )
-        raw = wanted.read_bytes()
-    text = next(section for section in Elf(raw).sections if section.name == ".text")
-    return raw[text.offset : text.offset + text.size]
 
 
 def cycles(source: str, repeat: int = 1) -> float:

@@ -21,16 +21,22 @@ from firmware_host import (
     raw,
 )
 
+from edge_autoglm.device import replies
 from edge_autoglm.device.wire import Frame, encode
-from edge_autoglm.device.wiredefs import WIRE, Event, Flag, Request
+from edge_autoglm.device.wiredefs import WIRE, Counted, Event, Flag, Request
 
 TOY = Toy()
 SLOW = Toy(name="slow", delay_us=1_200_000)
 
 
-def built(tmp_path_factory: pytest.TempPathFactory, name: str, models: tuple[Toy, ...]) -> Path:
+def built(
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    models: tuple[Toy, ...],
+    flags: tuple[str, ...] = (),
+) -> Path:
     folder = tmp_path_factory.mktemp(name)
-    flags = SANITIZE if can_sanitize(folder) else ()
+    flags = (*SANITIZE, *flags) if can_sanitize(folder) else flags
     return build_host_firmware(folder, models, flags=flags)
 
 
@@ -75,7 +81,7 @@ def test_boot_is_logged_and_a_heartbeat_follows(board: Firmware) -> None:
 def test_hello_names_board_models_and_buffers(board: Firmware) -> None:
     answer = board.ask(Request.HELLO, protocol=[1, 0]).payload
     keys = {key.rstrip("?") for key in WIRE.messages["hello"].answer}
-    assert set(answer) == keys
+    assert set(answer) == keys - {"counter"}  # left out: cycles
     assert answer["protocol"] == [WIRE.major, WIRE.minor]
     assert (answer["board"], answer["uid"], answer["boot_count"]) == ("host", b"host", 1)
     assert answer["max_payload"] == WIRE.max_payload
@@ -83,6 +89,15 @@ def test_hello_names_board_models_and_buffers(board: Firmware) -> None:
     toy |= {WIRE.keys["inputs"]: [16, 4], WIRE.keys["outputs"]: [16], WIRE.keys["step_count"]: 3}
     toy |= {WIRE.keys["arena"]: [64], WIRE.keys["total"]: len(TOY.description)}
     assert answer["models"][0] == toy
+
+
+def test_a_port_that_counts_no_cycles_says_what_it_counts(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    flags = ("-DEAG_PORT_COUNTER=EAG_COUNTER_MICROSECONDS",)
+    with Firmware(built(tmp_path_factory, "timed", (TOY,), flags)) as board:
+        answer = board.ask(Request.HELLO, protocol=[1, 0]).payload
+    assert replies.board_info(answer, "timed").counter is Counted.MICROSECONDS
 
 
 def test_hello_of_another_major_version_is_answered_with_ours(board: Firmware) -> None:

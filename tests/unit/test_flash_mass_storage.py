@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.disks import find_disks
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.mass_storage import FAIL_FILE, IMAGE_FILE, Waits, find_volume, program
+from edge_autoglm.flash.mass_storage import FAIL_FILE, IMAGE_FILE, Waits, program
 from edge_boards.board import Programmer
 from edge_boards.loader import load_board
 
@@ -159,16 +160,28 @@ def test_a_full_disk(disk: Disk) -> None:
         program(job(), mounts=disk.mounts, waits=QUICK)
 
 
+def folders(label: str, disk: Disk, **where: Path) -> list[Path]:
+    return [each.folder for each in find_disks(label, mounts=disk.mounts, **where)]
+
+
+def test_ctrl_c_says_what_the_board_holds(disk: Disk) -> None:
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="half an image now"):
+        program(job(progress=interrupt), mounts=disk.mounts, waits=QUICK)
+
+
 def test_a_disk_whose_name_has_a_space(tmp_path: Path) -> None:
     disk = Disk(tmp_path, "MY BOARD")
-    assert find_volume("MY BOARD", disk.mounts) == disk.folder
-    assert find_volume("BOARD", disk.mounts) is None
+    assert folders("MY BOARD", disk) == [disk.folder]
+    assert folders("BOARD", disk) == []
 
 
 def test_a_disk_that_was_mounted_elsewhere_is_found_by_its_device(tmp_path: Path) -> None:
     disk = Disk(tmp_path, label="stick")
     labels = tmp_path / "by-label"
     labels.mkdir()
-    assert find_volume(LABEL, disk.mounts, labels) is None
+    assert folders(LABEL, disk, labels=labels) == []
     (labels / LABEL).symlink_to("/dev/sdb")
-    assert find_volume(LABEL, disk.mounts, labels) == disk.folder
+    assert folders(LABEL, disk, labels=labels) == [disk.folder]

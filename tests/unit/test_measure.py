@@ -10,19 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from aot_models import classifier
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_autoglm.device.messages import LogLine, ModelInfo, Record
+from edge_autoglm.device.wiredefs import Counted
 from edge_autoglm.errors import BoardSilentError
 from edge_autoglm.measure.builds import Build, KeptFile, recall, remember
 from edge_autoglm.measure.figures import Figure, Kind, median
 from edge_autoglm.measure.monitor import Monitor
-from edge_autoglm.measure.profile import Memory, Profile, Verdict, energy
+from edge_autoglm.measure.profile import LayerProfile, Memory, Profile, Verdict, energy
 from edge_autoglm.measure.run import _graph as graph_of
-from edge_autoglm.report.profile import profile_lines
+from edge_autoglm.report.profile import profile_json, profile_lines, profile_table
 from edge_boards.board import Power
 from edge_boards.loader import load_board
 from edge_boards.toolchain import Image
@@ -30,6 +32,8 @@ from edge_boards.toolchain.sizes import SizeReport
 from edge_quantize.graph.writer import write_tflite
 
 BUILD_ID = bytes(range(8))
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = json.loads((ROOT / "edge_autoglm/report/profile.schema.json").read_text(encoding="utf-8"))
 
 
 # Figures
@@ -161,6 +165,7 @@ class Board:
 
     class info:  # noqa: N801 - an attribute of a session
         clock_hz = 100_000_000
+        counter = Counted.CYCLES
 
     def __init__(
         self, events: list[Any], *, outputs: int = 3, labels: tuple[str, ...] = ()
@@ -201,6 +206,22 @@ def test_the_result_is_the_largest_output_with_its_label_and_real_value() -> Non
     assert (sample.result, sample.label, sample.score) == (1, "b", 3.5)
     assert sample.seconds == 1.0
     assert sample.latency_ms == Figure(2.5, Kind.MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("counter", "told"),
+    [(Counted.MICROSECONDS, {"latency_ms", "seconds"}), (Counted.INSTRUCTIONS, {"instructions"})],
+)
+def test_a_sample_has_only_the_figures_that_the_boards_counter_tells(
+    counter: Counted, told: set[str]
+) -> None:
+    board = Board([record(0)])
+    board.info = type("I", (), {"clock_hz": 1_000_000, "counter": counter})  # type: ignore[misc]
+    (sample,) = board.watch().samples()
+    assert not isinstance(sample, LogLine)
+    line = sample.json()
+    figures = ("seconds", "cycles", "instructions", "latency_ms")
+    assert {name for name in figures if line[name] is not None} == told
 
 
 def test_outputs_that_are_no_scores_have_no_result() -> None:
@@ -247,8 +268,9 @@ def test_a_board_that_is_gone_is_not_asked_to_stop() -> None:
 def profiled(**changes: Any) -> Profile:
     values: dict[str, Any] = {
         "board": "stm32f746", "virtual": True, "model": "m", "model_sha256": "", "build_id": "",
-        "toolchain": None, "clock_hz": 216_000_000, "warmup": 1, "runs": 1, "layers": (),
-        "macs": 0, "cycles": Figure(9, Kind.MODELLED), "instructions": Figure(5, Kind.EXACT),
+        "toolchain": None, "clock_hz": 216_000_000, "counter": Counted.CYCLES,
+        "warmup": 1, "runs": 1, "layers": (), "macs": 0,
+        "cycles": Figure(9, Kind.MODELLED), "instructions": Figure(5, Kind.EXACT),
         "latency_ms": Figure(1.0, Kind.MODELLED), "energy_mj": None, "memory": Memory(1, 2, 3),
         "verdict": Verdict("tflite_micro", True, 0, 1),
         **changes,
@@ -272,6 +294,28 @@ def test_only_one_run_on_a_virtual_board_is_said_to_repeat_itself() -> None:
     assert "0.500 to 1.500 ms; instruction counts repeat exactly; the spread" in often
     assert "instruction counts go with the inputs, 4 to 6; the spread is of modelled" in by_input
     assert real == "median of 3 runs after 1 warm-up, 0.500 to 1.500 ms"
+
+
+def test_a_table_has_only_the_figures_that_the_board_tells() -> None:
+    ms, instructions = Figure(0.042, Kind.MEASURED), Figure(5000, Kind.MEASURED)
+    layer = LayerProfile(0, "conv", "CONV_2D", ("eag_conv",), 10, None, None, ms, 1.0)
+    timed = profiled(
+        virtual=False, counter=Counted.MICROSECONDS, clock_hz=1_000_000, macs=10, cycles=None,
+        instructions=None, latency_ms=ms, layers=(layer,),
+    )  # fmt: skip
+    counted = replace(
+        timed, counter=Counted.INSTRUCTIONS, instructions=instructions, latency_ms=None,
+        layers=(replace(layer, instructions=instructions, latency_ms=None),),
+    )  # fmt: skip
+    head = ["#", "layer", "kernel", "MACs"]
+    assert [str(c.header) for c in profile_table(timed).columns] == [*head, "ms", "%"]
+    assert [str(c.header) for c in profile_table(counted).columns] == [*head, "instr.", "%"]
+    assert str(profile_table(timed).title) == "m on stm32f746\nms measured"
+    assert list(profile_table(timed).columns[4].cells) == ["0.042", "0.042"]
+    assert "the board counts microseconds, no cycles" in profile_lines(timed)[0]
+    for profile in (timed, counted):
+        text = profile_json(replace(profile, model_sha256="0" * 64, build_id="0" * 16))
+        jsonschema.validate(text, SCHEMA)
 
 
 def test_outputs_that_were_not_compared_are_no_secret() -> None:

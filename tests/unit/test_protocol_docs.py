@@ -37,6 +37,7 @@ def table(first_column: str) -> dict[str, tuple[str, ...]]:
         ("error | code", WIRE.errors),
         ("capability | bit", WIRE.capabilities),
         ("reset cause | number", WIRE.reset_cause),
+        ("counter | number", WIRE.counter),
     ],
 )
 def test_every_number_is_there_and_right(head: str, numbers: dict[str, int]) -> None:

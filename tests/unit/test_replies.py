@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from edge_autoglm.device import replies
 from edge_autoglm.device.faults import fault_message, fault_words
+from edge_autoglm.device.wiredefs import Counted
 from edge_autoglm.errors import SessionError
 
 DESCRIPTION: dict[str, Any] = {
@@ -87,6 +88,11 @@ class TestAnswers:
     def test_another_major_version_names_both(self) -> None:
         with pytest.raises(SessionError, match=r"speaks protocol 3\.1, this program 1\.0"):
             replies.check_protocol("board", {"protocol": [3, 1]})
+
+    def test_a_counter_of_another_kind_is_not_taken_for_cycles(self) -> None:
+        with pytest.raises(SessionError, match=r"does not know \(counter 9\)"):
+            replies.counted("board", {"counter": 9})
+        assert replies.counted("board", {}) is Counted.CYCLES
 
     def test_a_newer_minor_version_is_taken(self) -> None:
         assert replies.check_protocol("board", {"protocol": [1, 9]}) == (1, 9)

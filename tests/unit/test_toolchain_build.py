@@ -368,7 +368,90 @@ def test_other_cores_build_too(tmp_path: Path, toolchain: Toolchain, core: Core)
     assert image.elf.is_file()
 
 
-@pytest.mark.parametrize("board", list_boards(), ids=lambda b: b.name)
+def test_early_code_that_refers_to_what_half_an_image_lacks_is_refused(
+    tmp_path: Path, toolchain: Toolchain
+) -> None:
+    early = '__attribute__((section(".eag_early"), used)) static int early(void)'
+    app = APP.replace("int main(void) {", f"{early} {{ return fast(1); }}\nint main(void) {{", 1)
+    with pytest.raises(ImageError, match=r"early runs before .* refers to fast; mark that"):
+        build_image(make_request(tmp_path, app=app), toolchain)
+    app = app.replace("fast(1)", "(int)boots")
+    other = make_request(tmp_path / "other", app=app)
+    assert build_image(other, toolchain).elf.is_file()
+
+
+def shared_port(request: BuildRequest, text: str) -> Path:
+    """The request's port with its sources in a folder beside it and that in its port.toml."""
+    assert request.firmware is not None
+    port = request.firmware / "ports" / "stm32f7"
+    (port / "port.toml").write_text(text)
+    common = port.parent / "common"
+    common.mkdir()
+    for source in port.glob("*.c"):
+        source.rename(common / source.name)
+    return port
+
+
+def test_a_port_is_built_with_the_folders_it_names(tmp_path: Path, toolchain: Toolchain) -> None:
+    request = make_request(tmp_path)
+    shared_port(request, 'uses = ["common"]')
+    assert build_image(request, toolchain).elf.is_file()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('uses = ["comon"]', r"ports/comon is missing: port 'stm32f7' cannot be built"),
+        ("uses = 7", r"port.toml: uses should be a list of folders"),
+        ("uses = [", r"port.toml cannot be read"),
+    ],
+)
+def test_a_port_that_names_its_folders_wrongly_is_told(
+    tmp_path: Path, toolchain: Toolchain, text: str, words: str
+) -> None:
+    request = make_request(tmp_path)
+    shared_port(request, text)
+    with pytest.raises(ToolchainError, match=words):
+        build_image(request, toolchain)
+
+
+def with_console(board: Board, **changes: object) -> Board:
+    links = [dataclasses.replace(s, **changes) if s.name == "console" else s for s in board.serial]
+    return dataclasses.replace(board, serial=tuple(links))
+
+
+UARTS = {
+    "stm32f746": "USART1 USART2 USART3 UART4 UART5 USART6 UART7 UART8",
+    "nucleo-l4r5zi": "LPUART1 USART1 USART2 USART3 UART4 UART5",
+}
+
+
+@pytest.mark.parametrize(("board", "uarts"), UARTS.items(), ids=UARTS)
+def test_any_uart_of_the_chip_can_be_the_console(
+    tmp_path: Path, toolchain: Toolchain, board: str, uarts: str
+) -> None:
+    for uart in uarts.split():
+        made = with_console(load_board(board), peripheral=uart)
+        request = BuildRequest(made, "profile", (), tmp_path / uart)
+        assert build_image(request, toolchain).elf.is_file()
+
+
+@pytest.mark.parametrize(("board", "uarts"), UARTS.items(), ids=UARTS)
+def test_a_console_that_the_port_does_not_know_is_told_with_those_it_does(
+    tmp_path: Path, toolchain: Toolchain, board: str, uarts: str
+) -> None:
+    made = with_console(load_board(board), peripheral="USART9")
+    words = rf"\[serial.console\] peripheral: port stm32.. knows {uarts.split()[0]}, "
+    with pytest.raises(ToolchainError, match=words):
+        build_image(BuildRequest(made, "profile", (), tmp_path / "out"), toolchain)
+    made = with_console(load_board(board), alternate=None)
+    with pytest.raises(ToolchainError, match=r"\[serial.console\] alternate: missing"):
+        build_image(BuildRequest(made, "profile", (), tmp_path / "out"), toolchain)
+
+
+@pytest.mark.parametrize(
+    "board", [b for b in list_boards() if b.stack is not None], ids=lambda b: b.name
+)
 def test_the_shipped_firmware_builds_and_says_what_it_is(
     tmp_path: Path, toolchain: Toolchain, board: Board
 ) -> None:
@@ -377,7 +460,7 @@ def test_the_shipped_firmware_builds_and_says_what_it_is(
     binary = image.binary.read_bytes()
     at = binary.index(b"EAG1", 0, 1024)
     version, size = struct.unpack_from("<HH", binary, at + 4)
-    assert (version, size) == (1, 52)
+    assert (version, size) == (1, 56)
     assert binary[at + 8 : at + 16] == image.build_id
     length, call, back, limit, top = struct.unpack_from("<5I", binary, at + 16)
     assert length == len(binary) == image.sizes.code
@@ -385,4 +468,4 @@ def test_the_shipped_firmware_builds_and_says_what_it_is(
     assert call & ~1 == elf.symbol("eag_step_call").address
     assert elf.function_at(back) == "eag_step_call"
     assert (limit, top) == stack_bounds(board)
-    assert binary[at + 36 : at + size].rstrip(b"\0").decode() == board.name
+    assert binary[at + 36 : at + 52].rstrip(b"\0").decode() == board.name

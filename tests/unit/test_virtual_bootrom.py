@@ -1,4 +1,4 @@
-"""The ROM bootloader of the virtual board speaks ST AN3155."""
+"""The ROM bootloaders of the virtual boards speak ST AN3155."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ACK, NACK = b"\x79", b"\x1f"
 class Rom:
     """A virtual board with BOOT0 high, synchronised."""
 
-    def __init__(self) -> None:
-        self.machine = Machine(load_board("stm32f746"))
+    def __init__(self, board: str = "stm32f746") -> None:
+        self.machine = Machine(load_board(board))
         self.machine.reset(boot0=True)
         assert self.say(b"\x7f") == ACK
 
@@ -168,3 +168,53 @@ def test_rubbish_before_the_synchronisation_is_passed_over() -> None:
     machine.run(1000)
     assert link.take() == ACK
     machine.close()
+
+
+@pytest.fixture
+def l4_rom() -> Iterator[Rom]:
+    made = Rom("nucleo-l4r5zi")
+    yield made
+    made.machine.close()
+
+
+def test_the_l4r5_says_what_it_is(l4_rom: Rom) -> None:
+    assert l4_rom.command(0x02) == ACK + b"\x01\x04\x70" + ACK
+    assert l4_rom.read(0x1FFF75E0, 2) == (2048).to_bytes(2, "little")
+
+
+@pytest.mark.parametrize("page", [0, 1, 255, 256, 511])
+def test_the_l4r5_erases_pages_of_4_kb_in_two_banks(l4_rom: Rom, page: int) -> None:
+    l4_rom.machine.load_flash(b"\0" * (2 << 20))
+    assert l4_rom.command(0x44) == ACK
+    assert l4_rom.say(summed(b"\0\0" + page.to_bytes(2, "big"))) == ACK
+    flash = bytes(l4_rom.machine.memory.flash.view)
+    assert flash[page * 4096 : (page + 1) * 4096] == b"\xff" * 4096
+    assert flash.count(0xFF) == 4096
+
+
+@pytest.mark.parametrize(("code", "begin", "end"), [(0xFFFF, 0, 2), (0xFFFE, 0, 1), (0xFFFD, 1, 2)])
+def test_the_l4r5_erases_banks(l4_rom: Rom, code: int, begin: int, end: int) -> None:
+    l4_rom.machine.load_flash(b"\0" * (2 << 20))
+    assert l4_rom.command(0x44) == ACK
+    assert l4_rom.say(summed(code.to_bytes(2, "big"))) == ACK
+    flash = bytes(l4_rom.machine.memory.flash.view)
+    assert flash.count(0xFF) == (end - begin) << 20
+    assert set(flash[begin << 20 : end << 20]) == {0xFF}
+
+
+def test_the_l4r5_programs_a_double_word_once(l4_rom: Rom) -> None:
+    assert l4_rom.write(0x08000000, b"0123456789ab") == ACK
+    assert l4_rom.read(0x08000000, 16) == b"0123456789ab\xff\xff\xff\xff"
+    assert l4_rom.write(0x0800000C, b"cdef") == NACK  # its double word is written
+    assert l4_rom.write(0x08000010, b"ghij") == ACK
+    assert l4_rom.write(0x08000000, b"\0\0\0\0") == NACK
+
+
+@pytest.mark.parametrize(("address", "answer"), [(0x20003000, NACK), (0x20004000, ACK)])
+def test_the_l4r5s_rom_keeps_its_own_ram(l4_rom: Rom, address: int, answer: bytes) -> None:
+    assert l4_rom.write(address, b"abcd") == answer
+
+
+def test_the_l4r5_refuses_a_page_it_does_not_have(l4_rom: Rom) -> None:
+    assert l4_rom.command(0x44) == ACK
+    assert l4_rom.say(summed(b"\0\0\x02\0")) == NACK

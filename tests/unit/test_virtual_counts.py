@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)")
 
 import bare_metal
+from bare_metal import F746, L4R5, Target
 
 from edge_boards.loader import load_board
 from edge_boards.virtual.machine import Machine
@@ -19,6 +20,9 @@ QEMU = "qemu-system-arm"
 for tool in (QEMU, bare_metal.GCC):
     if shutil.which(tool) is None:
         pytest.skip(f"{tool} is not installed", allow_module_level=True)
+
+QEMUS = {F746: "mps2-an500", L4R5: "mps2-an386"}
+"""The machine with the same core."""
 
 REPEATS = 400  # QEMU's timer ticks every 40 instructions; so many runs tell single ones apart
 
@@ -170,16 +174,26 @@ SECTIONS {
 """
 
 
-def link(folder: Path, name: str, script: str, objects: list[Path], source: str) -> Path:
+@pytest.fixture(params=QEMUS, ids=lambda target: target.board)
+def target(request: pytest.FixtureRequest) -> Target:
+    made: Target = request.param
+    return made
+
+
+def link(
+    target: Target, folder: Path, name: str, script: str, objects: list[Path], source: str
+) -> Path:
     main, layout, elf = (folder / f"{name}.{end}" for end in ("c", "ld", "elf"))
     main.write_text(source)
     layout.write_text(script)
-    compile_c(["-nostdlib", f"-Wl,-T,{layout}", "-o", str(elf), str(main), *map(str, objects)])
+    compile_c(
+        target, ["-nostdlib", f"-Wl,-T,{layout}", "-o", str(elf), str(main), *map(str, objects)]
+    )
     return elf
 
 
-def compile_c(arguments: list[str]) -> None:
-    command = [bare_metal.GCC, "-mcpu=cortex-m7", "-mthumb", "-mfpu=fpv5-sp-d16"]
+def compile_c(target: Target, arguments: list[str]) -> None:
+    command = [bare_metal.GCC, *target.gcc, "-mthumb"]
     command += ["-mfloat-abi=hard", "-O2", "-ffreestanding", "-fno-tree-loop-distribute-patterns"]
     command += [
         f"-DREPEATS={REPEATS}",
@@ -190,9 +204,9 @@ def compile_c(arguments: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def counts_in_qemu(elf: Path) -> list[int]:
+def counts_in_qemu(target: Target, elf: Path) -> list[int]:
     """Instructions of each case: what its runs took beyond those of the first, empty one."""
-    command = [QEMU, "-M", "mps2-an500", "-nographic", "-icount", "shift=0", "-semihosting"]
+    command = [QEMU, "-M", QEMUS[target], "-nographic", "-icount", "shift=0", "-semihosting"]
     command += ["-monitor", "none", "-serial", "none", "-kernel", str(elf)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     ticks = [int(line) for line in (done.stdout + done.stderr).split()]
@@ -200,8 +214,8 @@ def counts_in_qemu(elf: Path) -> list[int]:
     return [round((t - ticks[0]) * 40 / REPEATS) + 1 for t in ticks]
 
 
-def counts_on_the_board(elf: Path) -> list[int]:
-    machine = Machine(load_board("stm32f746"))
+def counts_on_the_board(target: Target, elf: Path) -> list[int]:
+    machine = Machine(load_board(target.board))
     machine.load_flash(bare_metal.flash_bytes(elf.read_bytes()))
     machine.reset()
     machine.memory.write(0x20001004, bytes(4))
@@ -225,15 +239,17 @@ def cases_source(names: tuple[str, ...]) -> str:
     )
 
 
-def test_counts_equal_qemus_on_loops_it_blocks_calls_and_tables(tmp_path: Path) -> None:
+def test_counts_equal_qemus_on_loops_it_blocks_calls_and_tables(
+    target: Target, tmp_path: Path
+) -> None:
     source, made = tmp_path / "cases.c", tmp_path / "cases.o"
     source.write_text(CASES + cases_source(NAMES))
-    compile_c(["-c", str(source), "-o", str(made)])
-    qemu = link(tmp_path, "qemu", QEMU_SCRIPT, [made], IN_QEMU)
-    header = bare_metal.START + ON_THE_BOARD
-    board = link(tmp_path, "board", BOARD_SCRIPT, [made], header)
-    expected = dict(zip(NAMES, counts_in_qemu(qemu), strict=True))
-    assert dict(zip(NAMES, counts_on_the_board(board), strict=True)) == expected
+    compile_c(target, ["-c", str(source), "-o", str(made)])
+    qemu = link(target, tmp_path, "qemu", QEMU_SCRIPT, [made], IN_QEMU)
+    header = target.start + ON_THE_BOARD
+    board = link(target, tmp_path, "board", BOARD_SCRIPT, [made], header)
+    expected = dict(zip(NAMES, counts_in_qemu(target, qemu), strict=True))
+    assert dict(zip(NAMES, counts_on_the_board(target, board), strict=True)) == expected
     assert expected["empty"] == 1
     assert expected["recursion"] > 500
 
@@ -255,12 +271,12 @@ static void run_NAME(void) {
 MODELS = ("conv_1x1", "conv_same", "add_same_shape", "average_pool_same", "softmax")
 
 
-def test_counts_equal_qemus_on_exported_models(tmp_path: Path) -> None:
+def test_counts_equal_qemus_on_exported_models(target: Target, tmp_path: Path) -> None:
     from edge_export.aot.package import export_model
     from edge_quantize.ingest.tflite import read_tflite
 
     folder = Path(__file__).resolve().parents[1] / "golden" / "models"
-    board = load_board("stm32f746")
+    board = load_board(target.board)
     objects: dict[str, Path] = {}
     names = []
     for name in MODELS:
@@ -270,7 +286,7 @@ def test_counts_equal_qemus_on_exported_models(tmp_path: Path) -> None:
         for source in result.source_paths:
             if source.name not in objects:  # models share kernels
                 objects[source.name] = made = tmp_path / f"{name}-{source.stem}.o"
-                compile_c(["-c", *includes, str(source), "-o", str(made)])
+                compile_c(target, ["-c", *includes, str(source), "-o", str(made)])
         names.append(name)
     table = ("empty", *(f"run_{name}" for name in names))
     source, made = tmp_path / "cases.c", tmp_path / "cases.o"
@@ -281,10 +297,10 @@ def test_counts_equal_qemus_on_exported_models(tmp_path: Path) -> None:
         + cases_source(table)
     )
     runtime = Path(__file__).resolve().parents[2] / "firmware" / "runtime"
-    compile_c(["-c", f"-I{runtime}", str(source), "-o", str(made)])
+    compile_c(target, ["-c", f"-I{runtime}", str(source), "-o", str(made)])
     linked = [*objects.values(), made]
-    qemu = link(tmp_path, "qemu", QEMU_SCRIPT, linked, IN_QEMU)
-    image = link(tmp_path, "board", BOARD_SCRIPT, linked, bare_metal.START + ON_THE_BOARD)
-    counted = counts_on_the_board(image)
-    assert counted == counts_in_qemu(qemu)
+    qemu = link(target, tmp_path, "qemu", QEMU_SCRIPT, linked, IN_QEMU)
+    image = link(target, tmp_path, "board", BOARD_SCRIPT, linked, target.start + ON_THE_BOARD)
+    counted = counts_on_the_board(target, image)
+    assert counted == counts_in_qemu(target, qemu)
     assert min(counted[1:]) > 100

@@ -1,4 +1,4 @@
-"""Interrupts, frames and faults of the virtual Cortex-M7."""
+"""Interrupts, frames and faults of the virtual Cortex-M7 and Cortex-M4."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if bare_metal.compiler() is None:
     pytest.skip("no compiler for the board (arm-none-eabi-gcc or ziglang)", allow_module_level=True)
 
 
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    with Bench() as made:
+@pytest.fixture(params=[bare_metal.F746, bare_metal.L4R5], ids=["m7", "m4"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    with Bench(target=request.param) as made:
         yield made
 
 
@@ -254,7 +254,7 @@ def test_an_undefined_instruction_faults(bench: Bench) -> None:
     assert fault(bench, "udf #3")[0] == UNDEFINED
 
 
-@pytest.mark.parametrize("address", [0x10000000, 0x20050000, 0x00004000])
+@pytest.mark.parametrize("address", [0x18000000, 0x200A0000, 0x00400000])
 def test_reserved_addresses_answer_with_a_bus_fault(bench: Bench, address: int) -> None:
     out = fault(bench, "ldr r1, [r0]", address)
     assert (out[0], out[3]) == (PRECISE, address)
@@ -295,7 +295,7 @@ def test_code_without_the_right_to_run_faults(bench: Bench) -> None:
     source = source.replace("OUT[4] = frame[6]", "OUT[4] = 0")
     invalid_state = bench.run(source.replace("TARGET", "0x08000100"))[0]
     no_code = bench.run(source.replace("TARGET", "0x40011001"))[0]
-    nowhere = bench.run(source.replace("TARGET", "0x10000001"))[0]
+    nowhere = bench.run(source.replace("TARGET", "0x18000001"))[0]
     assert (invalid_state, no_code, nowhere) == (1 << 17, 1, 1 << 8)
 
 

@@ -11,6 +11,7 @@ pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)
 import bare_metal
 from bare_metal import Bench
 
+from edge_boards.loader import load_board
 from edge_boards.virtual.machine import Pause
 
 if bare_metal.compiler() is None:
@@ -136,6 +137,38 @@ def test_the_clock_tree_follows_the_registers(bench: Bench) -> None:
         *(54_000_000, 108_000_000),
     )
     assert bench.machine.seconds > 0.002  # the crystal took its time
+
+
+OSCILLATOR = """
+void run(void) {
+  RCC_CR |= BYPASSu << 18;
+  RCC_CR |= 1u << 16;
+  for (volatile int i = 0; i < 20000; i++) {}
+  OUT[0] = RCC_CR >> 17 & 1;
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("board", "bypass", "ready"),
+    [
+        ("stm32f746", 0, 1),  # a crystal of 25 MHz
+        ("stm32f746", 1, 0),
+        ("nucleo-f746zg", 0, 0),
+        ("nucleo-f746zg", 1, 1),  # 8 MHz from the ST-LINK
+    ],
+)
+def test_an_oscillator_starts_only_as_the_board_has_it(board: str, bypass: int, ready: int) -> None:
+    with Bench(load_board(board)) as bench:
+        assert bench.run(OSCILLATOR.replace("BYPASS", str(bypass)))[0] == ready
+
+
+def test_the_nucleo_reaches_216_mhz_from_its_8_mhz() -> None:
+    source = CLOCK.replace("STATES", "7").replace("= 25 |", "= 8 |")
+    source = source.replace("RCC_CR |= 1u << 16;", "RCC_CR |= 1u << 18; RCC_CR |= 1u << 16;")
+    with Bench(load_board("nucleo-f746zg")) as bench:
+        bench.run(source)
+        assert bench.machine.rcc.hclk == 216_000_000
 
 
 RAM_CODE = """

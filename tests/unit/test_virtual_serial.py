@@ -11,6 +11,8 @@ pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)
 import bare_metal
 from bare_metal import Bench
 
+from edge_boards.loader import load_board
+
 if bare_metal.compiler() is None:
     pytest.skip("no compiler for the board (arm-none-eabi-gcc or ziglang)", allow_module_level=True)
 
@@ -104,6 +106,41 @@ def test_what_is_sent_before_the_board_listens_is_lost(bench: Bench) -> None:
     bench.console.feed(b"late")
     bench.go_on(100_000)
     assert bench.console.take() == b"late"
+
+
+NUCLEO_CONSOLE = """
+#define USART3_CR1 REG(0x40004800)
+#define USART3_BRR REG(0x4000480C)
+#define USART3_ISR REG(0x4000481C)
+#define USART3_RDR REG(0x40004824)
+#define USART3_TDR REG(0x40004828)
+#define GPIOD_MODER REG(0x40020C00)
+#define GPIOD_AFRH REG(0x40020C24)
+void run(void) {
+  RCC_AHB1ENR |= 8; RCC_APB1ENR |= 1u << 18;
+  GPIOD_MODER = 10u << 16; GPIOD_AFRH = 0x77;
+  USART3_BRR = 139; USART3_CR1 = 0xD;
+  for (;;) {
+    while (!(USART3_ISR & 0x20)) {}
+    USART3_TDR = USART3_RDR + 1;
+  }
+}
+"""
+
+
+def test_the_nucleos_console_is_usart3_at_pd8_and_pd9() -> None:
+    with Bench(load_board("nucleo-f746zg")) as nucleo:
+        nucleo.start(NUCLEO_CONSOLE)
+        nucleo.go_on(5000)
+        nucleo.console.feed(b"abc")
+        nucleo.go_on(50_000)
+        assert nucleo.console.take() == b"bcd"
+    with Bench() as disco:  # where nothing hangs at these pins
+        disco.start(NUCLEO_CONSOLE)
+        disco.go_on(5000)
+        disco.console.feed(b"abc")
+        disco.go_on(50_000)
+        assert disco.console.take() == b""
 
 
 ADC = """

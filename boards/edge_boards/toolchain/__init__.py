@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edge_boards.board import Board
 from edge_boards.errors import ToolchainError
+from edge_boards.schema import OTHER_CORES
 from edge_boards.toolchain.build import BuildRequest, Image, build_image
 from edge_boards.toolchain.gcc import find_gcc
 from edge_boards.toolchain.host import HostCompiler, find_host_compiler
@@ -35,6 +36,11 @@ def find_toolchain(board: Board, prefer: str | None = None) -> Toolchain:
     """
     if prefer is not None and prefer not in _FINDERS:
         raise ToolchainError(f"no toolchain {prefer!r}; allowed: {', '.join(_FINDERS)}")
+    if board.core.name in OTHER_CORES:
+        raise ToolchainError(
+            f"{board.core.name} ({board.title}) is compiled by its framework only; "
+            "use `edge-autoglm build --with platformio`"
+        )
     for name in (prefer,) if prefer else tuple(_FINDERS):
         found = _FINDERS[name](board.core)
         if found is not None:

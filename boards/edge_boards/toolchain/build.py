@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.elf import SHF_EXECINSTR, SHN_UNDEF, Elf
 from edge_boards.errors import ImageError, ImageTooBigError, ToolchainError
-from edge_boards.toolchain.checks import check_image
+from edge_boards.toolchain.checks import DOUBLE_HELPER, check_image
 from edge_boards.toolchain.compiler import (
     CompileJob,
     Digests,
@@ -24,10 +25,10 @@ from edge_boards.toolchain.compiler import (
 )
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
 from edge_boards.toolchain.linker import LINKER_SYMBOLS, linker_script
+from edge_boards.toolchain.seal import check_early, seal
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
 from edge_boards.toolchain.toolchain import Toolchain
 
-_DOUBLE_HELPER = re.compile(r"__aeabi_(d\w+|c?dcmp\w+|\w+2d)")
 # These files define what compilers turn loops into: they must not become calls of themselves.
 _LIBC_FLAGS = ("-fno-builtin",)
 _LIBC_GCC_FLAGS = ("-fno-tree-loop-distribute-patterns",)
@@ -59,23 +60,50 @@ class Image:
     build_id: bytes
     sizes: SizeReport
     toolchain: str
+    project: Path | None = None  # the PlatformIO project that made it, where one did
 
 
 def _sources(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix in (".c", ".S"))
 
 
+def port_folders(ports: Path, port: str) -> tuple[Path, ...]:
+    """A port's folder, and the shared ones beside it that its `port.toml` names, in that order.
+
+    Raises `ToolchainError` where one is missing or the file is not as it should be.
+    """
+    folder = ports / port
+    path = folder / "port.toml"
+    uses: object = []
+    if path.is_file():
+        try:
+            uses = tomllib.loads(path.read_text(encoding="utf-8")).get("uses", [])
+        except (OSError, ValueError) as error:
+            raise ToolchainError(f"{path} cannot be read: {error}") from error
+    if not isinstance(uses, list) or not all(isinstance(name, str) for name in uses):
+        raise ToolchainError(f'{path}: uses should be a list of folders, such as ["cortex_m"]')
+    folders = (folder, *(ports / name for name in uses))
+    for each in folders:
+        if not each.is_dir():
+            known = sorted(p.parent.name for p in ports.glob("*/eag_port_inline.h"))
+            raise ToolchainError(
+                f"{each} is missing: port {port!r} cannot be built; "
+                f"there are {', '.join(known) or 'none'}"
+            )
+    return folders
+
+
 def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[CompileJob]:
     """Every source with its flags and folders, firmware first, in an order of names only."""
     root = request.firmware or data_path("firmware")
-    runtime, port = root / "runtime", root / "ports" / request.board.soc.port
-    app = root / "apps" / request.app
-    for folder in (runtime, port, app):
+    runtime, app = root / "runtime", root / "apps" / request.app
+    ports = port_folders(root / "ports", request.board.soc.port)
+    for folder in (runtime, app):
         if not folder.is_dir():
             raise ToolchainError(f"{folder} is missing: {request.board.name} cannot be built for")
-    ours = (generated, runtime, port, app)
+    ours = (generated, runtime, *ports, app)
     jobs = []
-    for source in [*_sources(port), *_sources(runtime), *_sources(app)]:
+    for source in [s for folder in (*ports, runtime, app) for s in _sources(folder)]:
         flags: tuple[str, ...] = ("-Os",)
         if source.name == "eag_libc.c":
             flags += _LIBC_FLAGS + (_LIBC_GCC_FLAGS if toolchain.name == "gcc" else ())
@@ -157,13 +185,9 @@ def build_image(
             objects = compile_objects(toolchain, jobs, folder, progress)
             _link(toolchain, board, request.models, objects, folder)
             elf = Elf.load(folder / "image.elf")
-            image = elf.flat(board.code_address, board.flash.size)
-            if elf.symbol("eag_image_bytes").value != len(image):
-                raise ImageError(
-                    f"the linker's image length {elf.symbol('eag_image_bytes').value} is not the "
-                    f"image's, {len(image)}: please report this with {toolchain.describe()}"
-                )
-            check_image(elf, board, image)
+            image = checked_image(elf, board, toolchain.describe())
+            check_early(objects)
+            image = seal(folder / "image.elf", board, image)
             sizes = measure(elf, board, request.models, len(image))
             (folder / "image.bin").write_bytes(image)
             made = {}
@@ -176,6 +200,22 @@ def build_image(
             "left there, choose another folder or free some space"
         ) from error
     return Image(made["elf"], made["bin"], made["map"], build_id, sizes, toolchain.describe())
+
+
+def checked_image(elf: Elf, board: Board, toolchain: str) -> bytes:
+    """An image that our linker script made, as it lies in flash, once it has passed all checks.
+
+    Raises `ImageError`.
+    """
+    image = elf.flat(board.code_address, board.flash.size)
+    length = elf.symbol("eag_image_bytes").value
+    if length != len(image):
+        raise ImageError(
+            f"the linker's image length {length} is not the image's, {len(image)}: please report "
+            f"this with {toolchain}"
+        )
+    check_image(elf, board, image)
+    return image
 
 
 def _link(
@@ -205,7 +245,7 @@ def _link(
             )
         )
     missing = undefined(objects)
-    doubles = {name: users for name, users in missing.items() if _DOUBLE_HELPER.fullmatch(name)}
+    doubles = {name: users for name, users in missing.items() if DOUBLE_HELPER.fullmatch(name)}
     if doubles:
         users = sorted({user for found in doubles.values() for user in found})
         raise ImageError(

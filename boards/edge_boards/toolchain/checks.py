@@ -12,8 +12,10 @@ from edge_boards.toolchain.linker import stack_bounds
 from edge_boards.toolchain.thumb import f64_offsets
 
 _MOST_NAMED = 5
+DOUBLE_HELPER = re.compile(r"__aeabi_(d\w+|c?dcmp\w+|\w+2d)")
+"""The names that the run-time ABI for Arm gives to double-precision arithmetic in software."""
 _KNOWN = re.compile(
-    r"\.(vectors|image_info|text|rodata|noinit|rings|bss|(text|table|weights|load|arena)\.\w+)"
+    r"\.(vectors|image_info|early|text|rodata|noinit|rings|bss|(text|table|weights|load|arena)\.\w+)"
 )
 
 
@@ -23,6 +25,7 @@ def check_image(elf: Elf, board: Board, image: bytes) -> None:
     check_vectors(elf, board, image)
     if board.core.fpu is None or "-sp-" in board.core.fpu:
         check_no_f64(elf, board)
+        check_no_f64_helper(elf, board)
 
 
 def check_sections(elf: Elf) -> None:
@@ -77,6 +80,16 @@ def check_no_f64(elf: Elf, board: Board) -> None:
         raise ImageError(
             f"double-precision instruction in function {', '.join(named[:_MOST_NAMED])}{more}: "
             f"{board.soc.name}'s FPU has none; use float and constants such as 1.0f"
+        )
+
+
+def check_no_f64_helper(elf: Elf, board: Board) -> None:
+    """Nor a library's function in its stead, where one was linked."""
+    found = sorted(s.name for s in elf.symbols if DOUBLE_HELPER.fullmatch(s.name))
+    if found:
+        raise ImageError(
+            f"double-precision arithmetic ({', '.join(found[:_MOST_NAMED])}): {board.soc.name}'s "
+            "FPU has none; use float and constants such as 1.0f"
         )
 
 

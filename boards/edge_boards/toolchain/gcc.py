@@ -58,6 +58,8 @@ def target_flags(core: Core) -> tuple[str, ...]:
     cpu = core.name
     if cpu == "cortex-m33" and "dsp" not in core.features:
         cpu += "+nodsp"
+    if core.name == "cortex-m55" and "mve" not in core.features:
+        cpu += "+nomve"  # else loops become Helium without a word
     flags = [f"-mcpu={cpu}", "-mthumb"]
     flags += [f"-mfpu={core.fpu}", "-mfloat-abi=hard"] if core.fpu else ["-mfloat-abi=soft"]
     return tuple(flags)

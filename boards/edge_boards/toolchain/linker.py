@@ -3,6 +3,7 @@
 Sections that C code names, and where they go (R is a memory of the board):
 
     .eag_vectors          the start of flash          .eag_image_info    right after it
+    .eag_early, .eag_early_data                       flash, before all the rest
     .text, .rodata, .eag_code.flash                   flash
     .eag_table.R, .eag_weights.R, .eag_code.R         R; copied there at start where R is RAM
     .data, .bss, .eag_rings, .noinit                  the stack's memory
@@ -10,7 +11,8 @@ Sections that C code names, and where they go (R is a memory of the board):
 
 Symbols it defines: eag_stack_limit, eag_stack_top; eag_copy_table_start/_end (entries: source,
 destination, bytes), eag_zero_table_start/_end (destination, bytes); eag_image_bytes, whose address
-is the image's length; for the size report eag_R_load, eag_R_weights, eag_R_weights_end, eag_R_end.
+is the image's length; eag_early_end; for the size report eag_R_load, eag_R_weights,
+eag_R_weights_end, eag_R_end.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def stack_bounds(board: Board) -> tuple[int, int]:
     never into data.
     """
     limit = board.ram.address + STACK_GUARD_BYTES
-    return limit, limit + board.stack.size
+    return limit, limit + board.own_stack.size
 
 
 def linker_script(board: Board) -> str:
@@ -107,6 +109,10 @@ def _flash_sections(out: ScriptWriter, board: Board, rams: list[Memory]) -> None
         out.line("KEEP(*(.eag_vectors))")
     with out.block(".image_info :", into):
         out.line("KEEP(*(.eag_image_info))")
+    with out.block(".early :", into):
+        out.line("*(.eag_early)")
+        out.line("*(.eag_early_data)")
+        out.line("eag_early_end = .;")
     with out.block(".text :", into):
         out.line(f"*(.text .text.* .eag_code.{flash})")
     with out.block(".rodata :", into):

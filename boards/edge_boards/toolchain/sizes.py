@@ -44,21 +44,22 @@ class SizeReport:
 
     code: everything in flash but the weights. weights: the models' constants, at most the
     .tflite's own bytes; what packing adds counts as code. arena: activations and scratch. stack:
-    with its guard. rings: the wire's buffers. static_ram: what else the RAMs hold, code and
-    constants that are copied there included; copied: the bytes of those.
+    with its guard. rings: the wire's buffers; both None where they are a framework's. static_ram:
+    what else the RAMs hold, code and constants that are copied there included; copied: the bytes of
+    those.
     """
 
     memories: tuple[MemoryUse, ...]
     code: int
     weights: int
     arena: int
-    stack: int
-    rings: int
+    stack: int | None
+    rings: int | None
     static_ram: int
     copied: int = 0
 
     @property
-    def kinds(self) -> tuple[tuple[str, int], ...]:
+    def kinds(self) -> tuple[tuple[str, int | None], ...]:
         """(kind, bytes) in the order of a report."""
         rows = (
             ("code", self.code),
@@ -84,7 +85,7 @@ def check_fits(board: Board, models: Sequence[ModelSources]) -> None:
     """
     needs: dict[str, list[tuple[str, int]]] = {m.name: [] for m in board.memories}
     ram, flash = board.ram.name, board.flash.name
-    needs[ram].append(("stack", board.stack.size + STACK_GUARD_BYTES))
+    needs[ram].append(("stack", board.own_stack.size + STACK_GUARD_BYTES))
     for model in models:
         placed = [(f"{model.name} arena", region, size) for region, size in model.arena]
         placed += [(f"{model.name} {name}", region, size) for name, region, size in model.constants]
@@ -127,7 +128,7 @@ def too_big(board: Board, memory: str, needed: int, contributors: Iterable[tuple
 def measure(elf: Elf, board: Board, models: Sequence[ModelSources], image_bytes: int) -> SizeReport:
     """The report of a linked image."""
     sizes = {s.name: s.size for s in elf.sections if s.allocated}
-    stack = board.stack.size + STACK_GUARD_BYTES
+    stack = board.own_stack.size + STACK_GUARD_BYTES
     used = {m.name: 0 for m in board.memories}
     used[board.flash.name] = image_bytes
     used[board.ram.name] += stack

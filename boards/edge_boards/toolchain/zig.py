@@ -63,6 +63,8 @@ def target_flags(core: Core) -> tuple[str, ...]:
         cpu += f"+{_FPU_FEATURES[core.fpu]}"
     if core.name == "cortex-m33" and "dsp" not in core.features:
         cpu += "-dsp"
+    if core.name == "cortex-m55" and "mve" not in core.features:
+        cpu += "-mve-mve_fp"  # else loops become Helium without a word
     abi = "eabihf" if core.fpu else "eabi"
     return ("-target", f"thumb-freestanding-{abi}", f"-mcpu={cpu}", "-fno-sanitize=all")
 

@@ -1,4 +1,4 @@
-"""A board nobody needs to own: the image that would be flashed, run on an emulated STM32F746.
+"""A board nobody needs to own: the image that would be flashed, run on an emulated chip.
 
 The names here are the client's side and import neither Unicorn nor the machine; see
 `edge_boards.virtual.machine.Machine` for the board in this process.
@@ -9,9 +9,10 @@ from edge_boards.virtual.client import (
     attach,
     control,
     list_running,
+    load,
     reset,
     start,
     stop,
 )
 
-__all__ = ["VirtualInfo", "attach", "control", "list_running", "reset", "start", "stop"]
+__all__ = ["VirtualInfo", "attach", "control", "list_running", "load", "reset", "start", "stop"]

@@ -27,8 +27,8 @@ COMMANDS = (
     *(WRITE_PROTECT, WRITE_UNPROTECT, READOUT_PROTECT, READOUT_UNPROTECT),
 )
 _NEEDS_READOUT = frozenset({READ, GO, WRITE, EXTENDED_ERASE, WRITE_PROTECT, WRITE_UNPROTECT})
-MASS_ERASE = 0xFFFF
-_ROM_RAM = 0x2000_0000, 0x2000_4000  # what the ROM keeps for itself (AN2606, F74x: first 16 KB)
+_SPECIAL_ERASE = 0xFFF0
+"""Extended Erase: from here on a count is a code that names no sector."""
 
 Conversation = Generator[int, list[int], None]
 
@@ -151,9 +151,9 @@ class BootRom:
         flash = memory.flash
         region = memory.find(address)
         in_flash = region is not None and region.host == flash.host
-        in_ram = (
-            region is not None and region.writable and not (_ROM_RAM[0] <= address < _ROM_RAM[1])
-        )
+        own = self._machine.soc.rom.ram
+        in_ram = region is not None and region.writable
+        in_ram = in_ram and not any(first <= address < end for first, end in own)
         if not self._answer((in_flash or in_ram) and address % 4 == 0):
             return
         (count,) = yield 1
@@ -170,22 +170,39 @@ class BootRom:
             if self._machine.protection.covers(self._machine.sectors, offset, len(content)):
                 self._send(NACK)
                 return
-            old = bytes(flash.view[offset : offset + len(content)])
-            # Programming only clears bits: what was not erased first comes out as the AND.
-            memory.program(offset, bytes(a & b for a, b in zip(old, content, strict=True)))
+            if not self._program(offset, content):
+                self._send(NACK)
+                return
         else:
             memory.write(address, content)
         self._send(ACK)
+
+    def _program(self, offset: int, content: bytes) -> bool:
+        """Programs flash as silicon does; False where it cannot."""
+        memory, unit = self._machine.memory, self._machine.soc.rom.write_unit
+        flash = memory.flash.view
+        if unit == 1:
+            old = bytes(flash[offset : offset + len(content)])
+            # Programming only clears bits: what was not erased first comes out as the AND.
+            memory.program(offset, bytes(a & b for a, b in zip(old, content, strict=True)))
+            return True
+        before, after = offset % unit, -(offset + len(content)) % unit
+        first, padded = offset - before, b"\xff" * before + content + b"\xff" * after
+        if any(byte != 0xFF for byte in flash[first : first + len(padded)]):
+            return False  # its check bits were written with it
+        memory.program(first, padded)
+        return True
 
     def _erase(self) -> Conversation:
         head = yield 2
         count = int.from_bytes(bytes(head), "big")
         protection, sectors = self._machine.protection, self._machine.sectors
-        if count >= 0xFFF0:
+        if count >= _SPECIAL_ERASE:
             (check,) = yield 1
-            good = _checksum([*head, check]) == 0 and count == MASS_ERASE
-            if self._answer(good and not protection.write):
-                for number in range(len(sectors)):
+            erased = self._machine.soc.rom.mass_erases.get(count)
+            good = _checksum([*head, check]) == 0 and erased is not None
+            if self._answer(good and not protection.write) and erased is not None:
+                for number in erased:
                     self._erase_sector(number)
             return
         data = yield 2 * (count + 1) + 1

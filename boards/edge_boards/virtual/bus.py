@@ -5,29 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_boards.virtual.faults import Unmodelled
-from edge_boards.virtual.peripherals.adc import Adc
 from edge_boards.virtual.peripherals.base import Peripheral
-from edge_boards.virtual.peripherals.flash import FlashInterface
-from edge_boards.virtual.peripherals.gpio import Gpio
-from edge_boards.virtual.peripherals.power import Pwr
-from edge_boards.virtual.peripherals.rcc import GPIO_PORTS, Rcc
-from edge_boards.virtual.peripherals.syscfg import Dbgmcu, Syscfg
-from edge_boards.virtual.peripherals.usart import Usart
 
 if TYPE_CHECKING:
     from edge_boards.virtual.machine import Machine
 
-_USARTS = {
-    **{"USART2": 0x4000_4400, "USART3": 0x4000_4800, "UART4": 0x4000_4C00},
-    **{"UART5": 0x4000_5000, "UART7": 0x4000_7800, "UART8": 0x4000_7C00},
-    **{"USART1": 0x4001_1000, "USART6": 0x4001_1400},
-}
-_GPIO_BASE = 0x4002_0000
 _BLOCK = 0x400
 
 _SCS, _MPU, _SYSTICK, _DWT = 0xE000_E000, 0xE000_ED90, 0xE000_E010, 0xE000_1000
 _DEMCR = 0xE000_EDFC
-_DBGMCU = 0xE004_2000
+_PRIVATE = 0xE000_0000, 0xE004_2000  # the core's own; from there on it is the vendor's again
 
 
 class Bus:
@@ -37,23 +24,12 @@ class Bus:
         self._machine = machine
         self.peripherals: dict[str, Peripheral] = {}
         self._by_block: dict[int, Peripheral] = {}
-        for port, letter in enumerate(GPIO_PORTS):
-            self._add(Gpio(machine, f"GPIO{letter}", _GPIO_BASE + _BLOCK * port))
-        for name, base in _USARTS.items():
-            self._add(Usart(machine, name, base))
-        self._add(Pwr(machine, "PWR", 0x4000_7000))
-        self._add(Adc(machine, "ADC1", 0x4001_2000))
-        self._add(Syscfg(machine, "SYSCFG", 0x4001_3800))
-        self._add(FlashInterface(machine, "FLASH", 0x4002_3C00))
-        self._add(Dbgmcu(machine, "DBGMCU", _DBGMCU))
+        for peripheral in (machine.rcc, *machine.soc.peripherals(machine)):
+            self._add(peripheral)
 
     def _add(self, peripheral: Peripheral) -> None:
         self.peripherals[peripheral.name] = peripheral
         self._by_block[peripheral.base // _BLOCK] = peripheral
-
-    def add_rcc(self, rcc: Rcc) -> None:
-        """The clock tree, which the other peripherals ask for their clocks."""
-        self._add(rcc)
 
     def reset(self) -> None:
         for peripheral in self.peripherals.values():
@@ -70,7 +46,7 @@ class Bus:
     def read(self, address: int, size: int) -> int:
         if address & (size - 1):
             raise Unmodelled("unaligned access to a register")
-        if address < 0xE000_0000 or address >= _DBGMCU:
+        if not _PRIVATE[0] <= address < _PRIVATE[1]:
             peripheral = self._find(address)
             return peripheral.read(address - peripheral.base, size)
         word = address & ~3
@@ -94,7 +70,7 @@ class Bus:
     def write(self, address: int, size: int, value: int) -> None:
         if address & (size - 1):
             raise Unmodelled("unaligned access to a register")
-        if address < 0xE000_0000 or address >= _DBGMCU:
+        if not _PRIVATE[0] <= address < _PRIVATE[1]:
             peripheral = self._find(address)
             peripheral.write(address - peripheral.base, size, value)
             return

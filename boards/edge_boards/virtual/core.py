@@ -1,4 +1,4 @@
-"""Exceptions of the Cortex-M7: priorities, entry, return, faults (DDI 0403E, B1.5).
+"""Exceptions of ARMv7-M: priorities, entry, return, faults (DDI 0403E, B1.5).
 
 Stacking and unstacking are C (native/exceptions.c). Simplifications, none of which firmware can
 see in its results: FP registers are stacked at entry and not lazily; a pending exception after a
@@ -19,13 +19,11 @@ if TYPE_CHECKING:  # the machine owns the core
 RESET, NMI, HARD_FAULT, MEM_MANAGE, BUS_FAULT, USAGE_FAULT = 1, 2, 3, 4, 5, 6
 SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK = 11, 12, 14, 15
 FIRST_IRQ = 16
-IRQS = 98  # STM32F746 (RM0385, table 46)
 THREAD_PRIORITY = 256
 
 HFSR_VECTTBL, HFSR_FORCED, HFSR_DEBUGEVT = 1 << 1, 1 << 30, 1 << 31
 _ENABLE_BITS = {MEM_MANAGE: 16, BUS_FAULT: 17, USAGE_FAULT: 18}
 MMARVALID, BFARVALID = 1 << 7, 1 << 15
-_CCR_RESET = 0x0004_0200  # STKALIGN, BP
 _CCR_STKALIGN = 1 << 9
 _SCR_SLEEPONEXIT = 1 << 1
 
@@ -42,8 +40,9 @@ class Core:
 
     def reset(self) -> None:
         self.vtor = 0
-        self.priorities = [0] * (FIRST_IRQ + IRQS)
-        self.enabled = [False] * (FIRST_IRQ + IRQS)
+        numbers = FIRST_IRQ + self._machine.soc.irqs
+        self.priorities = [0] * numbers
+        self.enabled = [False] * numbers
         for number in (NMI, HARD_FAULT, SVCALL, DEBUG_MONITOR, PENDSV, SYSTICK):
             self.enabled[number] = True
         self.pending: set[int] = set()
@@ -62,7 +61,7 @@ class Core:
         state.fp_context_address = 0
         for i in range(len(state.lines)):
             state.lines[i] = 0
-        self.set_ccr(_CCR_RESET)
+        self.set_ccr(self._machine.soc.core.ccr_reset)
         self.set_scr(0)
 
     def set_ccr(self, value: int) -> None:

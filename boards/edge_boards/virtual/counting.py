@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_boards.virtual.cycles.steps import StepCycles
-
 if TYPE_CHECKING:
+    from edge_boards.virtual.cycles import StepCycles
     from edge_boards.virtual.machine import Machine
 
 _BLX_BYTES = 2
@@ -51,9 +50,9 @@ class StepCounter:
         self.mark()
         if model_cycles:
             machine = self._machine
-            self._cycles = StepCycles(machine.board, machine.memory)
+            self._cycles = machine.soc.cycles(machine)
             # Short pieces: time stands still within one, and bytes on a line must not bunch up.
-            machine.trace.start(self._cycles.listen, capacity=2048, data=self._cycles.cached_ranges)
+            machine.trace.start(self._cycles.listen, capacity=2048, data=self._cycles.traced)
 
     def mark(self) -> None:
         """Sets the marks anew, after code memory changed."""

@@ -16,10 +16,12 @@ from typing import Any
 
 from edge_boards.errors import VirtualBoardError
 from edge_boards.virtual import native
+from edge_boards.virtual.cores import CoreModel
 
 ARCH_ARM = 1
 MODE_THUMB_MCLASS = 0x10 | 0x20
-CPU_CORTEX_M7 = 10
+CPUS = {"cortex-m4": 9, "cortex-m7": 10}
+"""Unicorn's numbers of the cores that there are models of."""
 
 PROT_READ, PROT_WRITE, PROT_EXEC = 1, 2, 4
 HOOK_INTR, HOOK_CODE, HOOK_BLOCK = 1, 4, 8
@@ -111,9 +113,9 @@ class RegisterBatch:
 
 
 class Engine:
-    """One Cortex-M7 with its hooks. Registers by name; errors as `VirtualBoardError`."""
+    """One CPU with its hooks. Registers by name; errors as `VirtualBoardError`."""
 
-    def __init__(self) -> None:
+    def __init__(self, core: CoreModel) -> None:
         self.library = _library()
         self.hooks = native.load_hooks()
         self.state = native.HookState()
@@ -123,9 +125,13 @@ class Engine:
         self._check(self.library.uc_open(ARCH_ARM, MODE_THUMB_MCLASS, ctypes.byref(handle)), "open")
         self.handle = handle
         self._check(
-            self.library.uc_ctl(handle, ctypes.c_uint(_CTL_CPU_MODEL), ctypes.c_int(CPU_CORTEX_M7)),
+            self.library.uc_ctl(
+                handle, ctypes.c_uint(_CTL_CPU_MODEL), ctypes.c_int(CPUS[core.name])
+            ),
             "CPU model",
         )
+        self.state.fpv5 = int(core.fpv5)
+        self.state.coherent = int(core.code_is_coherent)
         self._value = ctypes.c_uint64()
         self._trace_hooks: list[ctypes.c_size_t] = []
         self._install_hooks()
@@ -252,6 +258,8 @@ class Engine:
             ),
             f"map 0x{address:08x}",
         )
+        kinds = HOOK_MEM_READ | HOOK_MEM_WRITE
+        self._add_hook(kinds, self.hooks.eag_on_register, address, address + size - 1)
 
     def enter(self, number: int, return_address: int) -> int:
         """Exception entry in the CPU; what went wrong while stacking (native.STACK...)."""

@@ -32,7 +32,7 @@ def find_image_info(flash: bytes | memoryview) -> ImageInfo | None:
             _, version, size, build, image_bytes, call, back, limit, top, board = (
                 _LAYOUT.unpack_from(head, at)
             )
-            if version == 1 and size == _LAYOUT.size:
+            if version == 1 and size >= _LAYOUT.size:
                 name = board.split(b"\0")[0].decode("ascii", "replace")
                 return ImageInfo(build, image_bytes, call & ~1, back & ~1, limit, top, name)
         at = head.find(MAGIC, at + 1)

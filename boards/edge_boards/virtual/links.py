@@ -27,12 +27,3 @@ class Link:
         data = bytes(self.to_host)
         self.to_host.clear()
         return data
-
-    def __post_init__(self) -> None:
-        self.tx_pin = _pin(self.serial.tx)
-        self.rx_pin = _pin(self.serial.rx)
-
-
-def _pin(name: str) -> tuple[str, int]:
-    """ "PA9" -> ("A", 9)."""
-    return name[1], int(name[2:])

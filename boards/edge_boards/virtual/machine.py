@@ -1,4 +1,4 @@
-"""The virtual board: a Cortex-M7, its memories and its peripherals, run in modelled time.
+"""The virtual board: a core, its memories and its peripherals, run in modelled time.
 
 One instruction is one cycle until a cycle model is attached. Nothing here knows of processes,
 sockets or real time: tests and the benchmark use a `Machine` directly.
@@ -18,7 +18,7 @@ from edge_boards.virtual import engine as unicorn
 from edge_boards.virtual import native
 from edge_boards.virtual.bootrom import BootRom, Protection
 from edge_boards.virtual.bus import Bus
-from edge_boards.virtual.clock import Clock, check_limits
+from edge_boards.virtual.clock import Clock
 from edge_boards.virtual.core import HFSR_VECTTBL, Core
 from edge_boards.virtual.counting import StepCounter, trampoline
 from edge_boards.virtual.engine import Engine
@@ -27,16 +27,14 @@ from edge_boards.virtual.faults import BusError, FaultKind, MachineStop, Unmodel
 from edge_boards.virtual.image import ImageInfo, find_image_info
 from edge_boards.virtual.lines import SerialLines
 from edge_boards.virtual.memory import MemoryMap
+from edge_boards.virtual.peripherals.counters import Dwt, SysTick
 from edge_boards.virtual.peripherals.mpu import Mpu
-from edge_boards.virtual.peripherals.rcc import SOFTWARE_RESET, Rcc
-from edge_boards.virtual.peripherals.system import Dwt, SystemRegisters, SysTick
+from edge_boards.virtual.peripherals.system import SystemRegisters
+from edge_boards.virtual.soc import soc_of
 from edge_boards.virtual.trace import Trace
 from edge_boards.virtual.traps import Traps
 
-MODEL = "stm32f746"
-_RCC_BASE = 0x4002_3800
-_IO = ((0x4000_0000, 0x8_0000), (0xE000_0000, 0x10_0000))
-_BOOT_FLASH = 0x0020_0000  # BOOT_ADD0 as shipped: flash on the ITCM bus (RM0385 2.5)
+_PRIVATE_IO = (0xE000_0000, 0xE010_0000)
 _WFI, _WFI_WIDE = b"\x30\xbf", b"\xaf\xf3\x03\x80"
 
 
@@ -51,21 +49,22 @@ class Pause(enum.Enum):
 
 
 class Machine:
-    """One virtual STM32F746. Use: `load_flash`, `reset`, `run`, `links[...]`."""
+    """One virtual board, of the chip that its board file names (`virtual.model`).
+
+    Use: `load_flash`, `reset`, `run`, `links[...]`. Raises `VirtualBoardError` where there is no
+    model of the chip, or the board file does not fit it.
+    """
 
     def __init__(self, board: Board, flash_file: Path | None = None) -> None:
-        if board.virtual is None or board.virtual.model != MODEL:
-            raise VirtualBoardError(
-                f"board {board.name} has no virtual model; there is one for {MODEL}"
-            )
         self.board = board
-        self.chip_id = board.virtual.chip_id
-        self.bootloader_version = board.virtual.bootloader_version
-        sizes = board.flash.sectors
+        self.soc = soc_of(board)
+        self.chip_id = board.soc.chip_id or 0
+        self.bootloader_version = board.virtual.bootloader_version if board.virtual else 0
+        sizes = self.soc.sectors
         self.sectors = tuple((sum(sizes[:i]), size) for i, size in enumerate(sizes))
         self.symbolise: Callable[[int], str | None] | None = None
         self.on_pins: Callable[[str, int, int], None] | None = None
-        self.engine = Engine()
+        self.engine = Engine(self.soc.core)
         self.agenda = Agenda()
         self.clock = Clock(self.engine.state)
         self._deferred: list[Callable[[], None]] = []
@@ -73,17 +72,16 @@ class Machine:
         self._problem_address = 0
         self._reset_wanted = False
         self.breakpoints: set[int] = set()
-        self.memory = MemoryMap(board, self.engine, flash_file)
+        self.memory = MemoryMap(self.soc, board.name, self.engine, flash_file)
         self.core = Core(self)
         self.system = SystemRegisters(self)
         self.systick = SysTick(self)
         self.dwt = Dwt(self)
         self.mpu = Mpu(self, board.core.mpu_regions)
-        self.rcc = Rcc(self, "RCC", _RCC_BASE, board.clock.oscillator_hz)
+        self.rcc = self.soc.clock_tree(self)
         self.bus = Bus(self)
-        self.bus.add_rcc(self.rcc)
-        for base, size in _IO:
-            self.engine.map_io(base, size, self._io_read, self._io_write)
+        for first, end in (*self.soc.io, _PRIVATE_IO):
+            self.engine.map_io(first, end - first, self._io_read, self._io_write)
         self.lines = SerialLines(self, board.serial)
         self.links = self.lines.links
         self.traps = Traps(self)
@@ -94,6 +92,8 @@ class Machine:
         self.protection = Protection()
         self._pc = 0
         self.boot0 = False
+        self.restarts = -1
+        """How often it was reset, by whom ever, since it was made."""
         self.reset(power_on=True)
 
     # -- life
@@ -115,16 +115,17 @@ class Machine:
 
     def reset(self, boot0: bool = False, *, power_on: bool = False) -> None:
         """The reset pin (or power). With `boot0` the ROM bootloader starts."""
-        self._restart(boot0, 0, power_on=power_on)
+        self._restart(boot0, power_on=power_on)
 
-    def _restart(self, boot0: bool, cause: int, *, power_on: bool) -> None:
+    def _restart(self, boot0: bool, *, software: bool = False, power_on: bool = False) -> None:
         if power_on:
             self.memory.power_on()
         self.boot0 = boot0
+        self.restarts += 1
         self._reset_wanted = False
         self._problem = None
         self.agenda.clear()
-        self.rcc.set_reset_cause(cause, power_on=power_on)
+        self.rcc.set_reset_cause(software=software, power_on=power_on)
         self.core.reset()
         self.system.reset()
         self.systick.reset()
@@ -151,7 +152,7 @@ class Machine:
         self.bootrom = BootRom(self) if boot0 else None
         if boot0:
             return
-        self.start_at(_BOOT_FLASH)
+        self.start_at(self.soc.boot_vectors)
 
     def start_at(self, vectors: int) -> None:
         """Takes stack pointer and entry from a vector table, as reset does."""
@@ -212,7 +213,7 @@ class Machine:
 
     def check_clock_limits(self) -> None:
         """Stops where wait states, voltage scale or a bus do not allow the clocks of now."""
-        check_limits(self)
+        self.soc.check_clocks(self)
 
     def ask_stop(self) -> None:
         """Comes back to `run` before the next instruction."""
@@ -302,7 +303,7 @@ class Machine:
             self.agenda.fire(self.cycles)
             self._run_deferred()
             if self._reset_wanted:
-                self._restart(self.boot0, SOFTWARE_RESET, power_on=False)
+                self._restart(self.boot0, software=True)
                 continue
             self._take_interrupt()
             if self.core.sleeping:
@@ -399,7 +400,11 @@ class Machine:
         stack, entry = self._entry_words
         if self._entry_bad:
             if stack == entry == 0xFFFF_FFFF:
-                self.halt("the flash is erased; program an image", address=_BOOT_FLASH, pc=entry)
+                self.halt(
+                    "the flash is erased; program an image",
+                    address=self.soc.boot_vectors,
+                    pc=entry,
+                )
             self.core.hfsr |= HFSR_VECTTBL
             self.halt(f"the vector table's entry 0x{entry:08x} is not Thumb code", pc=entry)
 

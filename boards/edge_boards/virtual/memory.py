@@ -1,8 +1,4 @@
-"""The memories of the STM32F746, shared with the CPU, and what lies between them.
-
-Sources: RM0385 chapter 2 (memory map) and 3 (flash), DS10916 (calibration words). Sizes and
-addresses of the main memories come from the board file.
-"""
+"""The memories of one chip, shared with the CPU, and what lies between them."""
 
 from __future__ import annotations
 
@@ -14,21 +10,9 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_boards.board import Board
 from edge_boards.virtual import native
 from edge_boards.virtual.engine import PROT_EXEC, PROT_READ, PROT_WRITE, Engine
-
-SYSTEM_BASE, SYSTEM_SIZE = 0x1FF0_F000, 0x800
-UID_ADDRESS = 0x1FF0_F420
-FLASH_SIZE_ADDRESS = 0x1FF0_F442
-VREFIN_CAL_ADDRESS = 0x1FF0_F44A
-TS_CAL1_ADDRESS = 0x1FF0_F44C  # at 30 C
-TS_CAL2_ADDRESS = 0x1FF0_F44E  # at 110 C
-
-# 1.21 V and 0.76 V + 2.5 mV/C (DS10916) as 12-bit readings at 3.3 V.
-VREFIN_CAL = 1502
-TS_CAL1 = 959
-TS_CAL2 = 1207
+from edge_boards.virtual.soc.description import Alias, Factory, Soc
 
 PAGE = 1024  # Unicorn's, for this core
 
@@ -67,34 +51,51 @@ def _pages(size: int, file: Path | None = None) -> tuple[memoryview, int]:
 
 
 class MemoryMap:
-    """All memories of one board. Contents survive a reset; `power_on` scrambles the RAMs."""
+    """All memories of one chip. Contents survive a reset; `power_on` scrambles the RAMs."""
 
-    def __init__(self, board: Board, engine: Engine, flash_file: Path | None) -> None:
+    def __init__(self, soc: Soc, board_name: str, engine: Engine, flash_file: Path | None) -> None:
         self._engine = engine
+        self._unmodelled = soc.unmodelled
         self.stale = True
-        flash = board.flash
-        view, host = _pages(flash.size, flash_file)
-        if flash_file is None:
-            view[:] = b"\xff" * flash.size
-        classes = (ctypes.c_uint8 * (flash.size // 2))()
-        self.flash = HostMemory("flash", flash.address, flash.size, False, view, host, classes)
-        self.regions = [self.flash]
-        for alias, address in flash.aliases:
-            self.regions.append(
-                HostMemory(f"flash.{alias}", address, flash.size, False, view, host, classes)
-            )
-        for memory in board.memories:
-            if memory.writable:
-                view, host = _pages(memory.size)
-                classes = (ctypes.c_uint8 * (memory.size // 2))()
-                self.regions.append(
-                    HostMemory(memory.name, memory.address, memory.size, True, view, host, classes)
-                )
-        view, host = _pages(SYSTEM_SIZE)
-        classes = (ctypes.c_uint8 * (SYSTEM_SIZE // 2))()
-        self._system = HostMemory("system", SYSTEM_BASE, SYSTEM_SIZE, False, view, host, classes)
-        self._write_system(flash.size, board.name)
-        self.regions.append(self._system)
+        self.regions: list[HostMemory] = []
+        for memory in soc.memories:
+            file = flash_file if memory is soc.flash else None
+            view, host = _pages(memory.size, file)
+            if memory is soc.flash and file is None:
+                view[:] = b"\xff" * memory.size
+            self._add(memory.name, memory.address, memory.size, memory.writable, view, host)
+        self.flash = self.regions[0]
+        for alias in soc.aliases:
+            self.regions.append(self._aliased(alias))
+        view, host = _pages(soc.factory.size)
+        _write_factory(view, soc.factory, soc.flash.size, board_name)
+        self._add("system", soc.factory.base, soc.factory.size, False, view, host)
+        self._map()
+
+    def _add(
+        self, name: str, base: int, size: int, writable: bool, view: memoryview, host: int
+    ) -> None:
+        classes = (ctypes.c_uint8 * (size // 2))()
+        self.regions.append(HostMemory(name, base, size, writable, view, host, classes))
+
+    def _aliased(self, alias: Alias) -> HostMemory:
+        """The same bytes, and the same knowledge of the code in them, at another address."""
+        of = self.find(alias.of, alias.size)
+        assert of is not None, f"{alias.name} is an alias of nothing"
+        at = alias.of - of.base
+        return HostMemory(
+            alias.name,
+            alias.address,
+            alias.size,
+            of.writable,
+            of.view[at : at + alias.size],
+            of.host + at,
+            (ctypes.c_uint8 * (alias.size // 2)).from_buffer(of.classes, at // 2),
+        )
+
+    def _map(self) -> None:
+        engine = self._engine
+        assert len(self.regions) <= native.REGIONS
         for index, region in enumerate(self.regions):
             rights = PROT_READ | PROT_EXEC | (PROT_WRITE if region.writable else 0)
             engine.map_memory(region.base, region.size, rights, region.host)
@@ -107,19 +108,6 @@ class MemoryMap:
                 0,
             )
         engine.state.region_count = len(self.regions)
-
-    def _write_system(self, flash_size: int, board_name: str) -> None:
-        view = self._system.view
-        view[:] = b"\xff" * SYSTEM_SIZE
-        uid = (board_name.encode() + b"-VIRTUAL----")[:12]
-        view[UID_ADDRESS - SYSTEM_BASE :][:12] = uid
-        for address, value in (
-            (FLASH_SIZE_ADDRESS, flash_size // 1024),
-            (VREFIN_CAL_ADDRESS, VREFIN_CAL),
-            (TS_CAL1_ADDRESS, TS_CAL1),
-            (TS_CAL2_ADDRESS, TS_CAL2),
-        ):
-            struct.pack_into("<H", view, address - SYSTEM_BASE, value)
 
     def power_on(self) -> None:
         """RAM holds anything but zeros, the same anything each time."""
@@ -172,6 +160,12 @@ class MemoryMap:
         self._engine.flush_code()
         self.stale = False
 
+    def kind_of_unmapped(self, address: int) -> AddressKind:
+        """What an access outside all memories and registers is."""
+        if any(first <= address < end for first, end in self._unmodelled):
+            return AddressKind.UNMODELLED
+        return AddressKind.RESERVED
+
     def mark(self, address: int) -> None:
         """Makes the hooks stop before the instruction at `address`."""
         region = self.find(address, 2)
@@ -184,14 +178,9 @@ class MemoryMap:
             region.classes[(address - region.base) >> 1] &= ~native.CLASS_MARK & 0xFF
 
 
-def kind_of_unmapped(address: int) -> AddressKind:
-    """What an access outside all memories and registers is.
-
-    Flash bank images in system memory, external memory (FMC, QUADSPI) and peripherals exist on
-    silicon and are not modelled; the rest is reserved there too.
-    """
-    if 0x1FF0_0000 <= address < 0x2000_0000:
-        return AddressKind.UNMODELLED
-    if 0x4000_0000 <= address < 0xC000_0000 or 0xC000_0000 <= address < 0xE010_0000:
-        return AddressKind.UNMODELLED
-    return AddressKind.RESERVED
+def _write_factory(view: memoryview, factory: Factory, flash_size: int, board_name: str) -> None:
+    view[:] = b"\xff" * factory.size
+    uid = (board_name.encode() + b"-VIRTUAL----")[:12]
+    view[factory.uid - factory.base :][:12] = uid
+    for address, value in ((factory.flash_kbytes, flash_size // 1024), *factory.words):
+        struct.pack_into("<H", view, address - factory.base, value)

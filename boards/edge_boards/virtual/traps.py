@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, cast
 from edge_boards.virtual import engine as unicorn
 from edge_boards.virtual import native
 from edge_boards.virtual.faults import FaultKind, Unmodelled
-from edge_boards.virtual.memory import AddressKind, HostMemory, kind_of_unmapped
-from edge_boards.virtual.peripherals.flash import FlashInterface
+from edge_boards.virtual.memory import AddressKind, HostMemory
+from edge_boards.virtual.peripherals.flash_controller import FlashController
 
 if TYPE_CHECKING:
     from edge_boards.virtual.machine import Machine
@@ -43,6 +43,10 @@ class Traps:
         """The hooks did not let the instruction at `pc` run."""
         if reason == native.UNPRIVILEGED:
             self._machine.halt("unprivileged code is not modelled (CONTROL.nPRIV)", pc=pc)
+        if reason == native.UNALIGNED_REGISTER:
+            self._machine.halt(
+                "unaligned access to a register", address=self._state.fault_address, pc=pc
+            )
         kind = _REFUSALS.get(reason)
         if kind is None:
             self._machine.halt("code runs outside all memories", address=self._state.pc)
@@ -80,7 +84,7 @@ class Traps:
             return core.fault(FaultKind.DACCVIOL, pc, address)
         if fetch:
             return core.fault(FaultKind.INVPC if address >= 0xFFFF_FF00 else FaultKind.IBUSERR, pc)
-        if kind_of_unmapped(address) is AddressKind.UNMODELLED:
+        if machine.memory.kind_of_unmapped(address) is AddressKind.UNMODELLED:
             machine.halt("access to an address that is not modelled", address=address, pc=pc)
         return core.fault(FaultKind.PRECISERR, pc, address)
 
@@ -99,7 +103,7 @@ class Traps:
 
     def _write_to_flash(self, region: HostMemory, address: int, pc: int) -> int:
         machine, size = self._machine, self._state.fault_size
-        interface = cast(FlashInterface, machine.bus.peripherals["FLASH"])
+        interface = cast(FlashController, machine.bus.peripherals["FLASH"])
         value = self._state.fault_value & ((1 << 8 * size) - 1)
         try:
             if region.host != machine.memory.flash.host:

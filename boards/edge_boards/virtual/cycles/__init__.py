@@ -1,5 +1,8 @@
-"""The modelled cycles of a Cortex-M7: never measured, and labelled so wherever they are shown."""
+"""Modelled cycles, one model a core: never measured, and labelled so wherever they are shown.
 
-from .model import CycleModel, MemoryKind
+Only `steps` is imported here; the models decode with capstone, which only they need.
+"""
 
-__all__ = ["CycleModel", "MemoryKind"]
+from .steps import StepCycles
+
+__all__ = ["StepCycles"]

@@ -1,4 +1,4 @@
-"""Thumb-2 instructions as the issue rules of a Cortex-M7 see them.
+"""Thumb-2 instructions as the cycle models see them.
 
 Capstone disassembles; what its register lists leave out (the source of SSAT, the accumulators of
 SMLAL, the registers of a VLDM) is worked out here from the operands, because a missing dependency
@@ -50,6 +50,8 @@ class Instruction:
     narrow: bool  # a byte or halfword load
     base: int | None  # of a load with a constant offset: register and offset tell the bank
     offset: int
+    addressed: frozenset[int]  # registers that a memory address is made from
+    indexed: bool  # that address is the sum of two of them
     conditional_branch: bool
     indirect: bool  # the target comes from a register or from memory
     text: str
@@ -114,6 +116,8 @@ def _decode(insn: Any) -> Instruction:
     listed = mnemonic.startswith(("ldm", "pop", "vldm", "vpop"))
     base: int | None = None
     offset = 0
+    addressed: set[int] = set()
+    indexed = False
     registers = 0
     for position, operand in enumerate(insn.operands):
         if operand.type == arm.ARM_OP_REG:
@@ -129,14 +133,20 @@ def _decode(insn: Any) -> Instruction:
                 early.add(operand.reg)
         elif operand.type == arm.ARM_OP_MEM:
             reads.add(operand.mem.base)
+            addressed.add(operand.mem.base)
             if operand.mem.index:
                 reads.add(operand.mem.index)
+                addressed.add(operand.mem.index)
+                indexed = True
             else:
                 base, offset = operand.mem.base, operand.mem.disp
     if mnemonic.startswith(("push", "pop", "vpush", "vpop")):
         reads.add(arm.ARM_REG_SP)
         stepped.add(arm.ARM_REG_SP)
-    elif insn.writeback and insn.operands:
+        addressed.add(arm.ARM_REG_SP)
+    elif mnemonic.startswith(("ldm", "stm", "vldm", "vstm")) and insn.operands:
+        addressed.add(insn.operands[0].reg)
+    if insn.writeback and insn.operands and not stepped:
         memory = [o.mem.base for o in insn.operands if o.type == arm.ARM_OP_MEM]
         stepped.add(memory[0] if memory else insn.operands[0].reg)
     writes |= stepped
@@ -181,6 +191,8 @@ def _decode(insn: Any) -> Instruction:
         narrow=mnemonic.startswith(("ldrb", "ldrsb", "ldrh", "ldrsh")),
         base=base if unit is Unit.LOAD and not insn.writeback else None,
         offset=offset,
+        addressed=frozenset(addressed),
+        indexed=indexed,
         conditional_branch=jumps and (conditional or mnemonic.startswith("cb")),
         indirect=jumps and not direct,
         text=f"{mnemonic} {insn.op_str}".strip(),
@@ -232,6 +244,8 @@ def _unknown(address: int, size: int) -> Instruction:
         narrow=False,
         base=None,
         offset=0,
+        addressed=none,
+        indexed=False,
         conditional_branch=False,
         indirect=False,
         text="unknown",

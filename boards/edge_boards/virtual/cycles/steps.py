@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from edge_boards.board import Board
 
-from .model import CycleModel, MemoryKind
+class CycleModel(Protocol):
+    """What a core's model does with a trace (`Machine.trace`)."""
 
-_KINDS = {"itcm": MemoryKind.TCM, "dtcm": MemoryKind.TCM, "flash": MemoryKind.FLASH}
+    @property
+    def cycles(self) -> int:
+        """Modelled cycles so far, rounded down."""
 
+    def restart(self) -> None:
+        """Counting starts anew after a gap."""
 
-class Traced(Protocol):
-    """What the model needs of a machine."""
+    def feed(self, words: Sequence[int]) -> None:
+        """A piece of a trace."""
 
-    def read_code(self, address: int, size: int) -> bytes: ...
+    def finish(self) -> None:
+        """The trace ends here."""
 
 
 class Clocked(Protocol):
@@ -29,28 +34,15 @@ class StepCycles:
     """Models the cycles of the code that runs between `begin` and `end`.
 
     The machine calls `listen` with its trace, in order; entries outside a step are dropped.
+    `traced` are the address ranges (first, last) whose data accesses the model wants to hear of.
     """
 
-    def __init__(self, board: Board, machine: Traced) -> None:
-        self._ranges: list[tuple[int, int, MemoryKind]] = []
-        for memory in board.memories:
-            kind = _KINDS.get(memory.kind, MemoryKind.SRAM)
-            self._ranges.append((memory.address, memory.end, kind))
-            for _, alias in memory.aliases:
-                self._ranges.append((alias, alias + memory.size, kind))
-        self._model = CycleModel(machine.read_code, self._kind_of)
+    def __init__(self, model: CycleModel, traced: Sequence[tuple[int, int]]) -> None:
+        self.model = model
+        self.traced = traced
         self._state: Clocked | None = None
         self._base = 0
         self._per_instruction = 0
-
-    @property
-    def cached_ranges(self) -> Sequence[tuple[int, int]]:
-        """(first, last) address of every memory behind the data cache."""
-        return [(first, end - 1) for first, end, kind in self._ranges if kind is not MemoryKind.TCM]
-
-    @property
-    def model(self) -> CycleModel:
-        return self._model
 
     def begin(self, state: Clocked) -> None:
         """A step is about to run.
@@ -59,17 +51,17 @@ class StepCycles:
         handed over, and so never backwards: a handler that reads the cycle counter in between
         would take that for a wrap. Handlers themselves take no time meanwhile.
         """
-        self._model.restart()
+        self.model.restart()
         self._state = state
         self._per_instruction = state.per_instruction
-        self._base = state.cycles - self._model.cycles
+        self._base = state.cycles - self.model.cycles
         state.per_instruction = 0
 
     def end(self, state: Clocked) -> None:
         """The step came back."""
-        self._model.finish()
+        self.model.finish()
         # One instruction of the trampoline, its blx, ran without time.
-        state.cycles = self._base + self._model.cycles + self._per_instruction
+        state.cycles = self._base + self.model.cycles + self._per_instruction
         state.per_instruction = self._per_instruction
         self._state = None
 
@@ -83,11 +75,5 @@ class StepCycles:
         """Pairs of uint32, see `Machine.trace`."""
         if self._state is None:
             return
-        self._model.feed(entries.tolist())
-        self._state.cycles = self._base + self._model.cycles
-
-    def _kind_of(self, address: int) -> MemoryKind:
-        for first, end, kind in self._ranges:
-            if first <= address < end:
-                return kind
-        return MemoryKind.SRAM
+        self.model.feed(entries.tolist())
+        self._state.cycles = self._base + self.model.cycles

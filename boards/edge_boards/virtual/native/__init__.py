@@ -33,6 +33,7 @@ RECHECK = 6
 INTERRUPT = 7
 NOWHERE = 8
 UNPRIVILEGED = 9
+UNALIGNED_REGISTER = 10
 
 STACKED, STACK_PROTECTED, STACK_NOWHERE = 0, 1, 2
 LEFT, BAD_RETURN, UNSTACK_NOWHERE = 0, 1, 2
@@ -53,6 +54,9 @@ TRACE_DATA = 0x10000
 TRACE_WRITE = 0x20000
 TRACE_CUT = 0x40000
 TRACE_SIZE_MASK = 0xFFFF
+TRACE_PC_SHIFT = 19
+TRACE_PC_BYTES = 1 << 14
+"""Of a data access: from bit 19 on half the instruction's address, modulo so many bytes."""
 
 
 class Region(ctypes.Structure):
@@ -125,6 +129,8 @@ class HookState(ctypes.Structure):
         ("fp_context_address", ctypes.c_uint32),
         ("sleep_on_exit", ctypes.c_uint32),
         ("event", ctypes.c_uint32),
+        ("fpv5", ctypes.c_uint32),
+        ("coherent", ctypes.c_uint32),
     )
 
 
@@ -175,6 +181,4 @@ def load_hooks() -> ctypes.CDLL:
         ctypes.POINTER(ctypes.c_uint32),
     )
     library.eag_leave.restype = ctypes.c_uint32
-    library.eag_classify.argtypes = (ctypes.c_uint16, ctypes.c_uint16)
-    library.eag_classify.restype = ctypes.c_uint8
     return library

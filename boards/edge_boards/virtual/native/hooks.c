@@ -30,7 +30,16 @@ static int word_base(uint16_t first, uint16_t second) {
   return base == 13 || base == 15 ? -1 : base;
 }
 
-static uint8_t classify(uint16_t first, uint16_t second) {
+/* What FPv5 added to FPv4: VSEL, VMAXNM, VMINNM, VRINT in all its kinds, and VCVT with a rounding
+ * mode of its own. Unicorn runs them on every core that has an FPU. */
+static bool is_fpv5(uint16_t first, uint16_t second) {
+  if ((first & 0xff00) == 0xfe00) return true;
+  const uint16_t plain = first & 0xffbf;
+  return (plain == 0xeeb6 && (second & 0x0050) == 0x0040) ||
+         (plain == 0xeeb7 && (second & 0x00d0) == 0x0040);
+}
+
+static uint8_t classify(const struct eag_machine *m, uint16_t first, uint16_t second) {
   uint8_t class = EAG_KNOWN;
   if ((first & 0xff00) == 0xbf00 && (first & 0x000f) != 0) class |= EAG_IT;
   if ((first & 0xffe0) == 0xb660) class |= EAG_MASKS; /* CPS */
@@ -42,7 +51,8 @@ static uint8_t classify(uint16_t first, uint16_t second) {
       class |= EAG_FPU;
       /* CDP with coprocessor 11: arithmetic on d registers; moves to and from core registers
        * (bit 4 set) and loads and stores exist in a single-precision FPU too. */
-      if ((first & 0x0f00) == 0x0e00 && (second & 0x0110) == 0x0100) class |= EAG_DOUBLE;
+      if ((first & 0x0f00) == 0x0e00 && (second & 0x0110) == 0x0100) class |= EAG_NO_SUCH;
+      if (!m->fpv5 && is_fpv5(first, second)) class |= EAG_NO_SUCH;
     }
   }
   return class;
@@ -58,9 +68,6 @@ struct eag_region *eag_find_region(struct eag_machine *m, uint32_t address) {
     if (address - m->regions[i].base < m->regions[i].size) return &m->regions[i];
   return NULL;
 }
-
-/* For tests and for Python: the class of an instruction. */
-uint8_t eag_classify(uint16_t first, uint16_t second) { return classify(first, second); }
 
 /* Unicorn does not call the code hook for an instruction that its IT condition skips, while
  * QEMU's -icount and the core's own rule count it. So IT counts its whole block at once. */
@@ -126,8 +133,8 @@ void eag_on_code(void *uc, uint64_t address, uint32_t size, void *user) {
   const uint32_t offset = pc - region->base;
   uint8_t class = region->classes[offset >> 1];
   if ((class & EAG_KNOWN) == 0) {
-    class |= classify(halfword(region, offset), halfword(region, offset + 2));
-    region->classes[offset >> 1] = class;
+    class |= classify(m, halfword(region, offset), halfword(region, offset + 2));
+    if (!(m->coherent && region->writable)) region->classes[offset >> 1] = class;
   }
   uint64_t count = in_it ? 0 : 1;
   if (class != EAG_KNOWN) {
@@ -139,7 +146,7 @@ void eag_on_code(void *uc, uint64_t address, uint32_t size, void *user) {
       stop(m, uc, EAG_NO_FPU, pc);
       return;
     }
-    if (class & EAG_DOUBLE) {
+    if (class & EAG_NO_SUCH) {
       stop(m, uc, EAG_UNDEFINED, pc);
       return;
     }
@@ -180,10 +187,22 @@ void eag_on_block(void *uc, uint64_t address, uint32_t size, void *user) {
 }
 
 void eag_on_data(void *uc, int type, uint64_t address, int size, int64_t value, void *user) {
+  struct eag_machine *m = user;
   (void)uc;
   (void)value;
-  record(user, (uint32_t)address,
-         (uint32_t)size | EAG_TRACE_DATA | (type == 17 ? EAG_TRACE_WRITE : 0));
+  record(m, (uint32_t)address,
+         (uint32_t)size | EAG_TRACE_DATA | (type == 17 ? EAG_TRACE_WRITE : 0) |
+             (m->pc >> 1) << EAG_TRACE_PC_SHIFT);
+}
+
+/* Unicorn splits an unaligned access to registers and hands the pieces on one by one. */
+void eag_on_register(void *uc, int type, uint64_t address, int size, int64_t value, void *user) {
+  struct eag_machine *m = user;
+  (void)type;
+  (void)value;
+  if ((address & ((uint64_t)size - 1)) == 0) return;
+  m->fault_address = (uint32_t)address;
+  stop(m, uc, EAG_UNALIGNED_REGISTER, m->pc);
 }
 
 void eag_on_interrupt(void *uc, uint32_t number, void *user) {

@@ -19,19 +19,20 @@ enum eag_reason {
   EAG_DEADLINE = 1,  /* `cycles` reached `deadline`, or Python asked */
   EAG_MARKED = 2,    /* at a marked address, not yet executed */
   EAG_UNALIGNED = 3, /* a multi-word access from an unaligned base, not executed */
-  EAG_UNDEFINED = 4, /* a double-precision instruction, not executed */
+  EAG_UNDEFINED = 4, /* an instruction that this FPU does not have, not executed */
   EAG_NO_FPU = 5,    /* an FPU instruction with CPACR closed, not executed */
   EAG_RECHECK = 6,   /* an interrupt mask was written while something was pending */
   EAG_INTERRUPT = 7, /* Unicorn's own exception; `detail` is its number */
   EAG_NOWHERE = 8,   /* an instruction outside every region */
-  EAG_UNPRIVILEGED = 9 /* CONTROL.nPRIV was set */
+  EAG_UNPRIVILEGED = 9, /* CONTROL.nPRIV was set */
+  EAG_UNALIGNED_REGISTER = 10 /* an access to `fault_address`, which went wrong */
 };
 
 /* What is known of the instruction at an address; one byte per halfword of memory. */
 enum eag_class {
   EAG_KNOWN = 0x80,
   EAG_WORDS = 0x01,  /* needs a word-aligned base */
-  EAG_DOUBLE = 0x02, /* double-precision data processing */
+  EAG_NO_SUCH = 0x02, /* data processing that this FPU does not have: double precision, FPv5 */
   EAG_FPU = 0x04,    /* any coprocessor 10/11 instruction */
   EAG_MASKS = 0x08,  /* CPS, or MSR to a special register */
   EAG_IT = 0x10,
@@ -39,8 +40,14 @@ enum eag_class {
   EAG_SEV = 0x40
 };
 
-/* A trace entry's second word: bytes, and what it was; neither flag: a block of code begins. */
-enum { EAG_TRACE_DATA = 0x10000, EAG_TRACE_WRITE = 0x20000, EAG_TRACE_CUT = 0x40000 };
+/* A trace entry's second word: bytes, and what it was; neither flag: a block of code begins. A data
+ * access has half its instruction's address, as far as it fits, in the upper bits. */
+enum {
+  EAG_TRACE_DATA = 0x10000,
+  EAG_TRACE_WRITE = 0x20000,
+  EAG_TRACE_CUT = 0x40000,
+  EAG_TRACE_PC_SHIFT = 19
+};
 
 enum { EAG_NO_ACCESS = 0, EAG_READ = 1, EAG_WRITE = 2, EAG_EXECUTE = 4 };
 
@@ -119,6 +126,8 @@ struct eag_machine {
   uint32_t fp_context_address;   /* FPCAR */
   uint32_t sleep_on_exit;        /* SCR.SLEEPONEXIT */
   uint32_t event;                /* the event register that WFE waits for */
+  uint32_t fpv5;     /* the FPU is an FPv5, not an FPv4 */
+  uint32_t coherent; /* code written to RAM runs at once: no instruction cache to be told */
 };
 
 /* Unicorn's number for a branch to an EXC_RETURN value. */

@@ -1,1 +1,2 @@
-"""The peripherals of the STM32F746 that firmware touches, one module a kind (RM0385)."""
+"""Peripherals, one module a kind: the core's own, and those that several chips have alike. What
+only one chip has stands with its description (`virtual/soc`)."""

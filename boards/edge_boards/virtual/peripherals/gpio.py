@@ -1,18 +1,27 @@
-"""General-purpose I/O (RM0385 chapter 6), and which pin carries which function."""
+"""General-purpose I/O, and which pin carries which function (RM0385 chapter 6, RM0432 8)."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 from edge_boards.virtual.peripherals.base import Peripheral, Register
 
+if TYPE_CHECKING:
+    from edge_boards.virtual.machine import Machine
+
 MODER, OTYPER, OSPEEDR, PUPDR, IDR, ODR, BSRR, LCKR, AFRL, AFRH = range(0, 0x28, 4)
 
-_RESET = {
-    "A": {MODER: 0xA800_0000, OSPEEDR: 0x0C00_0000, PUPDR: 0x6400_0000},
-    "B": {MODER: 0x0000_0280, OSPEEDR: 0x0000_00C0, PUPDR: 0x0000_0100},
-}
 _ALTERNATE = 2
+
+
+@dataclass(frozen=True)
+class PortReset:
+    """What a port's registers read after reset, where that is not 0: debug pins, mostly."""
+
+    moder: int = 0
+    ospeedr: int = 0
+    pupdr: int = 0
 
 
 class Gpio(Peripheral):
@@ -32,9 +41,16 @@ class Gpio(Peripheral):
         AFRH: Register("AFRH", 0, 0xFFFF_FFFF),
     }
 
+    def __init__(
+        self, machine: Machine, name: str, base: int, after_reset: PortReset | None = None
+    ) -> None:
+        self._after_reset = after_reset or PortReset()
+        super().__init__(machine, name, base)
+
     def reset(self) -> None:
         super().reset()
-        self.values.update(_RESET.get(self.name[-1], {}))
+        after = self._after_reset
+        self.values.update({MODER: after.moder, OSPEEDR: after.ospeedr, PUPDR: after.pupdr})
         self.levels = 0
         self.driven = 0
 
@@ -43,9 +59,21 @@ class Gpio(Peripheral):
         self.driven |= 1 << pin
         self.levels = self.levels & ~(1 << pin) | int(high) << pin
 
+    def powered(self, pin: int) -> bool:  # noqa: ARG002 - for subclasses
+        """Whether a pin has its supply; without it reads 0 and drives nothing."""
+        return True
+
+    def announce(self) -> None:
+        """The output levels may have changed."""
+        levels = self.values[ODR]
+        for pin in range(16):
+            if not self.powered(pin):
+                levels &= ~(1 << pin)
+        self.machine.pins_changed(self.name, levels)
+
     def function(self, pin: int) -> int | None:
-        """The alternate function of a pin, None where it has another mode."""
-        if self.values[MODER] >> 2 * pin & 3 != _ALTERNATE:
+        """The alternate function of a pin, None where it has another mode or no supply."""
+        if self.values[MODER] >> 2 * pin & 3 != _ALTERNATE or not self.powered(pin):
             return None
         register = AFRL if pin < 8 else AFRH
         return self.values[register] >> 4 * (pin % 8) & 15
@@ -58,7 +86,7 @@ class Gpio(Peripheral):
         value = 0
         for pin in range(16):
             mode = self.values[MODER] >> 2 * pin & 3
-            if mode == 3:
+            if mode == 3 or not self.powered(pin):
                 level = 0
             elif mode == 1:
                 level = self.values[ODR] >> pin & 1
@@ -72,8 +100,8 @@ class Gpio(Peripheral):
     def on_write(self, offset: int, value: int) -> None:
         if offset == BSRR:
             self.values[ODR] = self.values[ODR] & ~(value >> 16) | value & 0xFFFF
-            self.machine.pins_changed(self.name, self.values[ODR])
+            self.announce()
         else:
             self.store(offset, value)
             if offset == ODR:
-                self.machine.pins_changed(self.name, self.values[ODR])
+                self.announce()

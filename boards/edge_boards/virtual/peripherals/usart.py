@@ -22,18 +22,14 @@ _OVER8, _PCE, _M0, _M1 = 1 << 15, 1 << 10, 1 << 12, 1 << 28
 _PE, _FE, _NF, _ORE, _IDLE, _RXNE, _TC, _TXE = (1 << n for n in range(8))
 _BUSY, _TEACK, _REACK = 1 << 16, 1 << 21, 1 << 22
 _EIE, _OVRDIS = 1, 1 << 12
-_ISR_RESET = 0x0200_00C0
-
-IRQ = {
-    **{"USART1": 37, "USART2": 38, "USART3": 39, "UART4": 52},
-    **{"UART5": 53, "USART6": 71, "UART7": 82, "UART8": 83},
-}
 
 
 class Usart(Peripheral):
     """One USART. Bytes arrive no faster than BRR allows in modelled time; one that arrives while
     RXNE is still set is lost and sets ORE."""
 
+    ISR_RESET: ClassVar[int] = 0x0200_00C0
+    LEAST_BRR: ClassVar[int] = 16
     REGISTERS: ClassVar[dict[int, Register]] = {
         CR1: Register("CR1", 0, 0x1000_95FD | _PCE | 1 << 9),
         CR2: Register("CR2", 0, 0x0000_3000),
@@ -42,23 +38,25 @@ class Usart(Peripheral):
         GTPR: Register("GTPR"),
         RTOR: Register("RTOR"),
         RQR: Register("RQR", 0, 0x18),
-        ISR: Register("ISR", _ISR_RESET),
+        ISR: Register("ISR"),
         ICR: Register("ICR", 0, 0x0012_1BDF),
         RDR: Register("RDR", 0, 0, 0x1FF),
         TDR: Register("TDR", 0, 0x1FF, 0xFFFF_FE00),
     }
 
-    def __init__(self, machine: Machine, name: str, base: int) -> None:
+    def __init__(self, machine: Machine, name: str, base: int, irq: int) -> None:
+        self._irq = irq
         self.incoming: deque[int] = deque()
         self._arrival: Event | None = None
         self._departure: Event | None = None
         self.lost = 0
-        self._frame_of: tuple[int, ...] = ()
+        self._frame_of: tuple[float, ...] = ()
         self._frame = 0
         super().__init__(machine, name, base)
 
     def reset(self) -> None:
         super().reset()
+        self.values[ISR] = self.ISR_RESET
         for event in (self._arrival, self._departure):
             if event is not None:
                 event.cancel()
@@ -71,29 +69,29 @@ class Usart(Peripheral):
 
     # -- timing
 
+    def kernel_hz(self) -> float:
+        """The clock that BRR divides."""
+        return self.machine.rcc.uart_hz(self.name)
+
+    def per_bit(self) -> float:
+        """Cycles of that clock in one bit."""
+        divider = self.values[BRR]
+        if self.values[CR1] & _OVER8:
+            return ((divider & 0xFFF0) | (divider & 7) << 1) / 2
+        return float(divider)
+
     def bit_cycles(self) -> float:
         """Core cycles of one bit."""
-        divider = self.values[BRR]
-        kernel = self.machine.rcc.uart_hz(self.name)
-        if self.values[CR1] & _OVER8:
-            divider = (divider & 0xFFF0) | (divider & 7) << 1
-            per_bit = divider / 2
-        else:
-            per_bit = float(divider)
+        kernel = self.kernel_hz()
         if kernel == 0:
             raise Unmodelled(f"{self.name} has a kernel clock that is off")
-        return per_bit * self.machine.rcc.hclk / kernel
+        return self.per_bit() * self.machine.rcc.hclk / kernel
 
     def frame_cycles(self) -> int:
         """Core cycles of one frame: start, 7 to 9 bits, stops."""
-        rcc = self.machine.rcc
-        given = (
-            self.values[CR1] & (_M0 | _M1 | _OVER8),
-            self.values[CR2],
-            self.values[BRR],
-            rcc.hclk,
-            rcc.uart_hz(self.name),
-        )
+        control = self.values[CR1] & (_M0 | _M1 | _OVER8)
+        divider, stops = self.values[BRR], self.values[CR2]
+        given = (control, divider, stops, self.machine.rcc.hclk, self.kernel_hz())
         if given != self._frame_of:
             self._frame_of, self._frame = given, self._frame_cycles()
         return self._frame
@@ -215,12 +213,14 @@ class Usart(Peripheral):
                 event.cancel()
         self._arrival = self._departure = None
         self._shifting = None
-        self.values[ISR] = _ISR_RESET
+        self.values[ISR] = self.ISR_RESET
 
     def _check_baud(self) -> None:
         divider = self.values[BRR]
-        if divider < 16:
-            raise Unmodelled(f"{self.name} is enabled with BRR {divider}; at least 16 is needed")
+        if divider < self.LEAST_BRR:
+            raise Unmodelled(
+                f"{self.name} is enabled with BRR {divider}; at least {self.LEAST_BRR} is needed"
+            )
 
     def _write_data(self, value: int) -> None:
         if self.values[CR1] & (_UE | _TE) != _UE | _TE:
@@ -244,4 +244,4 @@ class Usart(Peripheral):
             or (cr1 & _PEIE and isr & _PE)
             or (self.values[CR3] & _EIE and isr & (_ORE | _FE | _NF))
         )
-        self.machine.set_line(IRQ[self.name], high and bool(cr1 & _UE))
+        self.machine.set_line(self._irq, high and bool(cr1 & _UE))

@@ -26,7 +26,8 @@ def cmake_lists(name: str, sources: Sequence[str], private: Sequence[str]) -> st
 
 
 def library_json(name: str, version: str, sources: Sequence[str], includes: Sequence[str]) -> str:
-    """PlatformIO's library.json. Its `-I` flags reach the projects that use the library."""
+    """PlatformIO's library.json. Its `-I` flags reach the projects that use the library; -O2, which
+    the kernels are written for, stays in it."""
     document = {
         "name": name,
         "version": version,
@@ -39,7 +40,7 @@ def library_json(name: str, version: str, sources: Sequence[str], includes: Sequ
             "srcDir": ".",
             "includeDir": "include",
             "srcFilter": ["-<*>", *(f"+<{source}>" for source in sources)],
-            "flags": [f"-I{include}" for include in includes],
+            "flags": ["-O2", *(f"-I{include}" for include in includes)],
         },
     }
     return json.dumps(document, indent=2) + "\n"

@@ -1,0 +1,17 @@
+/* Made from the board file arduino-nano-rp2040-connect. */
+#ifndef EAG_BOARD_H
+#define EAG_BOARD_H
+#define EAG_BOARD_NAME "arduino-nano-rp2"
+#define EAG_CLOCK_HZ 133000000u
+#define EAG_OSCILLATOR_HZ 12000000u
+#define EAG_OSCILLATOR_BYPASS 0
+#define EAG_OSCILLATOR_INTERNAL 0
+#define EAG_ICACHE 0
+#define EAG_DCACHE 0
+#define EAG_FLASH_ADDRESS 0x10000000u
+#define EAG_FLASH_BYTES 0xfff000u
+#define EAG_MPU_REGIONS 8
+#define EAG_CONSOLE_BAUD 115200u
+#define EAG_CONSOLE_USB 1
+#define EAG_TIMING_PIN 25
+#endif

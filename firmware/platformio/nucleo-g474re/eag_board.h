@@ -1,0 +1,18 @@
+/* Made from the board file nucleo-g474re. */
+#ifndef EAG_BOARD_H
+#define EAG_BOARD_H
+#define EAG_BOARD_NAME "nucleo-g474re"
+#define EAG_CLOCK_HZ 170000000u
+#define EAG_OSCILLATOR_HZ 24000000u
+#define EAG_OSCILLATOR_BYPASS 0
+#define EAG_OSCILLATOR_INTERNAL 0
+#define EAG_ICACHE 0
+#define EAG_DCACHE 0
+#define EAG_FLASH_ADDRESS 0x08000000u
+#define EAG_FLASH_BYTES 0x80000u
+#define EAG_MPU_REGIONS 8
+#define EAG_CONSOLE_BAUD 115200u
+#define EAG_CONSOLE_LPUART1 1
+#define EAG_CONSOLE_ALTERNATE 12
+#define EAG_TIMING_PIN PA10
+#endif

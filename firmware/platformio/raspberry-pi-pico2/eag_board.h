@@ -1,0 +1,17 @@
+/* Made from the board file raspberry-pi-pico2. */
+#ifndef EAG_BOARD_H
+#define EAG_BOARD_H
+#define EAG_BOARD_NAME "raspberry-pi-pic"
+#define EAG_CLOCK_HZ 150000000u
+#define EAG_OSCILLATOR_HZ 12000000u
+#define EAG_OSCILLATOR_BYPASS 0
+#define EAG_OSCILLATOR_INTERNAL 0
+#define EAG_ICACHE 0
+#define EAG_DCACHE 0
+#define EAG_FLASH_ADDRESS 0x10000000u
+#define EAG_FLASH_BYTES 0x3ff000u
+#define EAG_MPU_REGIONS 8
+#define EAG_CONSOLE_BAUD 115200u
+#define EAG_CONSOLE_USB 1
+#define EAG_TIMING_PIN 2
+#endif

@@ -1,0 +1,20 @@
+/* Made from the board file stm32f746. */
+#ifndef EAG_BOARD_H
+#define EAG_BOARD_H
+#define EAG_BOARD_NAME "stm32f746"
+#define EAG_CLOCK_HZ 216000000u
+#define EAG_OSCILLATOR_HZ 25000000u
+#define EAG_OSCILLATOR_BYPASS 0
+#define EAG_OSCILLATOR_INTERNAL 0
+#define EAG_ICACHE 1
+#define EAG_DCACHE 1
+#define EAG_FLASH_ADDRESS 0x08000000u
+#define EAG_FLASH_BYTES 0x100000u
+#define EAG_MPU_REGIONS 8
+#define EAG_CONSOLE_BAUD 115200u
+#define EAG_CONSOLE_USART1 1
+#define EAG_CONSOLE_ALTERNATE 7
+#define EAG_CONSOLE_TX 'A', 9
+#define EAG_CONSOLE_RX 'B', 7
+#define EAG_TIMING_PIN 'G', 6
+#endif

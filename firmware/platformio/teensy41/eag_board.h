@@ -1,0 +1,17 @@
+/* Made from the board file teensy41. */
+#ifndef EAG_BOARD_H
+#define EAG_BOARD_H
+#define EAG_BOARD_NAME "teensy41"
+#define EAG_CLOCK_HZ 600000000u
+#define EAG_OSCILLATOR_HZ 24000000u
+#define EAG_OSCILLATOR_BYPASS 0
+#define EAG_OSCILLATOR_INTERNAL 0
+#define EAG_ICACHE 1
+#define EAG_DCACHE 1
+#define EAG_FLASH_ADDRESS 0x60000000u
+#define EAG_FLASH_BYTES 0x7c0000u
+#define EAG_MPU_REGIONS 16
+#define EAG_CONSOLE_BAUD 115200u
+#define EAG_CONSOLE_USB 1
+#define EAG_TIMING_PIN 2
+#endif
