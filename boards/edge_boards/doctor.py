@@ -47,7 +47,7 @@ def checks() -> tuple[Check, ...]:
         compilers = [Check(c.name, c.ok, c.detail, c.mend) for c in compilers]
     found += [*compilers, _host()]
     found += [_extra(*row) for row in _EXTRAS]
-    found += [_ptys(), _tool("qemu-system-arm", "counts instructions beside the virtual board")]
+    found += [_ptys(), _tool("qemu-system-arm", "runs the boards mps2-an500 and mps3-an547")]
     found.append(_cache())
     return tuple(found)
 

@@ -155,6 +155,7 @@ _PLATFORMIO = Tool(
     version_pattern=r"version ([\d.]+)",
     install=_install(*["python -m pip install platformio"] * 3),
     module="platformio",
+    home=("penv/bin", "penv/Scripts"),
 )
 
 PROGRAMMERS: Mapping[str, Row] = MappingProxyType(
@@ -164,7 +165,7 @@ PROGRAMMERS: Mapping[str, Row] = MappingProxyType(
         "stm32flash": Row(stm32flash.program, "emulator", Reach.SERIAL, tool=_STM32FLASH),
         "openocd": Row(
             openocd.program,
-            "stand-in",
+            "emulator",
             Reach.PROBE,
             probes=("st-link", "cmsis-dap", "j-link"),
             tool=_OPENOCD,

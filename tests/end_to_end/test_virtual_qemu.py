@@ -119,6 +119,7 @@ def test_its_profile_has_no_cycles_and_is_of_the_schema(program: Program) -> Non
 
 
 def test_an_erased_flash_is_said_and_a_bootloader_is_not_there(program: Program) -> None:
+    of(program.run("virtual", "start", BOARD.name, "--boot0")).refused("has no ROM bootloader")
     started = program.done("virtual", "start", BOARD.name)
     assert "stopped: the flash is erased; program an image" in started.stdout
     refused = of(program.run("virtual", "reset", BOARD.name, "--boot0"))
@@ -183,6 +184,7 @@ def test_a_qemu_that_will_not_do_is_said_in_one_line(
     env = stand_in(program.folder / "qemu", text)
     of(program.run("virtual", "start", BOARD.name, env=env)).refused(words)
     assert "No virtual board" in program.done("virtual", "list").stdout
+    assert sorted(p.name for p in flash.parent.iterdir()) == ["flash.bin", "lock", "log"]
 
 
 def test_a_qemu_that_dies_stops_the_board_and_a_reset_revives_it(
@@ -289,10 +291,9 @@ def test_a_folder_with_a_comma_and_a_long_name_serves(binary: Path, tmp_path: Pa
         assert session.info.board == BOARD.name
 
 
-def test_a_real_port_of_such_a_board_needs_a_name(program: Program) -> None:
+def test_there_is_no_real_one_to_flash(program: Program) -> None:
     refused = of(program.run("flash", DIGITS, "--board", BOARD.name))
-    line = refused.refused("--port virtual")
-    assert "no programmer" in line or "no board" in line
+    refused.refused("knows no way to flash a real one; use --port virtual")
 
 
 def test_interrupting_flash_leaves_no_half_image(

@@ -16,7 +16,7 @@ from qemu_boards import need_qemu
 from edge_autoglm.device.ports import find_port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.device.transport import SerialTransport
-from edge_autoglm.errors import BoardFaultError, SessionError
+from edge_autoglm.errors import BoardFaultError, HalfImageError, SessionError
 from edge_boards import Board, load_board, virtual
 from edge_boards.errors import ToolchainError, VirtualBoardError
 from edge_boards.toolchain import Image
@@ -178,6 +178,14 @@ def test_a_fault_is_reported_and_the_board_starts_again(kind: str, session: Sess
     assert session.hello().reset_cause == "fault"
 
 
+def test_the_line_changes_its_speed_where_the_divider_can(session: Session) -> None:
+    for baud in (230_400, 921_600, 115_200):
+        session.set_baud(baud)
+        assert session.echo(b"\0\1\2" * 100) == b"\0\1\2" * 100
+    with pytest.raises(SessionError, match="baud"):
+        session.set_baud(20_000_000)
+
+
 def test_time_goes_on_at_its_rate(board: Board, session: Session) -> None:
     """Heartbeats are half a second apart on the board's clock, ticks or no ticks."""
     link = session.link
@@ -208,6 +216,21 @@ def test_an_access_to_what_qemu_does_not_model_stops_the_board(
     virtual.reset(board.name, state_dir=state)
     with qemu_boards.talk(info) as session:
         assert session.info.boot_count == 1  # it was started anew
+
+
+def test_half_an_image_says_so(
+    board: Board, info: VirtualInfo, image: Image, tmp_path: Path
+) -> None:
+    state = info.flash.parents[2]
+    whole = image.binary.read_bytes()
+    half = tmp_path / "half.bin"
+    half.write_bytes(whole[: len(whole) // 2])
+    virtual.load(board.name, half, state_dir=state)
+    with pytest.raises(HalfImageError, match="flash again"), qemu_boards.talk(info):
+        pass
+    virtual.load(board.name, image.binary, state_dir=state)
+    with qemu_boards.talk(info) as session:
+        assert session.info.board == board.name
 
 
 def test_a_lockup_is_said(board: Board, info: VirtualInfo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
-from edge_boards.virtual.qemu.program import check_version, find_qemu, last_words
+from edge_boards.virtual.qemu.program import FATAL, check_version, find_qemu, last_words
 from edge_boards.virtual.qemu.qmp import Qmp
 
 ICOUNT_SHIFT = 7
@@ -31,6 +31,7 @@ class Qemu:
     def __init__(self, board: Board, flash: Path) -> None:
         assert board.virtual is not None
         self.said: list[str] = []
+        self.dying = False
         self._partial = b""
         # QEMU's end of the line is kept here too: what it has not read can then be dropped.
         self.serial, self._far_end = socket.socketpair()
@@ -50,6 +51,8 @@ class Qemu:
                 preexec_fn=_die_with_parent,
             )
         except OSError as error:
+            for end in (self.serial, self._far_end, control):
+                end.close()
             raise VirtualBoardError(f"{command[0]} cannot be started: {error.strerror}") from None
         finally:
             theirs_control.close()
@@ -64,7 +67,7 @@ class Qemu:
             self.control.greet()
             check_version(self.control.version)
         except VirtualBoardError as error:
-            ended = self.ended()
+            ended = self.ended(0.5)
             self.close()
             if ended is not None:
                 raise VirtualBoardError(f"QEMU does not start: {ended}") from None
@@ -87,20 +90,24 @@ class Qemu:
                 *lines, self._partial = (self._partial + data).split(b"\n")
                 found += [line.decode("utf-8", "replace") for line in lines]
         self.said = (self.said + found)[-_KEPT_LINES:]
+        # What follows are the registers, and the end.
+        self.dying = self.dying or any(line.startswith(FATAL) for line in found)
         return found
 
     def reset(self) -> None:
-        """The reset button: memories keep what they hold, the flash holds the flash file again.
-        What is on the line either way is dropped."""
+        """The reset button, held down: memories keep what they hold, the flash holds the flash file
+        again, and what is on the line either way is dropped. `go` lets it start."""
         self.control.ask("stop")
         for end in (self.serial, self._far_end):
             with contextlib.suppress(OSError):
                 while end.recv(65536):
                     pass
         self.control.ask("system_reset")
+
+    def go(self) -> None:
         self.control.ask("cont")
 
-    def ended(self, wait: float = 1.0) -> str | None:
+    def ended(self, wait: float = 5.0) -> str | None:
         """Why it has ended; None while it runs. Only for who has a sign that it ended."""
         try:
             status = self._child.wait(wait)

@@ -30,9 +30,9 @@ from edge_boards.virtual.state import BoardFiles
 
 CONSOLE = "console"
 _NO_BOOTROM = "has no ROM bootloader: `flash --port virtual` puts an image into its flash"
-# What QEMU notes of an access to what it does not model, or that the device would not like. An
-# access where nothing is (`Invalid read`) is not among them: that is a fault, and the firmware's.
-_UNMODELLED = re.compile(r"unimplemented|not implemented|bad (read|write)? ?offset|write to RO")
+# Lines of stderr that are no notes of what QEMU does not model or a device would not like: QEMU's
+# words in its own name, and an access where nothing is, which is a fault, and the firmware's.
+_NO_NOTE = re.compile(r"\S*qemu\S*: |Invalid (read|write) at addr|\s*$")
 
 
 class QemuProcess(BoardProcess):
@@ -47,8 +47,9 @@ class QemuProcess(BoardProcess):
         self._build_id: str | None = None
         self._running_s = 0.0
         self._since = time.monotonic()
-        self.open_links([CONSOLE])
+        self._last_line = ""
         self._power_on()
+        self.open_links([CONSOLE])
         self.open_control()
 
     @property
@@ -79,7 +80,11 @@ class QemuProcess(BoardProcess):
         if content[:8] == b"\xff" * 8:
             self._halt("the flash is erased; program an image")
             return
-        self._qemu = Qemu(self.board, self.files.flash)
+        try:
+            self._qemu = Qemu(self.board, self.files.flash)
+        except VirtualBoardError as error:
+            self._halt(str(error))
+            raise
         self._since = time.monotonic()
         version = ".".join(map(str, self._qemu.control.version))
         self.log(f"power on, QEMU {version}, process {self._qemu.pid}")
@@ -132,8 +137,12 @@ class QemuProcess(BoardProcess):
                 pty.drop_beyond(UNSENT)
         if stderr in ready:
             for line in qemu.listen():
-                self.log(f"QEMU: {line}")
-                if self.problem is None and _UNMODELLED.search(line):
+                if line != self._last_line:
+                    self.log(f"QEMU: {line}")
+                self._last_line = line
+                if qemu.dying or self.problem is not None:
+                    continue
+                if not _NO_NOTE.match(line):
                     self._stop_cpu(qemu, line)
         if control in ready and not qemu.control.look():
             self._lost(qemu)
@@ -162,6 +171,7 @@ class QemuProcess(BoardProcess):
         return {
             "board": self.name,
             "pid": self.pid,
+            "software": self.software,
             "links": list(self.ptys),
             "state": self.state,
             "stopped": self.problem,
@@ -184,6 +194,7 @@ class QemuProcess(BoardProcess):
             try:
                 self._qemu.reset()
                 self._forget()
+                self._qemu.go()
                 self.log("reset")
             except VirtualBoardError as error:
                 self.log(str(error))

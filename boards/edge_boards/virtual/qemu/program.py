@@ -12,6 +12,9 @@ VARIABLE = "EDGE_AUTOGLM_QEMU"
 OLDEST = (7, 2)
 """The oldest that was tried."""
 
+FATAL = "qemu: fatal: "
+"""How QEMU begins its last words when the emulated core can go no further."""
+
 _PROGRAM = "qemu-system-arm"
 INSTALL = "install QEMU 7.2 or later (Debian and Ubuntu: apt install qemu-system-arm)"
 
@@ -24,8 +27,10 @@ def find_qemu() -> str:
     named = os.environ.get(VARIABLE)
     found = shutil.which(named or _PROGRAM)
     if found is None:
-        what = f"{VARIABLE} names {named}, which is no program" if named else f"no {_PROGRAM} here"
-        raise VirtualBoardError(f"this virtual board runs in QEMU, and there is {what}; {INSTALL}")
+        what = f"{VARIABLE} names {named}, which is no program"
+        if not named:
+            what = f"this virtual board runs in QEMU, and there is no {_PROGRAM} here"
+        raise VirtualBoardError(f"{what}; {INSTALL}")
     return found
 
 
@@ -40,10 +45,9 @@ def check_version(version: tuple[int, ...]) -> None:
 def last_words(lines: list[str]) -> str:
     """Why QEMU ended, from what it wrote to stderr: its fatal line with the PC, or the last one."""
     for number, line in enumerate(lines):
-        fatal = re.match(r"qemu: fatal: (.*)", line)
-        if fatal:
+        if line.startswith(FATAL):
             dump = re.search(r"R15=([0-9a-f]{8})", "\n".join(lines[number:]))
-            return fatal[1] + (f" (PC 0x{dump[1]})" if dump else "")
+            return line.removeprefix(FATAL) + (f" (PC 0x{dump[1]})" if dump else "")
     for line in reversed(lines):
         if line.strip():
             return re.sub(r"^\S*qemu-system-arm: ", "", line.strip())
