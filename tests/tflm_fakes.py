@@ -110,19 +110,21 @@ def fake_library(
         compiler = cxx_compiler(find_toolchain(board, "gcc"), board.core)
     except ToolchainError as error:
         pytest.skip(f"no C++ for bare Arm: {error}")
-    object_ = tree / "fake.o"
     usual = [f"FAKE_OPS={OPS}", f"FAKE_BYTES={SIZE}", f"FAKE_NEEDED={NEEDED}"]
     given = {define.partition("=")[0]: define for define in (*usual, *defines)}.values()
-    done = compiler.run(
-        [*compiler.flags, "-Os", *(f"-D{d}" for d in given), f"-I{tree}", "-c",
-         str(FAKE / "fake.cc"), "-o", str(object_)],
-        tree,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    objects = []
+    for source in sorted(FAKE.glob("*.cc")):
+        objects.append(tree / f"{source.stem}.o")
+        done = compiler.run(
+            [*compiler.flags, "-Os", *(f"-D{d}" for d in given), f"-I{tree}", "-c", str(source),
+             "-o", str(objects[-1])],
+            tree,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
     library = tree / "gen" / folder / "lib" / LIBRARY
     library.parent.mkdir(parents=True)
     ar = Path(compiler.command[0]).with_name("arm-none-eabi-ar")
-    subprocess.run([ar, "rcs", library, object_], check=True)
+    subprocess.run([ar, "rcs", library, *objects], check=True)
     return library
 
 

@@ -93,9 +93,11 @@ def export_tflm(
     """Writes `graph`, whose file is `content`, for `board` into `out_dir`, whole or not at all.
 
     `kernels` (of `tree.KERNELS`, by default the core's best) are those that the arena is stated
-    for; `arena` sets aside another number of bytes than the model needs. Raises LoweringError naming
-    every operator that TFLM lacks or computes wrongly, PlanError where the arena fits no memory,
-    ExportError when the folder cannot be written or is not ours.
+    for; `arena` sets aside another number of bytes than the model needs.
+
+    Raises LoweringError naming every operator that TFLM lacks or computes wrongly, ArenaError where
+    it cannot be said what an operator needs, PlanError where the arena fits no memory, ExportError
+    when the folder cannot be written or is not ours.
     """
     files = compile_tflm(graph, content, board, name=name, kernels=kernels, arena=arena)
     write_folder(out_dir, files, EXPORT_FILE)
