@@ -1,5 +1,6 @@
 #include "eag_server.h"
 
+#include "eag_burst.h"
 #include "eag_cbor.h"
 #include "eag_frame.h"
 #include "eag_image.h"
@@ -28,17 +29,14 @@ typedef struct {
 } outcome;
 
 static struct {
-  uint64_t next_heartbeat, next_burst, next_run, line_since;
-  uint64_t burst_period;
+  uint64_t next_heartbeat, next_run, line_since;
   uint32_t heartbeats, unknown_types, unknown_keys, retries, runs;
-  uint32_t burst_left, burst_sequence, burst_length;
   uint32_t run_sequence, run_seed, run_period;
   uint32_t baud, baud_before, line_frames, line_bad;
   uint32_t next_step;
   uint8_t oldest;
   uint8_t step_model, run_model;
   bool running, run_seeded, baud_trial;
-  const uint8_t *burst_data;
   outcome done[WINDOW];
 } s;
 
@@ -117,19 +115,6 @@ static void free_run(uint64_t now) {
   eag_send(EAG_EVENT_RECORD, 0);
 }
 
-static void telemetry(uint64_t now) {
-  s.burst_left--;
-  s.next_burst += s.burst_period;
-  eag_begin();
-  eag_put(EAG_KEY_SEQUENCE, s.burst_sequence++);
-  put_uptime(now);
-  if (s.burst_length) {
-    /* What the bytes are does not matter; flash is at hand, and looks like data. */
-    eag_put_data(EAG_KEY_DATA, s.burst_data, s.burst_length);
-  }
-  eag_send(EAG_EVENT_TELEMETRY, 0);
-}
-
 /* Requests. Each writes its answer's keys, or gives an error's code and may set `blame`. */
 
 static uint8_t out_of_range(const char *what) {
@@ -139,11 +124,9 @@ static uint8_t out_of_range(const char *what) {
 
 /* Whether the request's model can run; else why not. */
 static uint8_t unready(void) {
-  switch (eag_engine_state(model, &blame)) {
-    case EAG_ENGINE_READY: return 0;
-    case EAG_ENGINE_ARENA_TOO_SMALL: return EAG_ERROR_ARENA_TOO_SMALL;
-    default: return EAG_ERROR_ENGINE_FAILED;
-  }
+  static const uint8_t codes[] = {[EAG_ENGINE_ARENA_TOO_SMALL] = EAG_ERROR_ARENA_TOO_SMALL,
+                                  [EAG_ENGINE_FAILED] = EAG_ERROR_ENGINE_FAILED};
+  return codes[eag_engine_state(model, &blame)];
 }
 
 static void put_model(const eag_model *m) {
@@ -308,12 +291,7 @@ static uint8_t perform(uint8_t type, outcome *result) {
     if (VALUE(LENGTH) > PIECE || (VALUE(LENGTH) && !model) ||
         (model && VALUE(LENGTH) > model->description_size))
       return out_of_range("length");
-    s.burst_left = VALUE(COUNT);
-    s.burst_length = VALUE(LENGTH);
-    if (model) s.burst_data = model->description;
-    s.burst_sequence = 0;
-    s.burst_period = eag_port_clock_hz() / rate;
-    s.next_burst = now;
+    eag_burst_start(VALUE(COUNT), rate, model ? model->description : NULL, VALUE(LENGTH));
     return 0;
   }
   if (s.running) return EAG_ERROR_BUSY;
@@ -496,10 +474,7 @@ bool eag_server_poll(void) {
    * line sends, there is one every byte. */
   uint64_t soon = eag_port_write_idle() ? now + eag_port_clock_hz() / 8 : 0;
   bool busy = count != 0;
-  if (s.burst_left) {
-    if (now >= s.next_burst) telemetry(now);
-    busy |= soon > s.next_burst;
-  }
+  busy |= eag_burst_poll(now, soon);
   if (s.running) {
     if (now >= s.next_run) free_run(now);
     busy |= soon > s.next_run;

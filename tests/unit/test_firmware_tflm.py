@@ -122,8 +122,7 @@ def test_a_free_run_that_fails_ends_with_a_line_in_the_log(board: Firmware) -> N
     board.wait_for(lambda f: f.type == Event.LOG and f.payload["detail"] == WORDS)
     board.ask(Request.WRITE, model=0, tensor=0, offset=0, data=b"\xee" * 16)
     assert board.ask(Request.FREE_RUN, model=0, on=1).payload["state"] == 1
-    line = board.wait_for(lambda f: f.type == Event.LOG)
-    assert line.payload["detail"] == "node 3 failed"
+    board.wait_for(lambda f: f.type == Event.LOG and f.payload["detail"] == "node 3 failed")
     assert not [event for event in board.events if event.type == Event.RECORD]
 
 
