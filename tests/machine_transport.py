@@ -18,14 +18,16 @@ class MachineTransport:
         self.machine.load_flash(image)
         self.machine.reset(power_on=True)
         self.link = self.machine.links["console"]
-        self.machine.run(2_160_000)  # before its pins are set up the board hears nothing
+        self._millisecond = board.clock.hz // 1000
+        # Before its pins are set up the board hears nothing.
+        self.machine.run(10 * self._millisecond)
 
     def read(self, timeout: float) -> bytes:
         for _ in range(max(1, round(timeout / 0.001))):
             data = self.link.take()
             if data:
                 return data
-            self.machine.run(216_000)
+            self.machine.run(self._millisecond)
         return self.link.take()
 
     def write(self, data: bytes) -> None:

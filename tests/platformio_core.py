@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,9 @@ def prepare_core(folder: Path) -> Path:
         pytest.skip("no PlatformIO: pip install platformio scons")
     if shutil.which(f"{_BIN}gcc") is None:
         pytest.skip("no arm-none-eabi-gcc on PATH")
+    asked = [f"{_BIN}g++", "-print-file-name=libstdc++.a"]
+    if subprocess.run(asked, capture_output=True, text=True).stdout.strip() == "libstdc++.a":
+        pytest.skip("no C++ library for arm-none-eabi-g++ (libstdc++-arm-none-eabi-newlib)")
     packages, platform = folder / "packages", folder / "platforms" / "ststm32"
     _package(packages / "tool-scons", "4.41101.0")
     (packages / "tool-scons" / "scons.py").write_text(

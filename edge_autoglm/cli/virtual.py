@@ -96,25 +96,33 @@ def running(json: JsonOption = None) -> None:
     """List the virtual boards that are running."""
     from edge_boards.virtual import client
 
-    infos = client.list_running()
-    if infos:
-        _print(infos, json)
-    else:
+    infos, silent = client.survey()
+    _print(infos, json)
+    for name, pid in silent:
+        output(json).print(
+            f"virtual {name}, process {pid}, does not answer; `edge-autoglm virtual stop {name}` "
+            "ends it",
+            soft_wrap=True,
+        )
+    if not infos and not silent:
         output(json).print(
             "No virtual board is running; `edge-autoglm virtual start B` starts one."
         )
-    write_json(json, [_json(info) for info in infos])
+    gone = [{"board": name, "pid": pid, "state": "silent", "links": {}} for name, pid in silent]
+    write_json(json, [*(_json(info) for info in infos), *gone])
 
 
 def _running(board: str | None, boards: Path | None) -> str:
-    """The name of the running board that is meant: the only one where none is named.
+    """The name of the running board that is meant, whether it answers or not: the only one where
+    none is named.
 
     Raises EdgeError when there is none, UsageError when there are several.
     """
     from edge_autoglm.errors import EdgeError, UsageError
     from edge_boards.virtual import client
 
-    names = [info.board for info in client.list_running()]
+    infos, silent = client.survey()
+    names = [info.board for info in infos] + [name for name, _ in silent]
     there = ", ".join(names) or "none"
     if board is None:
         if len(names) > 1:

@@ -153,7 +153,7 @@ def _virtual_port(board: Board, link: str, baud: int) -> Port:
     # Starting a virtual board loads what only virtual boards need.
     from edge_boards import virtual
 
-    info = virtual.attach(board) or virtual.start(board)
+    info = virtual.start(board)
     path = info.links.get(link)
     if path is None:
         raise TransportError(f"virtual {board.name}: it has no {link} link")

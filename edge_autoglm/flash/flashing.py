@@ -16,6 +16,7 @@ from edge_autoglm.flash.choice import Choice, choose_programmer, serial_port_of
 from edge_autoglm.flash.job import Job, Progress, no_progress
 from edge_autoglm.flash.programmers import PROGRAMMERS
 from edge_boards.board import Board, Programmer
+from edge_boards.elf import Elf
 
 _BOOT_SECONDS = 15.0
 
@@ -32,6 +33,8 @@ class FlashableImage(Protocol):
     def binary(self) -> Path: ...
     @property
     def build_id(self) -> bytes: ...
+    @property
+    def project(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,6 @@ def flash_image(
     programmer: str | None = None,
     probe: str | None = None,
     models: Mapping[str, bytes] | None = None,
-    project: Path | None = None,
-    parts: tuple[tuple[int, bytes], ...] = (),
     progress: Progress = no_progress,
 ) -> FlashReport:
     """Flashes an image and reads its build id and model hashes back over the wire.
@@ -80,9 +81,6 @@ def flash_image(
         probe: the serial number of the debug probe, or of a board in its bootloader, where
             several are attached.
         models: the SHA-256 that each model must have, by name.
-        project: the PlatformIO project that built the image, where one did; it has an
-            environment named after the board.
-        parts: what else a framework puts into the flash, each with its address.
         progress: told about bytes written and read back.
 
     Raises:
@@ -91,8 +89,8 @@ def flash_image(
         SessionError: the flashed firmware does not answer.
     """
     begun = time.monotonic()
-    content = image.binary.read_bytes()
     flash = board.flash
+    content = flat_bytes(board, image)
     if len(content) > flash.size:
         raise FlashError(
             f"{image.binary}: {len(content)} bytes; {board.title} has {flash.size} bytes of flash"
@@ -113,9 +111,8 @@ def flash_image(
             tool=choice.tool,
             probe=choice.probe,
             usb=choice.usb,
-            parts=parts,
             elf=image.elf,
-            project=project,
+            project=image.project,
         )
         choice.row.program(job)
         console = console or _console_of(board, choice, port)
@@ -129,6 +126,16 @@ def flash_image(
         seconds=time.monotonic() - begun,
         info=info,
     )
+
+
+def flat_bytes(board: Board, image: FlashableImage) -> bytes:
+    """What belongs into the flash from its first address on.
+
+    A framework may leave its image as UF2 or Intel HEX; the same bytes are in the ELF.
+    """
+    if image.binary.suffix == ".bin":
+        return image.binary.read_bytes()
+    return Elf.load(image.elf).flat(board.flash.address, board.flash.size)
 
 
 def read_back(
@@ -190,7 +197,7 @@ def _flash_virtual(
     from edge_boards import virtual
 
     if board.virtual is not None and board.virtual.model == "qemu":
-        running = virtual.attach(board) or virtual.start(board)
+        running = virtual.start(board)
         virtual.load(running.board, binary)
         return Programmer(QEMU_LOADER), f"virtual {board.name}"
     entry = next((each for each in board.programmers if each.name == "stm32-uart"), None)
@@ -199,11 +206,7 @@ def _flash_virtual(
             f"{board.title}: its board file has no programmer stm32-uart, which a virtual board "
             "is flashed by"
         )
-    info = virtual.attach(board)
-    if info is None:
-        info = virtual.start(board, boot0=True)
-    else:
-        virtual.reset(info.board, boot0=True)
+    info = virtual.start(board, boot0=True)
     path = str(info.links[entry.link or "bootloader"])
     job = Job(board, entry, content, board.flash.address, path, "N", progress)
     try:

@@ -36,8 +36,6 @@ class Job:
         probe: the serial number of the debug probe, or of the bootloader, that is meant; None
             where only one is attached.
         usb: vendor and product of it, where it was seen.
-        parts: what else a framework puts into the flash (a second bootloader, a partition table),
-            each with its address.
         elf: the image as ELF, where there is one.
         project: the PlatformIO project that built the image, where one did; it has an environment
             named after the board.
@@ -53,7 +51,6 @@ class Job:
     tool: FoundTool | None = None
     probe: str | None = None
     usb: tuple[int, int] | None = None
-    parts: tuple[tuple[int, bytes], ...] = ()
     elf: Path | None = None
     project: Path | None = None
 

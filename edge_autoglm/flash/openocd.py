@@ -12,7 +12,7 @@ import re
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.tool import dotted
 
@@ -83,7 +83,7 @@ _SCRIPT = Script(
     meanings=(*MEANINGS, *COMMON),
     touches=r"\*\* Programming Started \*\*",
     proof=r"\*\* Verified OK \*\*",
-    cut=HALF_IMAGE,
+    cut=half_image,
 )
 
 

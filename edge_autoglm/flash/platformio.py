@@ -9,6 +9,7 @@ What a cut leaves is up to the tool that PlatformIO calls; most write in order o
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,22 @@ from pathlib import Path
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash import dfu_util, esptool, openocd
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
+from edge_autoglm.flash.tool import brief
+
+_IMAGE, _PLACE = "image", "place.py"
+# PlatformIO empties its build folder when it sees a project for the first time; this comes later.
+_PLACE_SCRIPT = """\
+import os
+import shutil
+
+Import("env")
+folder = env.subst("$BUILD_DIR")
+os.makedirs(folder, exist_ok=True)
+for name in os.listdir("image"):
+    shutil.copy(os.path.join("image", name), folder)
+"""
 
 _SCRIPT = Script(
     stages=(
@@ -50,7 +65,12 @@ _SCRIPT = Script(
     ),
     touches=r"^Uploading ",
     proof=r"\[SUCCESS\]",
-    cut=HALF_IMAGE,
+    cut=half_image,
+    environment={
+        "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
+        "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",
+        "PLATFORMIO_NO_ANSI": "true",
+    },
 )
 
 
@@ -64,7 +84,23 @@ def program(job: Job) -> None:
     if job.board.platformio is None:
         raise FlashError(f"{job.board.title}: its board file has no [platformio]")
     with _project(job) as folder:
+        if job.project is None:
+            _check_platform(job, folder)
         run(job, arguments(job, str(folder)), _SCRIPT)
+
+
+def _check_platform(job: Job, folder: Path) -> None:
+    """Refuses a platform that is not installed: PlatformIO would ask for it over the network, and
+    take a minute to say that there is none."""
+    command = job.needed_tool.command
+    given = ("--only-platforms", "--project-dir", str(folder), "--environment", job.board.name)
+    if re.search(r"^Platform ", brief((*command, "pkg", "list", *given)), re.MULTILINE):
+        return
+    name = job.board.platformio.platform if job.board.platformio else ""
+    raise FlashError(
+        f"{job.board.title}: PlatformIO lacks the board's platform; get it once, with a network: "
+        f"{' '.join(command)} pkg install --global --platform {name}"
+    )
 
 
 def arguments(job: Job, project: str) -> list[str]:
@@ -88,6 +124,7 @@ def project_file(job: Job) -> str:
             "build it with `edge-autoglm build --with platformio`"
         )
     lines = [f"platform = {known.platform}", f"board = {known.board}", *known.options]
+    lines.append(f"extra_scripts = pre:{_PLACE}")
     return "\n".join([f"[env:{job.board.name}]", *lines, ""])
 
 
@@ -100,10 +137,10 @@ def _project(job: Job) -> Iterator[Path]:
         folder = Path(name)
         (folder / "src").mkdir()
         (folder / "platformio.ini").write_text(project_file(job), encoding="utf-8")
-        built = folder / ".pio" / "build" / job.board.name
-        built.mkdir(parents=True)
-        (built / "firmware.bin").write_bytes(job.image)
+        (folder / _PLACE).write_text(_PLACE_SCRIPT, encoding="utf-8")
+        (folder / _IMAGE).mkdir()
+        (folder / _IMAGE / "firmware.bin").write_bytes(job.image)
         if job.elf is not None:
             # Through a debug probe PlatformIO gives OpenOCD the ELF, for its addresses.
-            shutil.copyfile(job.elf, built / "firmware.elf")
+            shutil.copyfile(job.elf, folder / _IMAGE / "firmware.elf")
         yield folder

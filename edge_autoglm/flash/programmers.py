@@ -155,6 +155,7 @@ _PLATFORMIO = Tool(
     version_pattern=r"version ([\d.]+)",
     install=_install(*["python -m pip install platformio"] * 3),
     module="platformio",
+    home=("penv/bin", "penv/Scripts"),
 )
 
 PROGRAMMERS: Mapping[str, Row] = MappingProxyType(

@@ -37,6 +37,7 @@ class Tool:
         module: for a Python program, the module that `python -m` runs.
         package: PlatformIO's package that brings it, and
         inside: the folders in that package where it may be.
+        home: folders in PlatformIO's own where it may be.
     """
 
     executables: tuple[str, ...]
@@ -47,6 +48,7 @@ class Tool:
     module: str | None = None
     package: str | None = None
     inside: tuple[str, ...] = ("bin", "")
+    home: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -120,14 +122,16 @@ def _candidates(tool: Tool) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield (path,), path
     if tool.module is not None and importlib.util.find_spec(tool.module) is not None:
         yield (sys.executable, "-m", tool.module), f"python -m {tool.module}"
-    if tool.package is None:
-        return
-    for package in sorted(platformio_home().joinpath("packages").glob(f"{tool.package}*")):
-        for inside in tool.inside:
-            for name in tool.executables:
-                path = shutil.which(name, path=str(package / inside))
-                if path is not None:
-                    yield (path,), f"PlatformIO's package {package.name}"
+    places = [(platformio_home() / folder, "PlatformIO's own environment") for folder in tool.home]
+    if tool.package is not None:
+        for package in sorted(platformio_home().joinpath("packages").glob(f"{tool.package}*")):
+            origin = f"PlatformIO's package {package.name}"
+            places += [(package / folder, origin) for folder in tool.inside]
+    for place, origin in places:
+        for name in tool.executables:
+            path = shutil.which(name, path=str(place))
+            if path is not None:
+                yield (path,), origin
 
 
 def _scripts() -> str:

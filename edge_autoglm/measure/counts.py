@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from edge_autoglm.device.messages import BoardInfo
@@ -12,16 +11,17 @@ from edge_autoglm.device.ports import Port
 from edge_autoglm.errors import SessionError
 
 
-@dataclass(frozen=True)
 class Counter:
-    """The counting side of the virtual board behind a port."""
+    """The counting side of the virtual board behind a port: `board` is its name."""
 
-    board: str
+    def __init__(self, board: str) -> None:
+        self.board = board
+        self._restarts: object = None  # the board's own count, when counting began
 
     @contextmanager
     def counting(self) -> Iterator[None]:
         """Counts steps, and models cycles, while the context lasts."""
-        self._ask({"op": "count", "on": True})
+        self._restarts = self._ask({"op": "count", "on": True}).get("restarts")
         try:
             yield
         finally:
@@ -30,9 +30,15 @@ class Counter:
     def take(self, steps: int) -> tuple[int, ...]:
         """Instructions of each step of the inference just profiled.
 
-        Raises SessionError when the virtual board counted another number of steps.
+        Raises SessionError when the virtual board was reset since counting began, or counted
+        another number of steps.
         """
-        counted = self._ask({"op": "counts"})["steps"]
+        answer = self._ask({"op": "counts"})
+        counted = answer["steps"]
+        if answer.get("restarts") != self._restarts:
+            raise SessionError(
+                f"virtual {self.board}: it was reset in the middle of a profile; repeat the command"
+            )
         if len(counted) != steps:
             raise SessionError(
                 f"virtual {self.board}: {len(counted)} steps were counted where the model has "
@@ -48,13 +54,13 @@ class Counter:
         # Only a virtual board needs this, and it brings the emulator's client.
         from edge_boards.virtual import client
 
-        for info in client.list_running():
-            if info.board == self.board:
-                answer: dict[str, Any] = client.control(info, request)
-                return answer
-        raise SessionError(
-            f"virtual {self.board} is not running; `edge-autoglm virtual start {self.board}`"
-        )
+        info = client.attach(self.board)
+        if info is None:
+            raise SessionError(
+                f"virtual {self.board} is not running; `edge-autoglm virtual start {self.board}`"
+            )
+        answer: dict[str, Any] = client.control(info, request)
+        return answer
 
 
 def counter_of(port: Port, info: BoardInfo) -> Counter | None:

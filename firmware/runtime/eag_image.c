@@ -64,7 +64,9 @@ EAG_EARLY bool eag_image_whole(void) {
   if (bytes % 4 || bytes > EAG_FLASH_BYTES || bytes < before + 4) return false;
   uint32_t table[256];
   make_table(table);
-  uint32_t found = crc_words(table, 0xFFFFFFFFu, (uint32_t *)EAG_FLASH_ADDRESS, before / 4);
+  uint32_t start = EAG_FLASH_ADDRESS;
+  __asm__("" : "+r"(start)); /* where it is 0 it is no null pointer */
+  uint32_t found = crc_words(table, 0xFFFFFFFFu, (const uint32_t *)start, before / 4);
   found = crc_words(table, found, &info->crc + 1, (bytes - before - 4) / 4);
   return ~found == crc;
 }

@@ -1,5 +1,5 @@
-"""The committed small models on the virtual STM32F746: many of them linked into one image of the
-shipping app, each bit-exact to tflite_micro over the wire."""
+"""The committed small models on virtual boards, Cortex-M7 and Cortex-M4: many of them linked into
+one image of the shipping app, each bit-exact to tflite_micro over the wire."""
 
 from __future__ import annotations
 
@@ -16,16 +16,23 @@ pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)
 from machine_transport import MachineTransport
 
 from edge_autoglm.device.session import Session
+from edge_boards.board import Board
 from edge_boards.errors import ToolchainError
 from edge_boards.loader import load_board
-from edge_boards.toolchain import BuildRequest, ModelSources, build_image, find_toolchain
+from edge_boards.toolchain import (
+    BuildRequest,
+    ModelSources,
+    Toolchain,
+    build_image,
+    find_toolchain,
+)
 from edge_export.aot.package import export_model
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.reference import TflmReference, tflm_available
 
 MODELS = sorted((Path(__file__).resolve().parents[1] / "golden" / "models").glob("*.tflite"))
-BOARD = load_board("stm32f746")
+BUILDS = (("stm32f746", "gcc"), ("stm32f746", "zig"), ("nucleo-l4r5zi", "gcc"))
 IN_ONE_IMAGE = 48
 
 
@@ -34,10 +41,12 @@ def batches() -> Iterator[list[Path]]:
         yield MODELS[start : start + IN_ONE_IMAGE]
 
 
-@pytest.fixture(params=["gcc", "zig"])
-def toolchain(request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=BUILDS, ids=" ".join)
+def target(request: pytest.FixtureRequest) -> tuple[Board, Toolchain]:
+    name, compiler = request.param
+    board = load_board(name)
     try:
-        return find_toolchain(BOARD, request.param)
+        return board, find_toolchain(board, compiler)
     except ToolchainError as error:
         pytest.skip(str(error))
 
@@ -56,11 +65,11 @@ def inputs_of(graph: Graph, seed: int) -> list[npt.NDArray[Any]]:
     return arrays
 
 
-def linked(paths: list[Path], folder: Path) -> tuple[ModelSources, ...]:
+def linked(paths: list[Path], board: Board, folder: Path) -> tuple[ModelSources, ...]:
     """Every model's generated folder, as the build takes it."""
     return tuple(
         export_model(
-            read_tflite(path), BOARD, folder / path.stem, name=f"m_{path.stem}"
+            read_tflite(path), board, folder / path.stem, name=f"m_{path.stem}"
         ).model_sources()
         for path in paths
     )
@@ -70,14 +79,15 @@ def linked(paths: list[Path], folder: Path) -> tuple[ModelSources, ...]:
     "paths", list(batches()), ids=lambda paths: f"{paths[0].stem}..{paths[-1].stem}"
 )
 def test_models_on_the_board_equal_tflite_micro(
-    paths: list[Path], toolchain: Any, tmp_path: Path
+    paths: list[Path], target: tuple[Board, Toolchain], tmp_path: Path
 ) -> None:
+    board, toolchain = target
     if not tflm_available():
         pytest.skip("no tflite_micro wheel on this machine")
-    request = BuildRequest(BOARD, "profile", linked(paths, tmp_path), tmp_path / "image")
+    request = BuildRequest(board, "profile", linked(paths, board, tmp_path), tmp_path / "image")
     image = build_image(request, toolchain)
     wrong: list[str] = []
-    with Session(MachineTransport(BOARD, image.binary.read_bytes())) as session:
+    with Session(MachineTransport(board, image.binary.read_bytes())) as session:
         assert len(session.models) == len(paths)
         for path in paths:
             graph = read_tflite(path)

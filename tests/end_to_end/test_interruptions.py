@@ -169,6 +169,32 @@ def test_a_board_whose_profiling_was_interrupted_can_be_profiled(
     assert "outputs: " in program.done("profile", *ON_BOARD).stdout
 
 
+@pytest.mark.parametrize(("delay", "boot0"), [(0.0, []), (0.23, []), (0.5, []), (0.3, ["--boot0"])])
+def test_a_board_that_resets_during_a_profile_gives_no_figures(
+    delay: float, boot0: list[str], program: Program
+) -> None:
+    before = files_in(program.folder)
+    running = Running(program, "profile", *ON_BOARD, "-n", "1000000")
+    running.says("profiling")
+    time.sleep(delay)
+    program.done("virtual", "reset", "stm32f746", *boot0)
+    figures, errors = running.process.communicate(timeout=PATIENCE_S)
+    assert (running.process.returncode, figures) == (1, "")
+    said = errors.strip().splitlines()[-1]
+    assert said.startswith("edge-autoglm: ")
+    assert any(words in said for words in RESET_SEEN), said
+    assert files_in(program.folder) == before
+    program.done("virtual", "reset", "stm32f746")
+    assert "outputs: " in program.done("profile", *ON_BOARD).stdout
+
+
+RESET_SEEN = (
+    "the board restarted in mid-conversation",  # it said so itself, on the wire
+    "it was reset in the middle of a profile",  # its process said so
+    "in its ROM bootloader",
+)
+
+
 def test_a_watch_that_was_interrupted_has_written_whole_lines_and_stops_the_board(
     program: Program,
 ) -> None:

@@ -7,13 +7,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from cli_tools import Answer, call, environment
+from cli_tools import Answer, call, command, environment
 from machine_transport import MachineTransport
 from platformio_core import prepare_core, variables
 
@@ -334,6 +335,39 @@ class TestRefusals:
         assert "PlatformIO could not build" in answer.err
         assert "#error broken here" in answer.err
         assert "Traceback" not in answer.err
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc to look into")
+def test_an_interruption_leaves_nothing_running(folder: Path) -> None:
+    process = subprocess.Popen(
+        command("build", folder, "--with", "platformio"), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not any((folder / "build").rglob("*.o")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # To this process alone: what it started is its own to end.
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, errors
+    assert errors.rstrip().endswith("edge-autoglm: interrupted")
+    while (left := running(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == []
+
+
+def running(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder, or stand in it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            place = str((entry / "cwd").readlink())
+        except OSError:  # gone meanwhile
+            continue
+        if str(folder) in words or place.startswith(str(folder)):
+            found.append(words)
+    return found
 
 
 def last_line(answer: Answer) -> str:

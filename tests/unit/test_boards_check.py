@@ -153,6 +153,7 @@ def test_what_this_machine_lacks_is_absent_and_not_a_fault_of_the_file(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path))
     monkeypatch.setattr("edge_boards.toolchain.zig.importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("edge_autoglm.flash.tool._scripts", lambda: str(tmp_path))
     assert call(capsys, "boards", "check", "stm32f746").code == 0
     found = {f.subject: f for f in findings(load_board("stm32f746"))}
     assert found["compiler"].state == "absent"

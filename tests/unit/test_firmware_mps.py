@@ -16,7 +16,7 @@ from qemu_boards import need_qemu
 from edge_autoglm.device.ports import find_port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.device.transport import SerialTransport
-from edge_autoglm.errors import BoardFaultError, SessionError
+from edge_autoglm.errors import BoardFaultError, HalfImageError, SessionError
 from edge_boards import Board, load_board, virtual
 from edge_boards.errors import ToolchainError, VirtualBoardError
 from edge_boards.toolchain import Image
@@ -216,6 +216,21 @@ def test_an_access_to_what_qemu_does_not_model_stops_the_board(
     virtual.reset(board.name, state_dir=state)
     with qemu_boards.talk(info) as session:
         assert session.info.boot_count == 1  # it was started anew
+
+
+def test_half_an_image_says_so(
+    board: Board, info: VirtualInfo, image: Image, tmp_path: Path
+) -> None:
+    state = info.flash.parents[2]
+    whole = image.binary.read_bytes()
+    half = tmp_path / "half.bin"
+    half.write_bytes(whole[: len(whole) // 2])
+    virtual.load(board.name, half, state_dir=state)
+    with pytest.raises(HalfImageError, match="flash again"), qemu_boards.talk(info):
+        pass
+    virtual.load(board.name, image.binary, state_dir=state)
+    with qemu_boards.talk(info) as session:
+        assert session.info.board == board.name
 
 
 def test_a_lockup_is_said(board: Board, info: VirtualInfo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,7 +247,7 @@ class TestTwoBoards:
         monkeypatch.setattr("edge_autoglm.flash.flashing.read_back", read_back)
         image = tmp_path / "image.bin"
         image.write_bytes(bytes(1000))
-        built = SimpleNamespace(binary=image, elf=image, build_id=b"")
+        built = SimpleNamespace(binary=image, elf=image, build_id=b"", project=None)
         with pytest.raises(FlashError, match="enough"):
             flash_image(board, built, probe=SECOND)
         assert asked == [second]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from esp_rom import EspRom
 
-from edge_autoglm.flash.esptool import program
+from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.esptool import framework_parts, program
 from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.programmers import PROGRAMMERS
 from edge_autoglm.flash.runner import ToolError
@@ -51,12 +54,51 @@ def test_the_application_is_written_where_it_belongs(rom: EspRom) -> None:
     assert told[-1] == (len(IMAGE), len(IMAGE))
 
 
-def test_what_a_framework_brings_is_written_too(rom: EspRom) -> None:
-    boot, table = random.Random(2).randbytes(20_000), random.Random(3).randbytes(3072)
-    program(job(rom, parts=((0x1000, boot), (0x8000, table))))
-    assert rom.flash[0x1000 : 0x1000 + len(boot)] == boot
-    assert rom.flash[0x8000 : 0x8000 + len(table)] == table
+def partition(kind: int, subtype: int, start: int, size: int, label: str) -> bytes:
+    """An entry after ESP-IDF's "Partition Tables"."""
+    return struct.pack("<HBBII16sI", 0x50AA, kind, subtype, start, size, label.encode(), 0)
+
+
+TABLE = (
+    partition(1, 2, 0x9000, 0x5000, "nvs")
+    + partition(1, 0, 0xE000, 0x2000, "otadata")
+    + partition(0, 0x10, APPLICATION, 0x140000, "app0")
+    + b"\xeb\xeb" + bytes(30)
+).ljust(0xC00, b"\xff")  # fmt: skip
+
+
+def built_by_a_framework(folder: Path, bootloader: bytes, table: bytes = TABLE) -> Path:
+    """A build folder as PlatformIO leaves it; gives the ELF's path."""
+    (folder / "bootloader.bin").write_bytes(bootloader)
+    (folder / "partitions.bin").write_bytes(table)
+    return folder / "firmware.elf"
+
+
+def test_what_a_framework_brings_is_written_too(rom: EspRom, tmp_path: Path) -> None:
+    bootloader = random.Random(2).randbytes(20_000)
+    rom.flash[0x9000:0x10000] = b"\x55" * 0x7000
+    program(job(rom, elf=built_by_a_framework(tmp_path, bootloader)))
+    assert rom.flash[0x1000 : 0x1000 + len(bootloader)] == bootloader
+    assert rom.flash[0x8000 : 0x8000 + len(TABLE)] == TABLE
     assert rom.flash[APPLICATION : APPLICATION + len(IMAGE)] == IMAGE
+    # An update of long ago must not start in its place; what a program has stored is kept.
+    assert set(rom.flash[0xE000:0x10000]) == {0xFF}
+    assert set(rom.flash[0x9000:0xE000]) == {0x55}
+
+
+def test_a_chip_of_the_newer_kind_has_its_bootloader_at_the_beginning(tmp_path: Path) -> None:
+    with EspRom() as rom:
+        entry = Programmer("esptool", link="console", target="esp32c3")
+        parts = framework_parts(
+            job(rom, programmer=entry, elf=built_by_a_framework(tmp_path, b"boot"))
+        )
+    assert parts[0] == (0, b"boot")
+
+
+def test_a_partition_table_for_another_place_is_refused(rom: EspRom, tmp_path: Path) -> None:
+    other = partition(0, 0x10, 0x20000, 0x140000, "app0")
+    with pytest.raises(FlashError, match=r"no application at 0x10000 \(at 0x20000\)"):
+        program(job(rom, elf=built_by_a_framework(tmp_path, b"boot", other)))
 
 
 def test_another_chip_is_refused_before_anything_is_erased() -> None:

@@ -116,10 +116,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     folder.mkdir()
     for name in (*TOOLS, "st-info"):
         install(folder, name)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("STANDIN_HOME", str(folder))
     monkeypatch.setenv("PLATFORMIO_CORE_DIR", str(tmp_path / "no platformio"))
     monkeypatch.setattr("edge_autoglm.device.probes.SYSFS", tmp_path / "no usb")
+    # Real ones may be installed for this interpreter.
+    monkeypatch.setattr("edge_autoglm.flash.tool._scripts", lambda: str(tmp_path / "none"))
     line = os.openpty()
     yield Bench(folder, os.ttyname(line[1]), monkeypatch)
     for end in line:
@@ -201,7 +203,7 @@ MEANINGS = [
     ("picotool", "no probe", ["hold BOOTSEL"]),
     ("picotool", "no permission", ["no permission", "udevadm"]),
     ("picotool", "differs", ["differs from the image"]),
-    ("platformio", "no platform", ["`pio pkg install --global --platform ststm32`"]),
+    ("platformio", "no platform", ["pio pkg install --global --platform ststm32"]),
     ("platformio", "no probe", ["no probe was found"]),
 ]
 
@@ -230,6 +232,15 @@ def test_a_tool_that_is_killed_half_way_says_what_the_board_holds(name: str, ben
     assert "killed in mid-work (SIGKILL)" in message
     assert "half an image now" in message
     assert "flash it again" in message
+
+
+def test_of_a_framework_nothing_is_promised_after_a_cut(bench: Bench) -> None:
+    """Its image is linked without our check of the whole."""
+    board = load_board("stm32f746")
+    arduino = replace(board, soc=replace(board.soc, port="arduino"))
+    bench.plays("is killed")
+    with pytest.raises(ToolError, match="half an image now, which may start and fail"):
+        bench.program("openocd", board=arduino)
 
 
 @pytest.mark.parametrize(
@@ -380,15 +391,6 @@ def test_an_older_esptool_is_called_as_it_wants(
     run = bench.tool("esptool").runs[-1]
     assert "write_flash" in run
     assert "no_reset" in run
-
-
-def test_esptool_writes_what_a_framework_brings_too(bench: Bench) -> None:
-    bench.program("esptool", parts=((0x1000, b"bootloader"), (0x8000, b"partitions")))
-    assert bench.tool("esptool").flash == {
-        0x1000: b"bootloader",
-        0x8000: b"partitions",
-        0x0800_0000: IMAGE,
-    }
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
 from edge_boards.virtual.ptys import PtyLink
 from edge_boards.virtual.requests import Operation, answer
+from edge_boards.virtual.stale import software
 from edge_boards.virtual.state import BoardFiles
 
 BACKLOG = 8192
@@ -43,6 +44,7 @@ class BoardProcess(ABC):
         self.board = board
         self.name = files.folder.name
         self.pid = os.getpid()
+        self.software = software(board.path)
         self.files = files
         self.stopping = False
         self.problem: str | None = None

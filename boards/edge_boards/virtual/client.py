@@ -5,6 +5,7 @@ Needs neither Unicorn nor a compiler nor QEMU: those belong to the board's proce
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
+from edge_boards.virtual import stale
 from edge_boards.virtual.qemu.program import VARIABLE as QEMU_VARIABLE
 from edge_boards.virtual.qemu.program import find_qemu
 from edge_boards.virtual.state import ALREADY_RUNNING, BoardFiles, all_board_files, board_files
@@ -25,8 +27,11 @@ from edge_boards.virtual.state import ALREADY_RUNNING, BoardFiles, all_board_fil
 NEEDED = ("unicorn", "capstone")
 """What the board's process imports and `pip install edge-autoglm` does not bring."""
 
+_STOP = "edge-autoglm virtual stop"
 _POLL_S = 0.02
 _CONTROL_TIMEOUT_S = 30.0
+_STATUS_TIMEOUT_S = 10.0
+"""A board looks at its control socket every few milliseconds, whatever its firmware does."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,13 @@ class VirtualInfo:
 
     stopped: str | None = field(default=None, compare=False)
     """Why, in the board's own words."""
+
+    software: str | None = field(default=None, compare=False)
+    """Digest of the code and the board file that it was started from (`stale.software`)."""
+
+
+class _Silent(Exception):  # noqa: N818 - never leaves this module
+    """A process listens at the control socket and says nothing."""
 
 
 def check_needs(board: Board) -> None:
@@ -75,7 +87,7 @@ def start(
 
     `name` tells several virtual boards of one kind apart; the board's own name by default.
     Raises `VirtualBoardError` with the log's last line when it does not come up in `wait` seconds,
-    with the install line when what it needs is not installed.
+    with the install line when what it needs is not installed, and as `attach` does.
     """
     if boot0 and all(link.name != "bootloader" for link in board.serial):
         raise VirtualBoardError(
@@ -128,6 +140,8 @@ def start(
     while info is None and done.returncode == ALREADY_RUNNING and time.monotonic() < deadline:
         time.sleep(_POLL_S)
         info = _describe(files)
+    if info is None and done.returncode == ALREADY_RUNNING:
+        raise VirtualBoardError(_unanswered(files))
     if info is None:
         raise VirtualBoardError(
             f"the virtual board {files.folder.name} did not start: {_last_line(files.log)} "
@@ -139,23 +153,60 @@ def start(
 def attach(
     board: Board | str, *, state_dir: Path | None = None, name: str | None = None
 ) -> VirtualInfo | None:
-    """The running virtual board, None where there is none."""
+    """The running virtual board, None where there is none.
+
+    Raises `VirtualBoardError` when its process does not answer; with a `Board` also when it was
+    started by another version of this software, or of the board file.
+    """
     own = board if isinstance(board, str) else board.name
-    return _describe(board_files(name or own, state_dir))
+    info = _describe(board_files(name or own, state_dir))
+    if info is None or isinstance(board, str) or info.software == stale.software(board.path):
+        return info
+    raise VirtualBoardError(
+        f"virtual {info.board} (process {info.pid}) was started by another version of this "
+        f"software or of its board file; end it, its flash stays: {_STOP} {info.board}"
+    )
 
 
 def list_running(state_dir: Path | None = None) -> tuple[VirtualInfo, ...]:
     """All virtual boards that answer."""
-    found = (_describe(files) for files in all_board_files(state_dir))
-    return tuple(info for info in found if info is not None)
+    return survey(state_dir)[0]
+
+
+def survey(
+    state_dir: Path | None = None,
+) -> tuple[tuple[VirtualInfo, ...], tuple[tuple[str, int], ...]]:
+    """All virtual boards that answer; name and process of those that are there and do not."""
+    answer: list[VirtualInfo] = []
+    silent: list[tuple[str, int]] = []
+    for files in all_board_files(state_dir):
+        info = None
+        with contextlib.suppress(VirtualBoardError):
+            info = _describe(files)
+        if info is not None:
+            answer.append(info)
+        elif (pid := stale.holder(files)) is not None:
+            silent.append((files.folder.name, pid))
+    return tuple(answer), tuple(silent)
 
 
 def stop(name: str, *, state_dir: Path | None = None, wait: float = 10.0) -> None:
-    """Ends a virtual board. Its flash stays. `VirtualBoardError` where none is running."""
+    """Ends a virtual board, with a signal where it does not answer. Its flash stays.
+
+    Raises `VirtualBoardError` where none is running, or it does not end.
+    """
     files = board_files(name, state_dir)
-    info = _describe(files)
+    try:
+        info = _describe(files)
+    except VirtualBoardError:
+        info = None
     if info is None:
-        raise VirtualBoardError(f"no virtual board {name} is running")
+        pid = stale.holder(files)
+        if pid is None:
+            raise VirtualBoardError(f"no virtual board {name} is running")
+        if not stale.end(files, pid, wait):
+            raise VirtualBoardError(f"the virtual board {name} (pid {pid}) does not end")
+        return
     control(info, {"op": "stop"})
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
@@ -195,7 +246,10 @@ def control(info: VirtualInfo, request: dict[str, Any]) -> dict[str, Any]:
     count {on, cycles}, counts, symbols {elf}, speed {skip_idle}; of those in QEMU load {image}.
     Raises `VirtualBoardError` with the board's own words.
     """
-    answer = _ask(info.control, request)
+    try:
+        answer = _ask(info.control, request, _CONTROL_TIMEOUT_S)
+    except _Silent:
+        answer = None
     if answer is None:
         raise VirtualBoardError(
             f"the virtual board {info.board} (pid {info.pid}) does not answer on {info.control}"
@@ -205,12 +259,13 @@ def control(info: VirtualInfo, request: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
+def _ask(path: Path, request: dict[str, Any], timeout: float) -> dict[str, Any] | None:
+    """The answer; None where nobody listens or the answer is none. Raises `_Silent`."""
     line = json.dumps(request).encode() + b"\n"
     received = b""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_CONTROL_TIMEOUT_S)
+            connection.settimeout(timeout)
             connect(connection, path)
             connection.sendall(line)
             while not received.endswith(b"\n"):
@@ -218,6 +273,8 @@ def _ask(path: Path, request: dict[str, Any]) -> dict[str, Any] | None:
                 if not piece:
                     break
                 received += piece
+    except TimeoutError:
+        raise _Silent from None
     except OSError:
         return None
     try:
@@ -237,21 +294,34 @@ def connect(connection: socket.socket, path: Path) -> None:
 
 
 def _describe(files: BoardFiles) -> VirtualInfo | None:
+    """What the board says of itself, whichever version of this software it is; None where there is
+    none. Raises `VirtualBoardError` when it does not answer."""
     if not files.control.exists():
         return None
-    answer = _ask(files.control, {"op": "status"})
+    try:
+        answer = _ask(files.control, {"op": "status"}, _STATUS_TIMEOUT_S)
+    except _Silent:
+        raise VirtualBoardError(_unanswered(files)) from None
     if answer is None or "pid" not in answer:
         return None
     return VirtualInfo(
-        board=str(answer["board"]),
+        board=str(answer.get("board", files.folder.name)),
         pid=int(answer["pid"]),
-        links={str(name): files.link(str(name)) for name in answer["links"]},
+        links={str(name): files.link(str(name)) for name in answer.get("links", ())},
         control=files.control,
         flash=files.flash,
         log=files.log,
-        state=str(answer["state"]),
-        stopped=str(answer["stopped"]) if answer["stopped"] else None,
+        state=str(answer.get("state", "running")),
+        stopped=str(answer["stopped"]) if answer.get("stopped") else None,
+        software=answer.get("software"),
     )
+
+
+def _unanswered(files: BoardFiles) -> str:
+    pid = stale.holder(files)
+    process = f"process {pid}" if pid is not None else "its process"
+    name = files.folder.name
+    return f"virtual {name} ({process}) does not answer; end it, its flash stays: {_STOP} {name}"
 
 
 def _last_line(log: Path) -> str:

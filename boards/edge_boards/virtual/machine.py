@@ -92,6 +92,8 @@ class Machine:
         self.protection = Protection()
         self._pc = 0
         self.boot0 = False
+        self.restarts = -1
+        """How often it was reset, by whom ever, since it was made."""
         self.reset(power_on=True)
 
     # -- life
@@ -119,6 +121,7 @@ class Machine:
         if power_on:
             self.memory.power_on()
         self.boot0 = boot0
+        self.restarts += 1
         self._reset_wanted = False
         self._problem = None
         self.agenda.clear()

@@ -25,6 +25,7 @@ def _status(board: MachineProcess, _request: dict[str, Any]) -> dict[str, Any]:
     return {
         "board": board.name,
         "pid": board.pid,
+        "software": board.software,
         "links": list(machine.links),
         "state": board.state,
         "stopped": board.problem,
@@ -53,7 +54,7 @@ def _count(board: MachineProcess, request: dict[str, Any]) -> dict[str, Any]:
     board.machine.count(on)
     if on:
         board.machine.counter.take()
-    return {"counting": board.machine.counter.on}
+    return {"counting": board.machine.counter.on, "restarts": board.machine.restarts}
 
 
 def _counts(board: MachineProcess, _request: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +63,8 @@ def _counts(board: MachineProcess, _request: dict[str, Any]) -> dict[str, Any]:
         "steps": [
             {"function": s.function, "instructions": s.instructions, "cycles": s.cycles}
             for s in steps
-        ]
+        ],
+        "restarts": board.machine.restarts,
     }
 
 

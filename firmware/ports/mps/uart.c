@@ -29,7 +29,8 @@ void eag_port_set_baud(uint32_t baud) {
 EAG_EARLY void line_open(void) {
   UART0->CTRL = 0;
   UART0->BAUDDIV = divider(EAG_CONSOLE_BAUD);
-  UART0->CTRL = ON;
+  /* Not the receiver: a byte that came before its interrupt is on would never be told. */
+  UART0->CTRL = UART_CTRL_TX;
 }
 
 void line_listen(void) {

@@ -171,6 +171,7 @@ class QemuProcess(BoardProcess):
         return {
             "board": self.name,
             "pid": self.pid,
+            "software": self.software,
             "links": list(self.ptys),
             "state": self.state,
             "stopped": self.problem,
