@@ -206,6 +206,7 @@ def test_the_build_files_name_files_that_exist(tmp_path: Path) -> None:
     assert all((export.directory / source).is_file() for source in sources)
     level, *includes = library["build"]["flags"]
     assert level == "-O2"
+    assert includes
     for flag in includes:
         assert (export.directory / flag.removeprefix("-I")).is_dir()
     cmake = (export.directory / "CMakeLists.txt").read_text()

@@ -178,6 +178,14 @@ def test_a_fault_is_reported_and_the_board_starts_again(kind: str, session: Sess
     assert session.hello().reset_cause == "fault"
 
 
+def test_the_line_changes_its_speed_where_the_divider_can(session: Session) -> None:
+    for baud in (230_400, 921_600, 115_200):
+        session.set_baud(baud)
+        assert session.echo(b"\0\1\2" * 100) == b"\0\1\2" * 100
+    with pytest.raises(SessionError, match="baud"):
+        session.set_baud(20_000_000)
+
+
 def test_time_goes_on_at_its_rate(board: Board, session: Session) -> None:
     """Heartbeats are half a second apart on the board's clock, ticks or no ticks."""
     link = session.link
