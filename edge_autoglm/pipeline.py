@@ -94,7 +94,7 @@ def build(
 
 
 def builder(board: Board, toolchain: str | None = None, by: str | None = None) -> str:
-    """ "own" or "platformio": what builds for `board`.
+    """Says "own" or "platformio": what builds for `board`.
 
     Raises UsageError where what was asked for does not go together.
     """
@@ -105,9 +105,9 @@ def builder(board: Board, toolchain: str | None = None, by: str | None = None) -
         )
     chosen = by or (PLATFORMIO if by_framework(board) else OWN)
     if chosen == PLATFORMIO and toolchain is not None:
+        advice = "leave it out" if by_framework(board) else "it goes with --with own"
         raise UsageError(
-            f"--toolchain: PlatformIO brings the compiler of {board.name}'s platform; it goes with "
-            "--with own"
+            f"--toolchain: PlatformIO brings the compiler of {board.name}'s platform; {advice}"
         )
     return chosen
 

@@ -55,14 +55,17 @@ def build_sketch(
     sources, folders = sketch_sources(board)
     sources += [write_generated(folder, board, [exported.name]), STUB / "host.cpp"]
     includes = [f"-I{path}" for path in (folder, STUB, *folders, *exported.include_paths)]
-    objects = []
-    for number, source in enumerate([*sources, *exported.source_paths]):
-        is_cxx = source.suffix == ".cpp"
-        command = [cxx_compiler(), *CXX_FLAGS] if is_cxx else [host_compiler(), *FLAGS]
-        objects.append(str(folder / f"{number}.o"))
-        command += [*(f"-D{d}" for d in defines), *includes, "-c", str(source), "-o", objects[-1]]
-        done = subprocess.run(command, capture_output=True, text=True)
+    work = folder / "objects"
+    work.mkdir()
+    c, cxx = [host_compiler(), *FLAGS], [cxx_compiler(), *CXX_FLAGS]
+    for command, suffix in ((c, ".c"), (cxx, ".cpp")):
+        files = [p.resolve() for p in (*sources, *exported.source_paths) if p.suffix == suffix]
+        done = subprocess.run(
+            [*command, *(f"-D{d}" for d in defines), *includes, "-c", *files],
+            cwd=work, capture_output=True, text=True,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr
+    objects = sorted(work.glob("*.o"))
     program = folder / "sketch"
     done = subprocess.run(
         [cxx_compiler(), *objects, "-o", str(program)], capture_output=True, text=True

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,8 @@ env.Append(
     CPPDEFINES=["ARDUINO_ARCH_STM32", ("F_CPU", "$BOARD_F_CPU")],
     CPPPATH=[core],
 )
-env.Prepend(LIBS=[env.BuildLibrary(join("$BUILD_DIR", "FrameworkArduino"), core)])
+env.Append(LIBSOURCE_DIRS=[join(core, "libraries")])
+env.Prepend(LIBS=[env.BuildLibrary(join("$BUILD_DIR", "FrameworkArduino"), core, "+<*.cpp>")])
 """
 
 
@@ -99,6 +101,9 @@ def prepare_core(folder: Path) -> Path:
         pytest.skip("no PlatformIO: pip install platformio scons")
     if shutil.which(f"{_BIN}gcc") is None:
         pytest.skip("no arm-none-eabi-gcc on PATH")
+    asked = [f"{_BIN}g++", "-print-file-name=libstdc++.a"]
+    if subprocess.run(asked, capture_output=True, text=True).stdout.strip() == "libstdc++.a":
+        pytest.skip("no C++ library for arm-none-eabi-g++ (libstdc++-arm-none-eabi-newlib)")
     packages, platform = folder / "packages", folder / "platforms" / "ststm32"
     _package(packages / "tool-scons", "4.41101.0")
     (packages / "tool-scons" / "scons.py").write_text(
@@ -115,6 +120,16 @@ def prepare_core(folder: Path) -> Path:
     _package(framework, "4.20700.0")
     for name in ("Arduino.h", "bare.cpp"):
         shutil.copy(STUB / name, framework)
+    library = framework / "libraries" / "Stub_Extra"
+    library.mkdir(parents=True)
+    (library / "library.properties").write_text(
+        "name=Stub Extra Library\nversion=1.0.0\nauthor=x\nmaintainer=x\nsentence=x\n"
+        "paragraph=x\ncategory=Other\nurl=x\narchitectures=*\n",
+        encoding="utf-8",
+    )
+    (library / "stub_extra.cpp").write_text(
+        "__attribute__((used)) int stub_extra = 7;\n", encoding="utf-8"
+    )
     _platform(platform)
     return folder
 

@@ -219,6 +219,26 @@ def show(board: Board, rows: list[Figures], console: Console) -> None:
     )  # fmt: skip
 
 
+def summary(results: list[Figures], names: list[str], console: Console) -> None:
+    """Instructions of every model on every board, in one table."""
+    found = {(r.board, r.toolchain.split(" (")[0], r.model): r for r in results}
+    rows = dict.fromkeys((board, toolchain) for board, toolchain, _ in found)
+    console.print(
+        table(
+            "Instructions an inference (exact); outputs beside tflite_micro's",
+            ["<board", "<compiler", *(f">{name}" for name in names), "<outputs"],
+            [
+                (
+                    *row,
+                    *(found[*row, name].instructions for name in names),
+                    "exact" if all(found[*row, name].bit_exact for name in names) else "DIFFER",
+                )
+                for row in rows
+            ],
+        )
+    )
+
+
 def _beside(value: int, row: Figures, which: int) -> tuple[object, ...]:
     return (value, f"{row.ratios()[which]:.2f}") if row.beside_peer else (value,)
 
@@ -316,6 +336,8 @@ def main() -> int:
     }
     begun = time.monotonic()
     results, absent = run(boards, wanted, options.models.split(","), models, console)
+    if results:
+        summary(results, options.models.split(","), console)
     differ = disagreements(results)
     if differ == []:
         console.print(f"{JUDGE} (QEMU) and {FLAGSHIP} (our own) count the same instructions.")

@@ -97,6 +97,7 @@ def flash(
     aim = the_board(board, boards)
     _check_options(profile, port, programmer, console, probe, runs, warmup, bundle)
     check_bundle(bundle)
+    pipeline.builder(aim, toolchain)
     _check_attached(aim, port or "auto", programmer, probe)
     exported = pipeline.exported(target, aim, out)
     pipeline.check_board(exported, aim)

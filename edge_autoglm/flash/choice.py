@@ -244,6 +244,8 @@ def _serial(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:
     del asked
     link = scene.board.link(entry.link or "bootloader")
     port = scene.port
+    if port is None and scene.serial is not None:
+        raise FlashError("--probe chooses no serial port; name it with --port PATH")
     if port is None:
         try:
             port = find_port(scene.board, "auto", link.name).path
@@ -283,9 +285,15 @@ def _bootloader(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choi
 
 
 def _project(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:
+    there = probes()
+    if len(there) > 1:
+        raise FlashError(
+            f"PlatformIO cannot be told which probe to use, and {len(there)} are attached "
+            f"({'; '.join(device.describe() for device in there)}); unplug the others"
+        )
     if scene.port is not None:
         return Choice(entry, row, scene.port, _tool(row), port=scene.port)
-    if asked or probes() or scene.own_port is not None:
+    if asked or there or scene.own_port is not None:
         return Choice(entry, row, "what PlatformIO finds", _tool(row))
     raise FlashError("no debug probe and no port of the board is attached")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.touch import into_bootloader
 
@@ -53,7 +53,7 @@ _SCRIPT = Script(
     meanings=(*MEANINGS, *COMMON),
     touches=r"Erase\s|Erasing|Download\s.*\d+%|Downloading element",
     proof=r"File downloaded successfully|Download done",
-    cut=HALF_IMAGE,
+    cut=half_image,
 )
 
 

@@ -20,6 +20,7 @@ from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.meanings import COMMON, Meaning
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.stm32_uart import is_pty
+from edge_boards.board import Board
 
 _DASHES_SINCE = (5,)  # before it commands were written with underscores
 PARTITIONS_AT = 0x8000
@@ -62,6 +63,14 @@ MEANINGS = (
     ),
 )
 
+
+def _half_image(_board: Board) -> str:
+    return (
+        "the flash may hold half an image now, which does not start (the bootloader checks its "
+        "SHA-256); flash it again"
+    )
+
+
 _SCRIPT = Script(
     stages=(
         Stage(r"Connected to|Chip is ", 0, 0.02),
@@ -71,10 +80,7 @@ _SCRIPT = Script(
     meanings=(*MEANINGS, *COMMON),
     touches=r"Erasing|Writing at|will be erased",
     proof=r"Hash of data verified",
-    cut=(
-        "the flash may hold half an image now, which does not start (the bootloader checks its "
-        "SHA-256); flash it again"
-    ),
+    cut=_half_image,
 )
 
 

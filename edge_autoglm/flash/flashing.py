@@ -33,6 +33,8 @@ class FlashableImage(Protocol):
     def binary(self) -> Path: ...
     @property
     def build_id(self) -> bytes: ...
+    @property
+    def project(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,6 @@ def flash_image(
     programmer: str | None = None,
     probe: str | None = None,
     models: Mapping[str, bytes] | None = None,
-    project: Path | None = None,
     progress: Progress = no_progress,
 ) -> FlashReport:
     """Flashes an image and reads its build id and model hashes back over the wire.
@@ -80,8 +81,6 @@ def flash_image(
         probe: the serial number of the debug probe, or of a board in its bootloader, where
             several are attached.
         models: the SHA-256 that each model must have, by name.
-        project: the PlatformIO project that built the image, where one did; it has an
-            environment named after the board.
         progress: told about bytes written and read back.
 
     Raises:
@@ -113,7 +112,7 @@ def flash_image(
             probe=choice.probe,
             usb=choice.usb,
             elf=image.elf,
-            project=project,
+            project=image.project,
         )
         choice.row.program(job)
         console = console or _console_of(board, choice, port)

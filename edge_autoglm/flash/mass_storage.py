@@ -3,6 +3,8 @@
 The probe programs what is copied, then its disk goes away and comes back; when it failed, a file
 FAIL.TXT says why. The disk is no real one: the probe reads the sectors as they are written, so the
 image is written once under its own name and flushed, without a temporary file beside it.
+
+A cut leaves half an image: the probe programs the sectors as they come, the vector table first.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.disks import find_disks
 from edge_autoglm.flash.job import Job
+from edge_autoglm.flash.meanings import half_image
 
 FAIL_FILE = "FAIL.TXT"
 IMAGE_FILE = "firmware.bin"
@@ -42,6 +45,7 @@ def program(job: Job, *, mounts: Path | None = None, waits: Waits | None = None)
 
     Raises:
         FlashError: no disk, it is full or went away, or the probe reports a failure.
+        KeyboardInterrupt: with the state of the board for text.
     """
     label = job.programmer.volume
     if label is None:
@@ -54,9 +58,12 @@ def program(job: Job, *, mounts: Path | None = None, waits: Waits | None = None)
             "way (--port virtual for a board nobody needs to own)"
         )
     before = _failure(folder)
-    _copy(job, folder)
     waits = waits or Waits()
-    remounted = _wait_for_remount(job, mounts, waits, before)
+    try:
+        _copy(job, folder)
+        remounted = _wait_for_remount(job, mounts, waits, before)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(half_image(job.board)) from None
     if remounted is None:
         raise FlashError(
             f"{job.board.title}: the disk {label} did not come back within "
@@ -88,9 +95,9 @@ def _copy(job: Job, folder: Path) -> None:
             errno.EROFS: "it is mounted read-only",
             errno.EACCES: "no permission to write to it; mount it as your user",
         }.get(error.errno or 0, f"the copy was cut ({error.strerror or error})")
-        raise FlashError(f"{job.board.title}: disk {folder}: {why}; the board needs it anew") from (
-            error
-        )
+        raise FlashError(
+            f"{job.board.title}: disk {folder}: {why}; {half_image(job.board)}"
+        ) from error
 
 
 def _folder(job: Job, mounts: Path | None) -> Path | None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from edge_autoglm.device.probes import udev_rule
 from edge_autoglm.flash.job import Job
+from edge_boards.board import Board
+from edge_boards.schema import FRAMEWORK_PORTS
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ GONE = Meaning(
 COMMON = (PERMISSION, BUSY, GONE)
 """What every tool that goes through libusb may say; to be asked last."""
 
-HALF_IMAGE = (
-    "the flash may hold half an image now, which does not run (its start checks a CRC over all of "
-    "it); flash it again"
-)
-"""For tools that write in order of address: the vector table is there before the rest."""
+
+def half_image(board: Board) -> str:
+    """What a board holds after a cut, where the vector table was written before the rest."""
+    holds = "the flash may hold half an image now"
+    if board.soc.port in FRAMEWORK_PORTS:
+        return f"{holds}, which may start and fail; flash it again"
+    return f"{holds}, which does not run (its start checks a CRC over all of it); flash it again"
 
 
 def explain(meanings: Sequence[Meaning], lines: Sequence[str], job: Job) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import re
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.tool import dotted
 
@@ -45,12 +45,8 @@ MEANINGS = (
         "no permission to use {probe}; let udev give it (`{rule}`), then plug it in again",
     ),
     Meaning(
-        r"[Nn]o adapter serial|serial.*doesn't match|ST-?LINK with serial .* not found",
-        "{probe} is not attached; `edge-autoglm doctor --board B` lists those that are",
-    ),
-    Meaning(
-        r"Error: open failed|unable to find a matching CMSIS-DAP|No J-Link device found|"
-        r"No device found",
+        r"Error: (?:ST-LINK )?open failed|unable to find a matching CMSIS-DAP|"
+        r"No J-Link device found|No device found",
         "no probe was found, or {probe} is another one; plug the board's debug USB in",
     ),
     Meaning(
@@ -83,7 +79,7 @@ _SCRIPT = Script(
     meanings=(*MEANINGS, *COMMON),
     touches=r"\*\* Programming Started \*\*",
     proof=r"\*\* Verified OK \*\*",
-    cut=HALF_IMAGE,
+    cut=half_image,
 )
 
 

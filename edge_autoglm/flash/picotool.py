@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.tool import dotted
 from edge_autoglm.flash.touch import into_bootloader
@@ -50,7 +50,7 @@ _SCRIPT = Script(
     ),
     touches=r"Loading into",
     proof=r"Loading into Flash.*100%",
-    cut=HALF_IMAGE,
+    cut=half_image,
 )
 
 

@@ -9,6 +9,7 @@ What a cut leaves is up to the tool that PlatformIO calls; most write in order o
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ from pathlib import Path
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash import dfu_util, esptool, openocd
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
+from edge_autoglm.flash.tool import brief
 
 _IMAGE, _PLACE = "image", "place.py"
 # PlatformIO empties its build folder when it sees a project for the first time; this comes later.
@@ -63,7 +65,7 @@ _SCRIPT = Script(
     ),
     touches=r"^Uploading ",
     proof=r"\[SUCCESS\]",
-    cut=HALF_IMAGE,
+    cut=half_image,
     environment={
         "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
         "PLATFORMIO_SETTING_CHECK_PLATFORMIO_INTERVAL": "9999",
@@ -82,7 +84,23 @@ def program(job: Job) -> None:
     if job.board.platformio is None:
         raise FlashError(f"{job.board.title}: its board file has no [platformio]")
     with _project(job) as folder:
+        if job.project is None:
+            _check_platform(job, folder)
         run(job, arguments(job, str(folder)), _SCRIPT)
+
+
+def _check_platform(job: Job, folder: Path) -> None:
+    """Refuses a platform that is not installed: PlatformIO would ask for it over the network, and
+    take a minute to say that there is none."""
+    command = job.needed_tool.command
+    given = ("--only-platforms", "--project-dir", str(folder), "--environment", job.board.name)
+    if re.search(r"^Platform ", brief((*command, "pkg", "list", *given)), re.MULTILINE):
+        return
+    name = job.board.platformio.platform if job.board.platformio else ""
+    raise FlashError(
+        f"{job.board.title}: PlatformIO lacks the board's platform; get it once, with a network: "
+        f"{' '.join(command)} pkg install --global --platform {name}"
+    )
 
 
 def arguments(job: Job, project: str) -> list[str]:

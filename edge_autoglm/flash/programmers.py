@@ -165,7 +165,7 @@ PROGRAMMERS: Mapping[str, Row] = MappingProxyType(
         "stm32flash": Row(stm32flash.program, "emulator", Reach.SERIAL, tool=_STM32FLASH),
         "openocd": Row(
             openocd.program,
-            "stand-in",
+            "emulator",
             Reach.PROBE,
             probes=("st-link", "cmsis-dap", "j-link"),
             tool=_OPENOCD,

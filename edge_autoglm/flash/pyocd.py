@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 
 
@@ -47,7 +47,7 @@ def _script(target: str) -> Script:
         ),
         touches=r"Erasing\.\.\.|^\[=",
         proof=r"programmed \d+ bytes",
-        cut=HALF_IMAGE,
+        cut=half_image,
     )
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -24,6 +24,7 @@ from typing import IO
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.meanings import Meaning, explain
+from edge_boards.board import Board
 
 _LAST_LINES = 8
 _POLL_SECONDS = 0.1
@@ -99,7 +100,7 @@ class Script:
         meanings: what its failures mean, the most telling first.
         touches: in its output once the flash is being changed; None where nothing tells.
         proof: in its output when it has done its work; None where its exit code is enough.
-        cut: what state the board may be in when the tool was ended in mid-work.
+        cut: what state a board may be in when the tool was ended in mid-work.
         environment: variables that it gets beside ours.
     """
 
@@ -107,7 +108,7 @@ class Script:
     meanings: tuple[Meaning, ...]
     touches: str | None
     proof: str | None
-    cut: str
+    cut: Callable[[Board], str]
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -126,7 +127,7 @@ def run(job: Job, arguments: Sequence[str | Path], script: Script) -> str:
         hung = _follow(process, output, limits, time.monotonic() + limits.seconds(len(job.image)))
     except KeyboardInterrupt:
         _end(process)
-        raise KeyboardInterrupt(script.cut if output.touched else "") from None
+        raise KeyboardInterrupt(script.cut(job.board) if output.touched else "") from None
     except BaseException:
         _end(process)
         raise
@@ -182,7 +183,7 @@ class _Output:
             parts[0] += f": {meaning}"
         if said:
             parts.append(f"it said: {said}")
-        parts.append(self.script.cut if self.touched else "nothing was written")
+        parts.append(self.script.cut(self.job.board) if self.touched else "nothing was written")
         return ToolError("; ".join(parts), tuple(lines[-_LAST_LINES:]))
 
 

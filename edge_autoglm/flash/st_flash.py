@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import COMMON, HALF_IMAGE, Meaning
+from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
 from edge_autoglm.flash.runner import Script, Stage, run
 from edge_autoglm.flash.tool import brief
 
@@ -54,7 +54,7 @@ _SCRIPT = Script(
     ),
     touches=r"Flash page at addr|Erasing|erased|Mass erasing",
     proof=r"Flash written and verified",
-    cut=HALF_IMAGE,
+    cut=half_image,
 )
 
 

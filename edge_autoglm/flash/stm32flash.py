@@ -16,12 +16,18 @@ from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.meanings import COMMON, Meaning
 from edge_autoglm.flash.runner import NEVER, Script, Stage, run
 from edge_autoglm.flash.stm32_uart import BLOCK, NO_IMAGE, is_pty, refuse_probe, wiring
+from edge_boards.board import Board
 
 START = 0x0800_0000
 """Where stm32flash's own tables let every chip's flash begin."""
 
 _ALIGNMENT = 16  # no STM32 programs less than so many bytes at once and more than one time
 _BAUDS = (1200, 115_200)  # what AN2606 lets the ROM recognise
+
+
+def _no_image(_board: Board) -> str:
+    return NO_IMAGE
+
 
 _MEANINGS = (
     Meaning(
@@ -49,21 +55,21 @@ _MEANINGS = (
     *COMMON,
 )
 _LOOK = Script(
-    stages=(), meanings=_MEANINGS, touches=NEVER, proof=r"Device ID\s*: 0x", cut=NO_IMAGE
+    stages=(), meanings=_MEANINGS, touches=NEVER, proof=r"Device ID\s*: 0x", cut=_no_image
 )
 _BODY = Script(
     stages=(Stage(r"address 0x\w+ \(([\d.]+)%\)", 0.02, 0.98),),
     meanings=_MEANINGS,
     touches=r"Erasing memory",
     proof=r"\(100\.00%\) Done",
-    cut=NO_IMAGE,
+    cut=_no_image,
 )
 _HEAD = Script(
     stages=(Stage(r"Starting execution at address \w+\.\.\. done", 0, 1),),
     meanings=_MEANINGS,
     touches=None,
     proof=r"Starting execution at address \w+\.\.\. done",
-    cut=NO_IMAGE,
+    cut=_no_image,
 )
 
 

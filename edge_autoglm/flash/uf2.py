@@ -19,7 +19,7 @@ import time
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.disks import Disk, find_disks
 from edge_autoglm.flash.job import Job
-from edge_autoglm.flash.meanings import HALF_IMAGE
+from edge_autoglm.flash.meanings import half_image
 from edge_autoglm.flash.touch import touch, wait_for
 
 MAGIC_START = 0x0A32_4655, 0x9E5D_5157
@@ -99,7 +99,7 @@ def program(job: Job) -> None:
     raspberry = family in RP2040 or family in RP2350
     content = to_uf2(job.image, job.address, family, head_last=raspberry)
     disk = _disk(job)
-    cut = NO_IMAGE if raspberry else HALF_IMAGE
+    cut = NO_IMAGE if raspberry else half_image(job.board)
     try:
         _copy(job, disk, content, cut)
         _wait(job, disk, cut)

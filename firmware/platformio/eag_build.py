@@ -1,11 +1,14 @@
-"""Run by PlatformIO before it builds: the build id, the list of models, and the flags that have no
-place in platformio.ini. Standard library only: PlatformIO's Python need not know edge-autoglm.
+"""Run by PlatformIO before it builds: the build id, the list of models, the flags that have no
+place in platformio.ini, and the image's CRC. Standard library only: PlatformIO's Python need not
+know edge-autoglm.
 """
 
 import hashlib
 import json
 import re
+import struct
 import sys
+import zlib
 from pathlib import Path
 
 Import("env")
@@ -69,6 +72,29 @@ def link_as_compiled():
     env.Append(LINKFLAGS=chosen)
 
 
+def seal(target, source, env):  # noqa: ARG001 - SCons calls it so
+    """Writes the image's CRC-32 into the ELF file, at the place that eag_image.h has for it: by it
+    a board can tell half an image from a whole one."""
+    path = Path(str(target[0]))
+    elf = bytearray(path.read_bytes())
+    headers, size, count = (*struct.unpack_from("<I", elf, 28), *struct.unpack_from("<HH", elf, 42))
+    parts = []
+    for at in range(headers, headers + size * count, size):
+        kind, offset, _, address, length = struct.unpack_from("<5I", elf, at)
+        if kind == 1 and length:
+            parts.append((address, offset, length))
+    base = min(address for address, _, _ in parts)
+    image = bytearray(b"\xff" * (max(address + length for address, _, length in parts) - base))
+    for address, offset, length in parts:
+        image[address - base : address - base + length] = elf[offset : offset + length]
+    place = image.index(b"EAG1") + 52
+    crc = zlib.crc32(image[place + 4 :], zlib.crc32(image[:place]))
+    for address, offset, length in parts:
+        if address <= base + place < address + length:
+            struct.pack_into("<I", elf, offset + base + place - address, crc)
+    path.write_bytes(elf)
+
+
 def main():
     model = Path(env.GetProjectOption("custom_model"))
     exported = read_export(model)
@@ -77,6 +103,7 @@ def main():
     if not env.GetProjectOption("framework", ""):
         link_as_compiled()
         env.AddBuildMiddleware(compile_libc, "*eag_libc.c")
+        env.AddPostAction("$BUILD_DIR/${PROGNAME}.elf", seal)
     digits = ", ".join(f"0x{byte:02x}" for byte in build_id(model, exported))
     write("eag_build_id.h", f'#include "eag_board.h"\n#define EAG_BUILD_ID {{{digits}}}\n')
     name = exported["name"]

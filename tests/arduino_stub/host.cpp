@@ -6,7 +6,8 @@
  * The clock is the processor time that the sketch used, and what it waited in delay() and write():
  * a busy machine takes no time from it.
  *
- * STUB_MICROS is what micros() starts from, STUB_PIN a file that the pins' levels go to.
+ * STUB_MICROS is what micros() starts from, STUB_HZ the clock of the ESP class's cycle counter,
+ * STUB_PIN a file that the pins' levels go to.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -129,8 +130,11 @@ void HardwareSerial::flush() {}
 
 #ifdef ARDUINO_ARCH_ESP32
 EspClass ESP;
-/* As of a core at EAG_STUB_HZ. */
-uint32_t EspClass::getCycleCount() { return (uint32_t)(nanoseconds() * (EAG_STUB_HZ / 1000000) / 1000); }
+uint32_t EspClass::getCycleCount() {
+  static const char *named = getenv("STUB_HZ");
+  static const uint64_t hz = named ? strtoull(named, NULL, 10) : 240000000u;
+  return (uint32_t)(nanoseconds() / 1000 * hz / 1000000);
+}
 void EspClass::restart() {
   execl("/proc/self/exe", "sketch", (char *)NULL);
   exit(1);

@@ -7,13 +7,15 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cli_tools import Answer, call, environment
+from cli_tools import Answer, call, command, environment
 from machine_transport import MachineTransport
 from platformio_core import prepare_core, variables
 
@@ -237,6 +239,20 @@ def test_the_exported_folder_is_a_library_in_a_project_of_ones_own(
     assert " -O2" not in mine
 
 
+def test_a_board_may_need_a_library_of_its_framework(
+    exported: dict[str, Path], tmp_path: Path
+) -> None:
+    """As the boards whose Serial is in one: named in the board file, included by nobody."""
+    bluepill = load_board("bluepill")
+    assert bluepill.platformio is not None
+    options = ("lib_deps = Stub Extra Library", "lib_archive = no")
+    board = replace(bluepill, platformio=replace(bluepill.platformio, options=options))
+    folder = load_export(Path(shutil.copytree(exported["bluepill"], tmp_path / "model")))
+    image = pipeline.build(folder, board, by=pipeline.PLATFORMIO).image
+    text = image.map.read_text(encoding="utf-8")
+    assert "stub_extra.cpp.o" in text
+
+
 class TestRefusals:
     def test_no_platformio(self, folder: Path, tmp_path: Path) -> None:
         """One line, and what else there is. A Python without it, and nothing on PATH."""
@@ -334,6 +350,39 @@ class TestRefusals:
         assert "PlatformIO could not build" in answer.err
         assert "#error broken here" in answer.err
         assert "Traceback" not in answer.err
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc to look into")
+def test_an_interruption_leaves_nothing_running(folder: Path) -> None:
+    process = subprocess.Popen(
+        command("build", folder, "--with", "platformio"), env=environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 240
+    while not any((folder / "build").rglob("*.o")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    # To this process alone: what it started is its own to end.
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, errors
+    assert errors.rstrip().endswith("edge-autoglm: interrupted")
+    while (left := running(folder)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left == []
+
+
+def running(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder, or stand in it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            place = str((entry / "cwd").readlink())
+        except OSError:  # gone meanwhile
+            continue
+        if str(folder) in words or place.startswith(str(folder)):
+            found.append(words)
+    return found
 
 
 def last_line(answer: Answer) -> str:

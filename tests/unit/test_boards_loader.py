@@ -256,3 +256,23 @@ def test_importing_the_package_costs_no_parser_and_no_compiler() -> None:
     ).stdout.split()
     assert "edge_boards" in loaded
     assert not {"tomllib", "subprocess", "unicorn", "capstone", "ziglang"} & set(loaded)
+
+
+PROGRAMMERS = TEXT[TEXT.index("[[programmers]]") : TEXT.index("[pins]")]
+VIRTUAL = TEXT[TEXT.index("[virtual]") :]
+
+
+def test_a_board_that_nobody_can_flash_must_at_least_be_virtual(tmp_path: Path) -> None:
+    text = TEXT.replace(PROGRAMMERS, "")
+    (tmp_path / "stm32f746.toml").write_text(text)
+    assert read_board(tmp_path / "stm32f746.toml").programmers == ()
+    (line,) = fault(tmp_path, text.replace(VIRTUAL, ""))
+    assert "key programmers: missing; a board without [virtual] needs [[programmers]]" in line
+
+
+@pytest.mark.parametrize("plug", ["usb", "rs232"])
+def test_a_link_that_ends_in_a_plug_on_the_board_needs_no_pins(tmp_path: Path, plug: str) -> None:
+    text = TEXT.replace('tx = "PA9"\nrx = "PB7"\nalternate = 7\n', "", 1)
+    text = text.replace('through = "st-link"', f'through = "{plug}"')
+    (tmp_path / "stm32f746.toml").write_text(text)
+    assert read_board(tmp_path / "stm32f746.toml").link("console").tx is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -114,6 +115,28 @@ def test_it_says_that_its_counter_is_one_of_instructions(board: Board, session: 
     assert session.info.counts_instructions
 
 
+OTHER_RATE = """#!{python}
+import os, sys
+os.execvp("qemu-system-arm", [each.replace("shift=7", "{icount}") for each in sys.argv])
+"""
+
+
+@pytest.mark.parametrize("icount", ["shift=0", "shift=6", "shift=8"])
+def test_a_counter_that_counts_something_else_is_not_taken_for_one_of_instructions(
+    icount: str, board: Board, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "qemu"
+    program.write_text(OTHER_RATE.format(python=sys.executable, icount=icount))
+    program.chmod(0o755)
+    monkeypatch.setenv("EDGE_AUTOGLM_QEMU", str(program))
+    with (
+        qemu_boards.running(board, image.binary, tmp_path / "state") as info,
+        qemu_boards.talk(info) as session,
+    ):
+        assert session.info.board == board.name
+        assert not session.info.counts_instructions
+
+
 def test_a_step_costs_its_instructions_and_not_one_more(session: Session) -> None:
     model = session.model("loops")
     for _ in range(3):
@@ -176,6 +199,14 @@ def test_a_fault_is_reported_and_the_board_starts_again(kind: str, session: Sess
     with pytest.raises(BoardFaultError, match=FAULTS[kind]):
         session.invoke(session.model(kind))
     assert session.hello().reset_cause == "fault"
+
+
+def test_the_line_changes_its_speed_where_the_divider_can(session: Session) -> None:
+    for baud in (230_400, 921_600, 115_200):
+        session.set_baud(baud)
+        assert session.echo(b"\0\1\2" * 100) == b"\0\1\2" * 100
+    with pytest.raises(SessionError, match="baud"):
+        session.set_baud(20_000_000)
 
 
 def test_time_goes_on_at_its_rate(board: Board, session: Session) -> None:

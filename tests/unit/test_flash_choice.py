@@ -232,6 +232,15 @@ class TestTwoBoards:
         with pytest.raises(FlashError, match=rf"no ST-LINK with serial number 0042 .*{FIRST}"):
             choose_programmer(board, name="openocd", probe="0042")
 
+    def test_what_cannot_be_told_which_probe_refuses_both(self, desk: Desk, board: Board) -> None:
+        desk.st_link(FIRST, "ttyACM0")
+        desk.st_link(SECOND, "ttyACM1")
+        desk.installed("pio")
+        with pytest.raises(FlashError, match=rf"cannot be told which probe.*{FIRST}.*{SECOND}"):
+            choose_programmer(board, name="platformio", probe=SECOND)
+        with pytest.raises(FlashError, match="--probe chooses no serial port"):
+            choose_programmer(board, name="stm32-uart", probe=SECOND)
+
     def test_the_console_of_the_chosen_probe_is_read_back(
         self, desk: Desk, board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
@@ -247,7 +256,7 @@ class TestTwoBoards:
         monkeypatch.setattr("edge_autoglm.flash.flashing.read_back", read_back)
         image = tmp_path / "image.bin"
         image.write_bytes(bytes(1000))
-        built = SimpleNamespace(binary=image, elf=image, build_id=b"")
+        built = SimpleNamespace(binary=image, elf=image, build_id=b"", project=None)
         with pytest.raises(FlashError, match="enough"):
             flash_image(board, built, probe=SECOND)
         assert asked == [second]

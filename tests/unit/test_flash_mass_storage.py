@@ -164,6 +164,14 @@ def folders(label: str, disk: Disk, **where: Path) -> list[Path]:
     return [each.folder for each in find_disks(label, mounts=disk.mounts, **where)]
 
 
+def test_ctrl_c_says_what_the_board_holds(disk: Disk) -> None:
+    def interrupt(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="half an image now"):
+        program(job(progress=interrupt), mounts=disk.mounts, waits=QUICK)
+
+
 def test_a_disk_whose_name_has_a_space(tmp_path: Path) -> None:
     disk = Disk(tmp_path, "MY BOARD")
     assert folders("MY BOARD", disk) == [disk.folder]

@@ -203,7 +203,7 @@ MEANINGS = [
     ("picotool", "no probe", ["hold BOOTSEL"]),
     ("picotool", "no permission", ["no permission", "udevadm"]),
     ("picotool", "differs", ["differs from the image"]),
-    ("platformio", "no platform", ["`pio pkg install --global --platform ststm32`"]),
+    ("platformio", "no platform", ["pio pkg install --global --platform ststm32"]),
     ("platformio", "no probe", ["no probe was found"]),
 ]
 
@@ -232,6 +232,15 @@ def test_a_tool_that_is_killed_half_way_says_what_the_board_holds(name: str, ben
     assert "killed in mid-work (SIGKILL)" in message
     assert "half an image now" in message
     assert "flash it again" in message
+
+
+def test_of_a_framework_nothing_is_promised_after_a_cut(bench: Bench) -> None:
+    """Its image is linked without our check of the whole."""
+    board = load_board("stm32f746")
+    arduino = replace(board, soc=replace(board.soc, port="arduino"))
+    bench.plays("is killed")
+    with pytest.raises(ToolError, match="half an image now, which may start and fail"):
+        bench.program("openocd", board=arduino)
 
 
 @pytest.mark.parametrize(

@@ -285,4 +285,8 @@ class TestChoice:
         binary = tmp_path / "big.bin"
         binary.write_bytes(bytes(board.flash.size + 4))
         with pytest.raises(FlashError, match="1048576 bytes of flash"):
-            flash_image(board, SimpleNamespace(elf=binary, binary=binary, build_id=b""), "virtual")
+            flash_image(
+                board,
+                SimpleNamespace(elf=binary, binary=binary, build_id=b"", project=None),
+                "virtual",
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import stat
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 
 from edge_boards.board import PlatformIO
 from edge_boards.data import data_path
-from edge_boards.errors import ToolchainError
+from edge_boards.elf import EM_RISCV, Elf
+from edge_boards.errors import ImageError, ToolchainError
 from edge_boards.loader import list_boards, load_board
 from edge_boards.platformio import tool
+from edge_boards.platformio.build import framework_sizes
 from edge_boards.platformio.ini import by_framework
 from edge_boards.platformio.project import (
     firmware_ini,
@@ -22,6 +25,7 @@ from edge_boards.platformio.project import (
     update_firmware,
     write_project,
 )
+from edge_boards.toolchain import ModelSources, zig
 from edge_boards.toolchain.linker import linker_script
 
 FIRMWARE = data_path("firmware")
@@ -74,10 +78,11 @@ def test_all_that_is_compiled_is_in_the_project() -> None:
 
 
 def test_an_option_of_the_board_file_comes_beside_ours() -> None:
-    options = ("build_flags = -DMINE=1", "monitor_speed = 9600")
+    options = ("build_flags = -DMINE=1", "monitor_speed = 9600", "lib_deps = Some Library")
     board = replace(load_board("bluepill"), platformio=PlatformIO("b", "p", "arduino", options))
     section = parsed(firmware_ini((board,), FIRMWARE))["env:bluepill"]
     assert section["build_flags"].split() == ["${arduino.build_flags}", "-DMINE=1"]
+    assert section["lib_deps"].split("\n") == ["${env.lib_deps}", "Some Library"]
     assert section["monitor_speed"] == "9600"
 
 
@@ -116,6 +121,41 @@ def test_a_stale_shipped_project_is_named_and_mended(tmp_path: Path) -> None:
     assert update_firmware(boards, tmp_path, check=False) == named
     assert not gone.parent.exists()
     assert update_firmware(boards, tmp_path, check=True) == []
+
+
+def test_the_sizes_of_an_image_for_another_core(tmp_path: Path) -> None:
+    """ESP32-C3: constants and code are mapped at addresses of their own, and count as flash."""
+    found = zig.find_program()
+    if found is None:
+        pytest.skip("no zig: pip install ziglang")
+    source, script, made = (tmp_path / name for name in ("a.c", "a.ld", "a.elf"))
+    source.write_text(
+        "int kept = 5; char room[3000]; const char text[500] = {1};\n"
+        "void _start(void) { room[kept] = text[kept]; for (;;) {} }\n",
+        encoding="utf-8",
+    )
+    script.write_text(
+        "ENTRY(_start) SECTIONS { . = 0x3fc80000; .data : { *(.data .sdata) } "
+        ".bss : { *(.bss .sbss) } . = 0x42000020; .text : { *(.text) *(.rodata) } "
+        "/DISCARD/ : { *(.eh_frame* .comment .riscv.attributes) } }",
+        encoding="utf-8",
+    )
+    flags = ("-target", "riscv32-freestanding", "-mcpu=generic_rv32+m+c", "-O1", "-nostdlib")
+    done = subprocess.run(
+        [found[0], "cc", *flags, "-fno-sanitize=all", "-g0", "-T", script, source, "-o", made],
+        env={**os.environ, **dict(zig.environment())}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    model = ModelSources("m", (), (), weight_bytes=100, arena=(("dram", 2500),))
+    sizes = framework_sizes(Elf.load(made, EM_RISCV), load_board("esp32-c3"), model)
+    used = {memory.name: memory.used for memory in sizes.memories}
+    assert 504 <= used["flash"] < 700
+    assert 3004 <= used["dram"] < 3100
+    assert (sizes.weights, sizes.arena, sizes.stack) == (100, 2500, None)
+    assert sizes.code == used["flash"] - 100
+    assert sizes.static_ram == used["dram"] - 2500
+    with pytest.raises(ImageError, match="made for machine 243, not for Arm"):
+        Elf.load(made)
 
 
 class TestFindingPlatformIO:

@@ -214,6 +214,25 @@ def test_clocks_beyond_their_limits(bench: Bench, body: str, words: str) -> None
     assert words in stopped.what
 
 
+RAISED_VOLTAGE = """
+void run(void) {
+  RCC_APB1ENR1 |= 1u << 28;
+  PWR_CR1 = 2u << 9;
+  flash_states(2);
+  PWR_CR1 = 1u << 9;
+  WAIT
+  RCC_CR = 0xB9;
+}
+"""
+
+
+def test_a_higher_voltage_range_takes_its_time(bench: Bench) -> None:
+    early = stop(bench, RAISED_VOLTAGE.replace("WAIT", ""))
+    assert "SYSCLK is 48 MHz; 26 MHz is allowed in voltage range 2" in early.what
+    bench.run(RAISED_VOLTAGE.replace("WAIT", "while (PWR_SR2 & 1u << 10) {}"))
+    assert bench.machine.rcc.hclk == 48_000_000
+
+
 def test_without_an_hse_at_its_pins_none_gets_ready(bench: Bench) -> None:
     out = bench.run(
         "void run(void) { RCC_CR |= 5u << 16; for (volatile int i = 0; i < 9000; i++) {}"

@@ -15,14 +15,13 @@ from edge_boards.schema import ARM_CORES
 from edge_boards.toolchain import Image, ModelSources, SizeReport
 from edge_boards.toolchain.build import checked_image
 from edge_boards.toolchain.compiler import Progress
-from edge_boards.toolchain.seal import seal
+from edge_boards.toolchain.seal import check_early, check_sealed
 from edge_boards.toolchain.sizes import MemoryUse, check_fits, measure
 
 _DONE = re.compile(r"(?:Compiling|Archiving|Linking) ")
 _COMPILER = re.compile(r" - (toolchain-[\w-]+) @ ([\w.+-]+)")
 _BUILD_ID = re.compile(r"EAG_BUILD_ID \{(.*)\}")
 _INFO = b"EAG1"  # eag_image.h
-_BINARIES = ("bin", "hex", "uf2")
 
 
 def build_with_platformio(
@@ -68,19 +67,28 @@ def _image(board: Board, project: Path, model: ModelSources, toolchain: str) -> 
     path = built / "firmware.elf"
     elf = Elf.load(path, _machine(board))
     build_id = _build_id(built, path)
-    binary = next((p for s in _BINARIES if (p := built / f"firmware.{s}").is_file()), None)
-    if binary is None:
-        raise ImageError(f"{built}: PlatformIO made no image of {path.name}")
+    binary = _binary(board, elf, built)
     if by_framework(board):
         sizes = framework_sizes(elf, board, model)
     else:
         image = checked_image(elf, board, toolchain)
         if binary.read_bytes() != image:
             raise ImageError(f"{binary} is not what {path.name} loads")
-        image = seal(path, board, image)
-        binary.write_bytes(image)
+        check_early(sorted(built.rglob("*.o")))
+        check_sealed(elf, board, image)
         sizes = measure(elf, board, (model,), len(image))
     return Image(path, binary, built / "firmware.map", build_id, sizes, toolchain, project)
+
+
+def _binary(board: Board, elf: Elf, built: Path) -> Path:
+    """The image as it lies in flash. Platforms that make only a .hex of it get one made here."""
+    binary = built / "firmware.bin"
+    if binary.is_file():
+        return binary
+    if board.core.name in ARM_CORES:
+        binary.write_bytes(elf.flat(board.flash.address, board.flash.size))
+        return binary
+    raise ImageError(f"{built}: PlatformIO made no firmware.bin")
 
 
 def _machine(board: Board) -> int:

@@ -6,9 +6,11 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,6 +140,8 @@ def run_build(core: PioCore, project: Path, environment: str, on_line: Line) -> 
         process = subprocess.Popen(
             command, env=_environment(), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            # A session of its own: an interruption ends SCons and compilers too, by the group.
+            start_new_session=os.name == "posix",
         )  # fmt: skip
     except OSError as error:
         raise ToolchainError(f"{command[0]} cannot be started: {error.strerror}") from error
@@ -149,10 +153,18 @@ def run_build(core: PioCore, project: Path, environment: str, on_line: Line) -> 
                 on_line(said[-1])
             code = process.wait()
         except BaseException:
-            process.terminate()
+            _end(process)
             raise
     if code:
         raise ToolchainError(f"PlatformIO could not build {project}\n{_what_failed(said)}")
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    if os.name != "posix":
+        process.terminate()
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
 
 
 def _what_failed(said: list[str]) -> str:

@@ -62,6 +62,13 @@ def seal(path: Path, board: Board, image: bytes) -> bytes:
     return image[:place] + word + image[place + 4 :]
 
 
+def check_sealed(elf: Elf, board: Board, image: bytes) -> None:
+    """Raises `ImageError` where a linked image does not carry its CRC."""
+    place = crc_place(elf, board)
+    if place is not None and image[place : place + 4] != struct.pack("<I", image_crc(image, place)):
+        raise ImageError("the image does not carry its CRC: a cut flashing could not be told")
+
+
 def check_early(objects: Sequence[Path]) -> None:
     """Raises `ImageError` where early code refers to what may be missing from half an image."""
     loaded = [Elf.load(path) for path in objects]

@@ -119,20 +119,17 @@ def average_pool(simd: Simd, channels: int) -> int:
     return 4 * channels if simd is Simd.DSP else 0
 
 
-def transpose_convolve_most(
-    simd: Simd, x: Tensor, filter_shape: tuple[int, ...], out: Tensor
+def transpose_convolve(
+    simd: Simd, x: Tensor, filter_shape: tuple[int, ...], stride: tuple[int, int]
 ) -> tuple[int, int]:
-    """At most what TRANSPOSE_CONV asks for, whatever its strides are: the larger of both ways of
-    arm_transpose_conv_s8_get_buffer_size, and the reversed filter. A stride's reach over the input
-    lies inside the output."""
+    """arm_transpose_conv_s8_get_buffer_size, and what the reversed filter takes."""
     outputs, kernel_h, kernel_w, channels = filter_shape
-    stride_h = out.shape[1] if x.shape[1] == 1 else (out.shape[1] - 1) // (x.shape[1] - 1)
-    row = (out.shape[2] - 1 + max(kernel_w, stride_h)) * outputs
-    direct = 4 * row * max(kernel_h, stride_h)
-    if channels <= _REVERSED_ABOVE:
-        return direct, 0
     taps = kernel_h * kernel_w * channels
-    return max(direct, _columns(simd, taps)), taps * outputs
+    if max(stride) <= 2 and channels > _REVERSED_ABOVE:
+        return _columns(simd, taps), taps * outputs
+    # The width is compared with the vertical stride there, too.
+    row = ((x.shape[2] - 1) * stride[1] + max(kernel_w, stride[0])) * outputs
+    return 4 * row * max(kernel_h, stride[0]), 0
 
 
 def _windows(

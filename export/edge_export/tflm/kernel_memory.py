@@ -28,7 +28,6 @@ class Row:
     data: str = ""
     looks_at: str = ""
     rule: Rule = rules.nothing
-    bound: str = ""  # why what `rule` gives is the most that it can be, where it is not exact
 
 
 _UNARY = Row(looks_at="0o")
@@ -49,7 +48,6 @@ REFERENCE: Mapping[str, Row] = {
         "OpDataBatchMatmul",
         "01o",
         rules.batch_matmul,
-        "as if both operands had to be transposed",
     ),
     "BATCH_TO_SPACE_ND": _UNARY,
     "BROADCAST_ARGS": _BINARY,
@@ -159,7 +157,6 @@ CMSIS_NN: Mapping[str, Row] = {
         "cmsis_nn/batch_matmul.cc OpData",
         "01o",
         rules.batch_matmul,
-        "as if both operands had to be transposed",
     ),
     "CONV_2D": Row(
         "TfLiteConvParams", "cmsis_nn/conv.cc OpData", "01o012o", rules.convolution_cmsis
@@ -184,7 +181,6 @@ CMSIS_NN: Mapping[str, Row] = {
         "cmsis_nn/transpose_conv.cc OpData",
         "o21213o",
         rules.transpose_convolution_cmsis,
-        "for any strides that its shapes allow",
     ),
 }
 
@@ -198,7 +194,6 @@ class KernelMemory:
     kept: tuple[int, ...]  # of Prepare, in order
     scratch: tuple[int, ...]  # in order
     temporaries: tuple[Tensor, ...]  # one TfLiteTensor each
-    bound: str  # why this may be more than it takes; empty when it is exact
 
 
 def kernel_memory(graph: Graph, operator: Operator, simd: Simd | None) -> KernelMemory | None:
@@ -212,14 +207,12 @@ def kernel_memory(graph: Graph, operator: Operator, simd: Simd | None) -> Kernel
     view = View(graph.operands(operator), graph.results(operator), operator.options, simd)
     need: Need = row.rule(view)
     options = OPTIONS.get(row.options)
-    exact = not row.bound or need == Need()
     return KernelMemory(
         options=(options.size, options.align) if options else None,
         data=KERNELS[row.data].size if row.data else 0,
         kept=need.kept,
         scratch=need.scratch,
         temporaries=tuple(_temporaries(view, row.looks_at)),
-        bound="" if exact else row.bound,
     )
 
 

@@ -10,7 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_quantize.graph.model import DType, Tensor
-from edge_quantize.graph.options import Conv2DOptions, DepthwiseConv2DOptions, Options
+from edge_quantize.graph.options import (
+    Conv2DOptions,
+    DepthwiseConv2DOptions,
+    Options,
+    UnknownOptions,
+)
 
 from . import cmsis_nn
 from .cmsis_nn import Simd
@@ -37,6 +42,14 @@ class View:
         if tensor is None:
             raise ValueError(f"input {position} is left out")
         return tensor
+
+    def listed(self, field: str) -> int:
+        """A number of options that are only listed. Raises ValueError when it is not there."""
+        values = self.options.values if isinstance(self.options, UnknownOptions) else {}
+        value = values.get(field)
+        if not isinstance(value, int):
+            raise ValueError(f"{field} was not read")
+        return int(value)
 
     @property
     def output(self) -> Tensor:
@@ -120,10 +133,14 @@ def softmax(view: View) -> Need:
 
 
 def batch_matmul(view: View) -> Need:
-    """At most: which operand is transposed, the options say, and those are not read."""
+    """A copy of what has to be transposed: the left operand where the options say so, the right
+    one where they do not."""
     left, right = view.operand(0), view.operand(1)
     kept: list[int] = []
-    for tensor in (left, right):
+    transposed = [left] if view.listed("adj_x") else []
+    if not view.listed("adj_y"):
+        transposed.append(right)
+    for tensor in transposed:
         kept += [CORE["TfLiteEvalTensor"].size, _dims(tensor), tensor.nbytes]
     kept.append(_dims(view.output))
     if left.dtype is not DType.FLOAT32:
@@ -246,5 +263,6 @@ def transpose_convolution_cmsis(view: View) -> Need:
     x, weights = view.operand(2), view.operand(1)
     if x.dtype is not DType.INT8:
         return transpose_convolution(view)
-    scratch = cmsis_nn.transpose_convolve_most(view.core, x, weights.shape, view.output)
+    stride = view.listed("stride_h"), view.listed("stride_w")
+    scratch = cmsis_nn.transpose_convolve(view.core, x, weights.shape, stride)
     return Need(_per_channel(weights.shape[0]), scratch)

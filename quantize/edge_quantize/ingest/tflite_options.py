@@ -154,6 +154,12 @@ _READERS: dict[str, Callable[[_Fields], Options]] = {
     "SqueezeOptions": _squeeze,
 }
 
+# Fields of operators that are only listed, from which the size of what others make of them follows.
+_LISTED = {
+    "TransposeConvOptions": {"stride_h": "StrideH", "stride_w": "StrideW"},
+    "BatchMatMulOptions": {"adj_x": "AdjX", "adj_y": "AdjY"},
+}
+
 # The table each operator must carry. RESHAPE may leave it out and name its shape by a tensor.
 REQUIRED = {
     "CONV_2D": "Conv2DOptions",
@@ -190,11 +196,15 @@ def read_options(walk: Walk, where: str, op: str, operator: Any) -> Options:
         custom = walk.get(where, operator.CustomOptionsLength)
         return UnknownOptions("custom", {"bytes": custom}) if custom else NoOptions()
     reader = _READERS.get(name)
-    if reader is None:
+    listed = _LISTED.get(name, {})
+    if reader is None and not listed:
         return UnknownOptions(name)
     union = walk.get(where, operator.BuiltinOptions)
     if union is None:
         raise ModelFileError(f"{where}: its {name} are missing")
     table = getattr(schema, name)()
     walk.get(f"{where}: {name}", table.Init, union.Bytes, union.Pos)
-    return reader(_Fields(walk, where, table))
+    fields = _Fields(walk, where, table)
+    if reader is None:
+        return UnknownOptions(name, {key: fields.number(field) for key, field in listed.items()})
+    return reader(fields)

@@ -27,8 +27,10 @@ def find_qemu() -> str:
     named = os.environ.get(VARIABLE)
     found = shutil.which(named or _PROGRAM)
     if found is None:
-        what = f"{VARIABLE} names {named}, which is no program" if named else f"no {_PROGRAM} here"
-        raise VirtualBoardError(f"this virtual board runs in QEMU, and there is {what}; {INSTALL}")
+        what = f"{VARIABLE} names {named}, which is no program"
+        if not named:
+            what = f"this virtual board runs in QEMU, and there is no {_PROGRAM} here"
+        raise VirtualBoardError(f"{what}; {INSTALL}")
     return found
 
 
