@@ -117,7 +117,6 @@ def flash(
                 programmer=programmer,
                 probe=probe,
                 models={exported.name: bytes.fromhex(exported.model_sha256)},
-                project=built.image.project,
                 progress=advance,
             )
     except KeyboardInterrupt as interrupt:
