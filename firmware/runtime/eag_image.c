@@ -17,7 +17,7 @@ extern uint8_t eag_image_bytes[]; /* the linker's; the address is the number */
 #define ADDRESS(symbol) 0
 #endif
 
-_Static_assert(sizeof(eag_image_info) == 56, "tools read this layout from the flash");
+_Static_assert(sizeof(eag_image_info) == 72, "tools read this layout from the flash");
 
 const eag_image_info eag_image PLACE = {
     .magic = EAG_IMAGE_MAGIC,
