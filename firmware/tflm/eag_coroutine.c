@@ -5,9 +5,10 @@
 #include "eag_port.h"
 
 static void (*body)(void);
-static bool running, inside;
+static bool running, inside, overrun;
 
 bool eag_coroutine_inside(void) { return inside; }
+bool eag_coroutine_overrun(void) { return overrun; }
 
 #ifdef EAG_SECTIONS
 
@@ -21,6 +22,22 @@ typedef struct {
 } context;
 
 static uint32_t *inside_sp, *outside_sp;
+
+/* Words between the caller's part of the stack and the function's. An exception's frame, the largest
+ * thing that is pushed at once, is 26 words, not all of them written; so are most calls' frames. */
+#define GUARD_WORDS 8
+#define GUARD 0x0FF1CE5Au
+static uint32_t *guard_words(void) {
+  return (uint32_t *)(((uintptr_t)eag_stack_top - EAG_COROUTINE_ABOVE) & ~(uintptr_t)7);
+}
+
+/* Looks at the guard, and at where the caller's stack is now. */
+static bool guard_holds(void) {
+  const volatile uint32_t *guard = guard_words();
+  for (uint32_t i = 0; i < GUARD_WORDS; i++)
+    if (guard[i] != GUARD) return false;
+  return (const uint32_t *)__builtin_frame_address(0) > guard_words() + GUARD_WORDS;
+}
 
 /* Keeps the caller's registers and stack pointer, and goes on where another call of this stood.
  * Only instructions that every Cortex-M has. */
@@ -67,16 +84,22 @@ static void run(void) {
 
 void eag_coroutine_begin(void (*function)(void)) {
   body = function;
-  running = true;
-  uintptr_t top = (uintptr_t)eag_stack_top - EAG_COROUTINE_ABOVE;
+  overrun = (const uint32_t *)__builtin_frame_address(0) <= guard_words() + GUARD_WORDS;
+  running = !overrun;
+  if (overrun) return;
+  for (uint32_t i = 0; i < GUARD_WORDS; i++) ((volatile uint32_t *)guard_words())[i] = GUARD;
   /* Once the context is taken off, the stack pointer is a multiple of 8. */
-  context *first = (context *)((top & ~(uintptr_t)7) - sizeof(context));
+  context *first = (context *)((uintptr_t)guard_words() - sizeof(context));
   *first = (context){.lr = (uint32_t)(uintptr_t)run};
   inside_sp = (uint32_t *)first;
 }
 
 bool eag_coroutine_enter(void) {
   if (!running) return false;
+  if (!guard_holds()) {
+    overrun = true;
+    return running = false;
+  }
   inside = true;
   eag_coroutine_switch(&outside_sp, inside_sp);
   inside = false;

@@ -2,7 +2,7 @@
  * inference, cut into the steps that the runtime runs one by one.
  *
  * It runs on the lower part of the one stack, above the port's guard; the caller keeps the upper
- * EAG_COROUTINE_ABOVE bytes. There is one coroutine. It may be abandoned anywhere: to begin anew
+ * EAG_COROUTINE_ABOVE bytes, with a guard of its own below them. There is one coroutine. It may be abandoned anywhere: to begin anew
  * simply forgets where it was.
  *
  * Where a framework lays out the stack (no EAG_SECTIONS) the function just runs to its end.
@@ -25,8 +25,12 @@ extern "C" {
 /* The next `enter` starts `function` from its beginning. */
 void eag_coroutine_begin(void (*function)(void));
 
-/* Runs until the function leaves (true) or returns (false); false at once when it has returned. */
+/* Runs until the function leaves (true) or returns (false); false at once when it has returned, and
+ * when the caller has used more of the stack than it keeps. */
 bool eag_coroutine_enter(void);
+
+/* Whether it has: what the function left behind may be overwritten. Until the next begin. */
+bool eag_coroutine_overrun(void);
 
 /* From inside: back to whoever entered. Goes on at once where the function cannot be left. */
 void eag_coroutine_leave(void);

@@ -4,12 +4,12 @@
 
 char *eag_text_add(char *at, char *end, const char *text) {
   while (at + 1 < end && *text) *at++ = *text++;
-  *at = 0;
+  if (at < end) *at = 0;
   return at;
 }
 
 static char *add_digits(char *at, char *end, uint32_t number, uint32_t base) {
-  char digits[11];
+  char digits[12]; /* 32 bits in octal */
   char *first = digits + sizeof digits - 1;
   *first = 0;
   do {
@@ -37,18 +37,22 @@ int eag_text_format(char *out, uint32_t size, const char *format, va_list argume
       continue;
     }
     uint32_t longs = 0;
-    while (format[1] && in(format[1], "0123456789+-# .lhzjt")) longs += *++format == 'l';
+    while (format[1] && in(format[1], "0123456789+-# .*lhzjt")) {
+      longs += *++format == 'l';
+      if (*format == '*') (void)va_arg(arguments, int);
+    }
     if (!format[1]) break;
     letter[0] = *++format;
-    if (in(letter[0], "diux") && longs > 1) {
+    if (in(letter[0], "diuxXo") && longs > 1) {
       (void)va_arg(arguments, uint64_t);
       at = eag_text_add(at, end, "?");
     } else if (in(letter[0], "di")) {
       int32_t number = va_arg(arguments, int32_t);
       if (number < 0) at = eag_text_add(at, end, "-");
       at = add_digits(at, end, number < 0 ? 0u - (uint32_t)number : (uint32_t)number, 10);
-    } else if (in(letter[0], "uxp")) {
-      at = add_digits(at, end, va_arg(arguments, uint32_t), letter[0] == 'u' ? 10 : 16);
+    } else if (in(letter[0], "uxXop")) {
+      const uint32_t base = letter[0] == 'u' ? 10 : letter[0] == 'o' ? 8 : 16;
+      at = add_digits(at, end, va_arg(arguments, uint32_t), base);
     } else if (letter[0] == 's') {
       const char *text = va_arg(arguments, const char *);
       at = eag_text_add(at, end, text ? text : "(null)");
@@ -58,8 +62,11 @@ int eag_text_format(char *out, uint32_t size, const char *format, va_list argume
     } else if (in(letter[0], "fFeEgG")) {
       (void)va_arg(arguments, double);
       at = eag_text_add(at, end, "?");
-    } else {
+    } else if (letter[0] == '%') {
       at = eag_text_add(at, end, letter);
+    } else {
+      /* What it takes from the arguments is not known, so what follows could not be read. */
+      return (int)(eag_text_add(at, end, "?") - out);
     }
   }
   return (int)(at - out);

@@ -87,7 +87,11 @@ class Steps : public tflite::MicroProfilerInterface {
   uint32_t BeginEvent(const char *) override { return depth_++; }
   void EndEvent(uint32_t depth) override {
     depth_ = depth;
-    if (depth || op_ == program.step_count) return;
+    if (depth) return;
+    if (op_ >= program.step_count) {
+      op_++; /* more than were exported: Complete() tells */
+      return;
+    }
     if (program.results && !program.results[op_].data)
       program.results[op_].data = interpreter->Data(program.result_tensors[op_]);
     if (++op_ < program.step_count) eag_coroutine_leave();
@@ -200,6 +204,7 @@ void eag_tflm_step(void) {
     eag_coroutine_begin(Infer);
   }
   eag_coroutine_enter();
+  if (eag_coroutine_overrun()) Fail("the runtime used more stack than EAG_COROUTINE_ABOVE");
 }
 
 void eag_tflm_said(const char *line) {

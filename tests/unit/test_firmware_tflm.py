@@ -184,7 +184,9 @@ def test_text_is_cut_where_the_buffer_ends(say: Formatter, text: str) -> None:
         ("%08lu of %-5zu!", (ctypes.c_uint32(3), ctypes.c_uint32(4)), "3 of 4!"),
         ("%f then %d", (ctypes.c_double(1.5), ctypes.c_int(7)), "? then 7"),
         ("%lld then %d", (ctypes.c_int64(1), ctypes.c_int(7)), "? then 7"),
-        ("%q", (), "q"),
+        ("%d 0x%X %o %d", tuple(map(ctypes.c_int, (1, 0xABC, 8, 7))), "1 0xabc 10 7"),
+        ("%*d %d", tuple(map(ctypes.c_int, (9, 1, 7))), "1 7"),
+        ("so %q then %s", (ctypes.c_int(1), ctypes.c_int(2)), "so ?"),
         ("end%", (), "end"),
     ],
 )

@@ -340,11 +340,12 @@ class Machine:
         at = self.agenda.next_at()
         if at >= FAR:
             return Pause.IDLE
+        # However long: a wait that were cut into budgets would pass at once, piece by piece.
+        if not skip_idle and self.agenda.only_idle():
+            return Pause.SLEEPING
         if at > end:
             self.engine.state.cycles = end
             return Pause.BUDGET
-        if not skip_idle and self.agenda.only_idle():
-            return Pause.SLEEPING
         self.engine.state.cycles = max(at, self.cycles)
         return None
 

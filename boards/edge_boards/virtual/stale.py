@@ -39,13 +39,15 @@ def holder(files: BoardFiles) -> int | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return _locker(os.fstat(handle))
+        return _locker(files.lock, os.fstat(handle))
     finally:
         os.close(handle)
     return None
 
 
-def _locker(lock: os.stat_result) -> int | None:
+def _locker(path: Path, lock: os.stat_result) -> int | None:
+    """Who the kernel says has the lock. File systems of several devices (btrfs, overlays) are named
+    there by another device than stat gives: then the inode must do, and the file must be open."""
     place = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
     try:
         lines = Path("/proc/locks").read_text().splitlines()
@@ -53,9 +55,22 @@ def _locker(lock: os.stat_result) -> int | None:
         return None
     for line in lines:
         fields = line.split()
-        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == place:
-            return int(fields[4]) or None  # 0: of another container
+        if len(fields) < 6 or fields[1] != "FLOCK":
+            continue
+        pid = int(fields[4])  # 0: of another container
+        if fields[5] == place:
+            return pid or None
+        if fields[5].endswith(f":{lock.st_ino}") and pid and _has_open(pid, path):
+            return pid
     return None
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    try:
+        handles = list(Path(f"/proc/{pid}/fd").iterdir())
+        return any(handle.resolve() == path.resolve() for handle in handles)
+    except OSError:
+        return False
 
 
 def end(files: BoardFiles, pid: int, wait: float) -> bool:

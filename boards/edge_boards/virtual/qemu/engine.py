@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 from edge_boards.board import Board
@@ -19,7 +20,7 @@ ICOUNT_SHIFT = 7
 """An instruction takes 2^7 ns of virtual time: firmware/ports/mps/counting.c counts by that."""
 
 # Here rather than after the fork, where nothing should be loaded.
-_LIBC = ctypes.CDLL(None)
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _PR_SET_PDEATHSIG = 1
 _KEPT_LINES = 200
 
@@ -51,7 +52,7 @@ class Qemu:
                 # A terminal's Ctrl-C is for whoever runs in it; when this process dies, however it
                 # does, QEMU goes with it.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
         except OSError as error:
             for end in (self.serial, self._far_end, control):
@@ -149,4 +150,5 @@ def _command(
 
 
 def _die_with_parent() -> None:
+    assert _LIBC is not None
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

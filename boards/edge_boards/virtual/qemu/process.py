@@ -74,7 +74,12 @@ class QemuProcess(BoardProcess):
         self.close_engine()
         self.problem = None
         self._forget()
-        content = self.files.flash.read_bytes()
+        try:
+            content = self.files.flash.read_bytes()
+        except OSError as error:
+            problem = f"{self.files.flash} cannot be read: {error.strerror}"
+            self._halt(problem)
+            raise VirtualBoardError(problem) from None
         image = find_image_info(content)
         self._build_id = image.build_id.hex() if image else None
         if content[:8] == b"\xff" * 8:
@@ -96,6 +101,8 @@ class QemuProcess(BoardProcess):
             pty.flush()
 
     def _halt(self, problem: str) -> None:
+        if self._qemu is not None and self.problem is None:
+            self._running_s += time.monotonic() - self._since
         self.problem = problem
         self.log(problem)
 
