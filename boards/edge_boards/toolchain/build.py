@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.elf import SHF_EXECINSTR, SHN_UNDEF, Elf
 from edge_boards.errors import ImageError, ImageTooBigError, ToolchainError
+from edge_boards.ports import port_folders
 from edge_boards.toolchain.checks import DOUBLE_HELPER, check_image
 from edge_boards.toolchain.compiler import (
     CompileJob,
@@ -68,32 +68,6 @@ class Image:
 
 def _sources(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix in (".c", ".S", *CXX_SUFFIXES))
-
-
-def port_folders(ports: Path, port: str) -> tuple[Path, ...]:
-    """A port's folder, and the shared ones beside it that its `port.toml` names, in that order.
-
-    Raises `ToolchainError` where one is missing or the file is not as it should be.
-    """
-    folder = ports / port
-    path = folder / "port.toml"
-    uses: object = []
-    if path.is_file():
-        try:
-            uses = tomllib.loads(path.read_text(encoding="utf-8")).get("uses", [])
-        except (OSError, ValueError) as error:
-            raise ToolchainError(f"{path} cannot be read: {error}") from error
-    if not isinstance(uses, list) or not all(isinstance(name, str) for name in uses):
-        raise ToolchainError(f'{path}: uses should be a list of folders, such as ["cortex_m"]')
-    folders = (folder, *(ports / name for name in uses))
-    for each in folders:
-        if not each.is_dir():
-            known = sorted(p.parent.name for p in ports.glob("*/eag_port_inline.h"))
-            raise ToolchainError(
-                f"{each} is missing: port {port!r} cannot be built; "
-                f"there are {', '.join(known) or 'none'}"
-            )
-    return folders
 
 
 def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[CompileJob]:
