@@ -449,9 +449,11 @@ def test_a_console_that_the_port_does_not_know_is_told_with_those_it_does(
         build_image(BuildRequest(made, "profile", (), tmp_path / "out"), toolchain)
 
 
-@pytest.mark.parametrize(
-    "board", [b for b in list_boards() if b.stack is not None], ids=lambda b: b.name
-)
+BARE = [board for board in list_boards() if board.stack is not None]
+"""Boards that the firmware is built for without a framework."""
+
+
+@pytest.mark.parametrize("board", BARE, ids=lambda board: board.name)
 def test_the_shipped_firmware_builds_and_says_what_it_is(
     tmp_path: Path, toolchain: Toolchain, board: Board
 ) -> None:
