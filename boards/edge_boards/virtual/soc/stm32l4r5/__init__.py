@@ -19,7 +19,7 @@ from edge_boards.virtual.soc.description import (
     ChipMemory,
     Factory,
     Rom,
-    Soc,
+    Chip,
     Uart,
 )
 
@@ -131,7 +131,7 @@ def _cycles(machine: Machine) -> StepCycles:
 
 _FLASH = ChipMemory("flash", 0x0800_0000, 2048 * KB, writable=False)
 
-STM32L4R5 = Soc(
+STM32L4R5 = Chip(
     name="stm32l4r5",
     title="STM32L4R5",
     core=CORTEX_M4,
