@@ -25,7 +25,7 @@ from edge_boards.toolchain.compiler import (
     error_lines,
 )
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
-from edge_boards.toolchain.library import CXX_SUFFIXES, Library, cxx_compiler
+from edge_boards.toolchain.library import CXX_SUFFIXES, Library, cxx_compiler, mapped_sizes
 from edge_boards.toolchain.linker import LINKER_SYMBOLS, linker_script
 from edge_boards.toolchain.seal import check_early, seal
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
@@ -250,7 +250,7 @@ def _link(
                     board,
                     memory,
                     board.memory(memory).size + extra,
-                    _contributors(board, memory, models, objects),
+                    _contributors(board, memory, models, objects, folder / "image.map"),
                 )
                 for memory, extra in sorted(overflow.items())
             )
@@ -293,9 +293,13 @@ def _overflows(words: str) -> list[tuple[str, int]]:
 
 
 def _contributors(
-    board: Board, memory: str, models: Sequence[ModelSources], objects: Sequence[Path]
+    board: Board,
+    memory: str,
+    models: Sequence[ModelSources],
+    objects: Sequence[Path],
+    link_map: Path,
 ) -> list[tuple[str, int]]:
-    """What fills a memory: arenas, constants, and each object's share where it is known."""
+    """What fills a memory: arenas, constants, and the share of each object and library."""
     found = [(f"{m.name} arena", size) for m in models for r, size in m.arena if r == memory]
     found += [(f"{m.name} {n}", s) for m in models for n, r, s in m.constants if r == memory]
     in_flash = memory == board.flash.name
@@ -308,7 +312,9 @@ def _contributors(
             and not s.name.startswith((".eag_weights", ".eag_table", ".bss.eag_arena"))
             and (s.loaded if in_flash else memory == board.ram.name and s.flags & 1)
         ]
-        found.append((path.stem.split("_", 1)[1] + ".c", sum(s.size for s in wanted)))
+        found.append((path.stem.split("_", 1)[1], sum(s.size for s in wanted)))
+    if link_map.is_file():  # lld, which links no libraries here, may write none
+        found += mapped_sizes(link_map.read_text("utf-8", "replace"), board, memory)
     return found
 
 
@@ -331,7 +337,7 @@ def undefined(objects: Sequence[Path]) -> dict[str, set[str]]:
                 user = (
                     elf.function_at(relocation.offset, section.index)
                     if section.flags & SHF_EXECINSTR
-                    else path.stem.split("_", 1)[1] + ".c"
+                    else path.stem.split("_", 1)[1]
                 )
                 wanted.setdefault(symbol.name, set()).add(user)
     return {name: users for name, users in wanted.items() if name not in defined}
