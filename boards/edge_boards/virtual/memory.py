@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_boards.virtual import native
 from edge_boards.virtual.engine import PROT_EXEC, PROT_READ, PROT_WRITE, Engine
-from edge_boards.virtual.soc.description import Alias, Factory, Chip
+from edge_boards.virtual.soc.description import Alias, Chip, Factory
 
 PAGE = 1024  # Unicorn's, for this core
 

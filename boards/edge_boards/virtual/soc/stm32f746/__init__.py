@@ -17,10 +17,10 @@ from edge_boards.virtual.peripherals.usart import Usart
 from edge_boards.virtual.soc.description import (
     Alias,
     BootLink,
+    Chip,
     ChipMemory,
     Factory,
     Rom,
-    Chip,
     Uart,
 )
 

@@ -16,10 +16,10 @@ from edge_boards.virtual.peripherals.base import Peripheral
 from edge_boards.virtual.soc.description import (
     Alias,
     BootLink,
+    Chip,
     ChipMemory,
     Factory,
     Rom,
-    Chip,
     Uart,
 )
 
