@@ -10,7 +10,7 @@ SCHEMA = 1
 ARM_CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
 """Cores with Arm's instruction set."""
 LINKED_CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
-"""Cores that ports of our own start, which takes Armv7-M or later; a framework starts the others."""
+"""Cores that ports of our own start, which takes Armv7-M or later; frameworks start the others."""
 OTHER_CORES = ("xtensa-lx6", "xtensa-lx7", "riscv32imc")
 """Cores that only a framework's toolchain compiles for."""
 CORES = (*ARM_CORES, *OTHER_CORES)

@@ -491,7 +491,7 @@ def test_the_shipped_firmware_builds_and_says_what_it_is(
     binary = image.binary.read_bytes()
     at = binary.index(b"EAG1", 0, 1024)
     version, size = struct.unpack_from("<HH", binary, at + 4)
-    assert (version, size) == (1, 56)
+    assert (version, size) == (1, 72)
     assert binary[at + 8 : at + 16] == image.build_id
     length, call, back, limit, top = struct.unpack_from("<5I", binary, at + 16)
     assert length == len(binary) == image.sizes.code
