@@ -57,8 +57,9 @@ def add(name: str, *arguments: Any, **options: Any) -> None:
 
 def weights(kind: str, shape: Sequence[int], channels: int = 1, axis: int = 0) -> T:
     count = int(np.prod(shape))
-    data = (np.arange(count) * 37 % 15 - 7).astype(_NUMPY[kind]).reshape(shape)
-    return T(kind, shape, data, channels, axis)
+    values = np.arange(count) * 37 % 15 - 7
+    values[values == 0] = 7  # some are divided by
+    return T(kind, shape, values.astype(_NUMPY[kind]).reshape(shape), channels, axis)
 
 
 def bias(kind: str, count: int, channels: int = 1) -> T:
@@ -77,9 +78,11 @@ def scalar(value: Any, kind: str = I32) -> T:
 
 
 def _unary() -> None:
-    for op in ("ABS", "RSQRT"):
-        for kind in (F, I8):
-            add(f"{op.lower()}_{kind.lower()}", op, [T(kind, [1, 7])], [T(kind, [1, 7])])
+    for kind in (F, I8):
+        add(f"abs_{kind.lower()}", "ABS", [T(kind, [1, 7])], [T(kind, [1, 7])])
+        # Of nothing below zero.
+        x = T(kind, [1, 7], zero_point=-128)
+        add(f"rsqrt_{kind.lower()}", "RSQRT", [x], [T(kind, [1, 7])])
     for op in ("SIN", "COS", "LOG", "SQRT", "SQUARE", "EXP", "CEIL", "FLOOR", "ROUND", "NEG"):
         add(op.lower(), op, [T(F, [1, 7])], [T(F, [1, 7])])
     for kind in (F, I8):
