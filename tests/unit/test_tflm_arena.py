@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
@@ -228,3 +229,28 @@ def test_weights_that_are_dequantized_per_channel_are_refused() -> None:
     operators = (Operator(0, "DEQUANTIZE", (0,), (1,), NoOptions()),)
     graph = Graph("weights_only", tensors, operators, (), (1,))
     assert "its first scale for all" in str(tflm_problems(graph)[0])
+
+
+def broken(graph: Graph) -> Iterator[Graph]:
+    """The same operator with something missing."""
+    (operator,) = graph.operators[:1]
+    rest = graph.operators[1:]
+    for one in (
+        dataclasses.replace(operator, options=NoOptions()),
+        dataclasses.replace(operator, inputs=operator.inputs[:-1]),
+        dataclasses.replace(operator, inputs=(-1,) * len(operator.inputs)),
+        dataclasses.replace(operator, inputs=()),
+        dataclasses.replace(operator, outputs=()),
+    ):
+        yield dataclasses.replace(graph, operators=(one, *rest))
+    for shape in ((), (4,), (1, 2, 3, 4, 5, 6, 7, 8)):
+        tensors = tuple(dataclasses.replace(t, shape=shape) for t in graph.tensors)
+        yield dataclasses.replace(graph, tensors=tensors)
+
+
+def test_a_broken_operator_is_an_error_of_ours_or_none() -> None:
+    for row, graph in small_rows():
+        for spoiled in broken(graph):
+            with contextlib.suppress(ArenaError):
+                arena_of(spoiled, row["kernels"])
+            tflm_problems(spoiled, row["kernels"])

@@ -227,6 +227,9 @@ def main() -> int:
         return 0
     if not options.models:
         parser.error("name models, or --golden")
+    for path in options.models:
+        if not path.is_file():
+            parser.error(f"there is no {path}")
     print(f"{'':40}{'used':>20}{'plain':>20}{'with its plan':>20}")
     print(f"{'':40}" + f"{'modelled':>10}{'real':>10}" * 3)
     good = True

@@ -287,8 +287,8 @@ def _operator_reasons(
         weights, bias = (operands[i] if i < len(operands) else None for i in positions)
         yield from _weight_reasons(typed, weights)
         yield from _bias_reasons(operator, typed, bias, optimized)
-        if operator.op == "FULLY_CONNECTED" and optimized and weights is not None:
-            yield from _dense_reasons(graph, operator, typed, weights)
+        if operator.op == "FULLY_CONNECTED" and weights is not None:
+            yield from _dense_reasons(graph, operator, typed, weights, optimized)
     if operator.op in ("QUANTIZE", "DEQUANTIZE"):
         # Both kernels read the first scale only, whatever the tensor has.
         for tensor in (*operands, *graph.results(operator)):
@@ -317,13 +317,16 @@ def _bias_reasons(
 
 
 def _dense_reasons(
-    graph: Graph, operator: Operator, activation: Tensor, weights: Tensor
+    graph: Graph, operator: Operator, activation: Tensor, weights: Tensor, optimized: bool
 ) -> Iterator[tuple[str, str]]:
-    """What only CMSIS-NN's FULLY_CONNECTED does not take."""
+    per_channel = weights.quantization is not None and weights.quantization.per_channel
+    if per_channel and weights.dtype is DType.INT4:
+        yield weights.name, "is int4 and quantized per channel; TFLM takes one scale there"
+    if not optimized:
+        return
     for output in graph.results(operator):
         if len(output.shape) not in _DENSE_RANKS_OF_CMSIS_NN:
             yield output.name, f"has {len(output.shape)} dimensions; CMSIS-NN takes 2 to 4"
-    per_channel = weights.quantization is not None and weights.quantization.per_channel
     if per_channel and activation.dtype is DType.INT16:
         yield weights.name, "is quantized per channel; beside int16, CMSIS-NN takes one scale"
 
