@@ -7,6 +7,7 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 |   +-- BoardSilentError  nothing came back
 |   +-- BoardFaultError   the firmware reported a fault and reset
 |   +-- HalfImageError    flashing was cut off; the board waits to be flashed again
+|   +-- ModelUnreadyError an interpreter on the board cannot run its model, and says why
 +-- FlashError            programming failed, or what was read back differs
 """
 
@@ -39,6 +40,10 @@ class BoardFaultError(SessionError):
 
 class HalfImageError(SessionError):
     """The board's flash holds half an image."""
+
+
+class ModelUnreadyError(SessionError):
+    """An interpreter on the board cannot run its model: too small an arena, or its own reason."""
 
 
 class FlashError(EdgeError):

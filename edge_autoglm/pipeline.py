@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,61 @@ from edge_boards import Board
 from edge_boards.platformio.build import build_with_platformio
 from edge_boards.platformio.ini import by_framework
 from edge_boards.toolchain import BuildRequest, Image, build_image, find_toolchain
-from edge_export import ExportResult, export_model, load_export
+from edge_export import (
+    Exported,
+    ExportResult,
+    TflmExport,
+    TflmTree,
+    TflmTreeError,
+    export_model,
+    export_tflm,
+    find_tree,
+    load_export,
+)
+from edge_export.tflm.tree import tree_from_environment, wanted_files
 from edge_quantize.check import require_supported
 from edge_quantize.graph import Graph
+from edge_quantize.ingest.source import read_model_file
 from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.labels import read_labels
 
 APP = "profile"
 BUILD_FOLDER = "build"
+AOT, TFLM = "aot", "tflm"
 OWN, PLATFORMIO = "own", "platformio"
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a user may ask of an export. `plan` is for the ahead-of-time compiler, `kernels` and
+    `arena` (bytes) are for TFLM."""
+
+    runtime: str = AOT
+    plan: Path | None = None
+    labels: Path | None = None
+    kernels: str | None = None
+    arena: int | None = None
+
+    def check(self) -> None:
+        """Raises UsageError for an option that would go unheard."""
+        unheard = (
+            {"--kernels": self.kernels, "--arena": self.arena}
+            if self.runtime == AOT
+            else {"--plan": self.plan}
+        )
+        named = [name for name, value in unheard.items() if value is not None]
+        if named:
+            wanted = TFLM if self.runtime == AOT else AOT
+            raise UsageError(f"{', '.join(named)}: only with --runtime {wanted}")
+
+
+@dataclass(frozen=True)
 class Built:
     """An exported model and the image made of it."""
 
-    export: ExportResult
+    export: Exported
     image: Image
     toolchain: str  # name, version and where it was found
 
@@ -44,16 +82,27 @@ def read_model(model: Path) -> Graph:
     return graph
 
 
-def default_folder(model: Path, board: Board) -> Path:
+def default_folder(model: Path, board: Board, runtime: str = AOT) -> Path:
     """Where an export goes when no folder is named: beside the user, not beside the model."""
-    return Path(f"{model.stem}_{board.name}")
+    return Path(f"{model.stem}_{board.name}" + ("" if runtime == AOT else f"_{runtime}"))
 
 
 def export(
-    model: Path, board: Board, folder: Path | None = None, plan: Path | None = None
-) -> ExportResult:
-    """Exports `model` as C for `board`. Raises what reading, lowering and planning raise."""
-    return export_model(read_model(model), board, folder or default_folder(model, board), plan=plan)
+    model: Path, board: Board, folder: Path | None = None, asked: Asked | None = None
+) -> Exported:
+    """Exports `model` for `board`. Raises what reading, lowering and planning raise."""
+    asked = asked or Asked()
+    asked.check()
+    to = folder or default_folder(model, board, asked.runtime)
+    if asked.runtime == TFLM:
+        content = read_model_file(model)
+        graph = _labelled(replace(read_tflite(content), name=model.stem), asked.labels)
+        return export_tflm(graph, content, board, to, kernels=asked.kernels, arena=asked.arena)
+    return export_model(_labelled(read_model(model), asked.labels), board, to, plan=asked.plan)
+
+
+def _labelled(graph: Graph, labels: Path | None) -> Graph:
+    return graph if labels is None else replace(graph, labels=read_labels(labels, graph))
 
 
 def plan_of(exported: ExportResult) -> dict[str, Any]:
@@ -64,20 +113,29 @@ def plan_of(exported: ExportResult) -> dict[str, Any]:
 
 
 def build(
-    exported: ExportResult,
+    exported: Exported,
     board: Board,
     toolchain: str | None = None,
     progress: Progress | None = None,
     by: str | None = None,
+    tflm: Path | None = None,
 ) -> Built:
     """Builds the profile app around an exported model: into its folder `build`, or `by`
     "platformio" in its folder `platformio`. By default as the board needs it.
 
-    Raises UsageError when the folder was exported for another board, ToolchainError,
-    ImageTooBigError, ImageError.
+    `tflm` is the TFLM tree for a folder of that runtime; else the one that the environment names.
+    Raises UsageError when the folder was exported for another board, TflmTreeError,
+    ToolchainError, ImageTooBigError, ImageError.
     """
     check_board(exported, board)
-    if builder(board, toolchain, by) == PLATFORMIO:
+    chosen = builder(board, toolchain, by)
+    if chosen == PLATFORMIO and isinstance(exported, TflmExport):
+        raise UsageError(
+            f"{exported.directory} is a PlatformIO project itself: run `pio run` there, with "
+            "EDGE_AUTOGLM_TFLM naming your tflite-micro checkout"
+        )
+    tree = tree_for(exported, board, tflm)
+    if chosen == PLATFORMIO:
         image = build_with_platformio(
             board, exported.directory.resolve(), exported.model_sources(), progress
         )
@@ -89,8 +147,31 @@ def build(
         models=(exported.model_sources(),),
         # Compilers run in folders of their own.
         out_dir=exported.directory.resolve() / BUILD_FOLDER,
+        library=tree.library if tree else None,
     )
-    return Built(exported, build_image(request, compiler, progress), compiler.describe())
+    image = build_image(request, compiler, progress)
+    used = compiler.describe() + (f"; {tree.describe()}" if tree else "")
+    return Built(exported, replace(image, toolchain=used), used)
+
+
+def tree_for(exported: Exported, board: Board, named: Path | None) -> TflmTree | None:
+    """The TFLM that a folder is built with; None where it needs none.
+
+    Raises UsageError when one is named for such a folder, TflmTreeError.
+    """
+    if not isinstance(exported, TflmExport):
+        if named is not None:
+            raise UsageError(
+                f"--tflm: {exported.directory} is compiled ahead of time and needs no TFLM; export "
+                "the model with --runtime tflm"
+            )
+        return None
+    tree = named or tree_from_environment()
+    if tree is None:
+        raise TflmTreeError(
+            "a build for --runtime tflm needs " + "; ".join(wanted_files(board, exported.kernels))
+        )
+    return find_tree(tree, board, exported.kernels, exported.symbols)
 
 
 def builder(board: Board, toolchain: str | None = None, by: str | None = None) -> str:
@@ -112,7 +193,7 @@ def builder(board: Board, toolchain: str | None = None, by: str | None = None) -
     return chosen
 
 
-def check_board(exported: ExportResult, board: Board) -> None:
+def check_board(exported: Exported, board: Board) -> None:
     """Raises UsageError when a folder was exported for another board."""
     if exported.board != board.name:
         raise UsageError(
@@ -121,12 +202,21 @@ def check_board(exported: ExportResult, board: Board) -> None:
         )
 
 
-def exported(target: Path, board: Board, folder: Path | None = None) -> ExportResult:
-    """The export that `target` names: a generated folder, or a model, which is exported first."""
+def exported(
+    target: Path, board: Board, folder: Path | None = None, asked: Asked | None = None
+) -> Exported:
+    """The export that `target` names: a generated folder, or a model, which is exported first.
+
+    Raises UsageError for what only a model takes.
+    """
     if target.is_dir():
         if folder is not None:
             raise UsageError(
                 f"-o goes with a model; {target} is a folder that was exported already"
             )
+        if asked is not None and asked != Asked():
+            raise UsageError(
+                f"--runtime goes with a model; {target} is a folder that was exported already"
+            )
         return load_export(target)
-    return export(target, board, folder)
+    return export(target, board, folder, asked)

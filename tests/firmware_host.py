@@ -32,7 +32,7 @@ FLAGS = (
 )
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-RUNTIME = ("cbor", "frame", "image", "profiler", "request", "server", "wire")
+RUNTIME = ("burst", "cbor", "frame", "image", "profiler", "request", "server", "wire")
 
 
 @dataclass(frozen=True)

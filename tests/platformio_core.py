@@ -74,7 +74,8 @@ env.Append(
     CPPDEFINES=["ARDUINO_ARCH_STM32", ("F_CPU", "$BOARD_F_CPU")],
     CPPPATH=[core],
 )
-env.Prepend(LIBS=[env.BuildLibrary(join("$BUILD_DIR", "FrameworkArduino"), core)])
+env.Append(LIBSOURCE_DIRS=[join(core, "libraries")])
+env.Prepend(LIBS=[env.BuildLibrary(join("$BUILD_DIR", "FrameworkArduino"), core, "+<*.cpp>")])
 """
 
 
@@ -119,6 +120,16 @@ def prepare_core(folder: Path) -> Path:
     _package(framework, "4.20700.0")
     for name in ("Arduino.h", "bare.cpp"):
         shutil.copy(STUB / name, framework)
+    library = framework / "libraries" / "Stub_Extra"
+    library.mkdir(parents=True)
+    (library / "library.properties").write_text(
+        "name=Stub Extra Library\nversion=1.0.0\nauthor=x\nmaintainer=x\nsentence=x\n"
+        "paragraph=x\ncategory=Other\nurl=x\narchitectures=*\n",
+        encoding="utf-8",
+    )
+    (library / "stub_extra.cpp").write_text(
+        "__attribute__((used)) int stub_extra = 7;\n", encoding="utf-8"
+    )
     _platform(platform)
     return folder
 

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from edge_boards.board import Board
 from edge_boards.errors import BoardsError
-from edge_boards.loader import list_boards
+from edge_boards.loader import list_boards, load_board
 from edge_boards.toolchain import find_host_compiler, find_toolchain
 from edge_boards.toolchain.compiler import CompileJob, cache_folder, compile_objects, run_tool
 
@@ -70,7 +69,7 @@ def _boards() -> Check:
         boards = list_boards()
     except BoardsError as error:
         return Check("board files", False, str(error), "mend the file, or remove it")
-    return Check("board files", True, ", ".join(board.name for board in boards))
+    return Check("board files", True, f"{len(boards)} boards (`edge-autoglm boards`)")
 
 
 def _try(name: str, work: Callable[[Path], str], mend: str, needed: bool) -> Check:
@@ -92,7 +91,7 @@ def _source(folder: Path) -> Path:
 
 def _cross(name: str) -> Check:
     def work(folder: Path) -> str:
-        board: Board = list_boards()[0]
+        board = load_board("stm32f746")
         toolchain = find_toolchain(board, name)
         compile_objects(toolchain, [CompileJob(_source(folder), ("-O2",))], folder)
         return toolchain.describe()

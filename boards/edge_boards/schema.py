@@ -48,8 +48,8 @@ class Key:
     pattern_words: str = ""
 
 
-_NAME = r"[a-z0-9][a-z0-9_-]*"
-_NAME_WORDS = "lower-case letters, digits, - and _"
+_NAME = r"[a-z0-9][a-z0-9_-]{0,31}"
+_NAME_WORDS = "at most 32 lower-case letters, digits, - and _"
 _PIN = r"P[A-K]([0-9]|1[0-5])|P[01]\.[0-9]{2}|GPIO[0-9]{1,2}|D[0-9]{1,2}"
 _PIN_WORDS = "a pin such as PA9, P0.06, GPIO4 or D1"
 _USB_ID = r"[0-9a-f]{4}:[0-9a-f]{4}"

@@ -17,6 +17,7 @@ import typer
 from . import (
     boards,
     build,
+    compare_runtimes,
     doctor,
     export,
     flash,
@@ -45,6 +46,7 @@ app.command("build")(build.build)
 app.command("flash")(flash.flash)
 app.command("profile")(profile.profile)
 app.command("verify")(verify.verify)
+app.command("compare-runtimes")(compare_runtimes.compare_runtimes)
 app.command("monitor")(monitor.monitor)
 app.add_typer(boards.app, name="boards")
 app.command("ports")(ports.ports)

@@ -10,6 +10,7 @@ import typer
 from .common import (
     BoardsOption,
     JsonOption,
+    TflmOption,
     ToolchainOption,
     WithOption,
     output,
@@ -23,6 +24,7 @@ from .common import (
 def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `export` wrote.")],
     toolchain: ToolchainOption = None,
+    tflm: TflmOption = None,
     with_: WithOption = None,
     boards: BoardsOption = None,
     json: JsonOption = None,
@@ -45,7 +47,7 @@ def build(
     board = the_board(exported.board, boards)
     builder = pipeline.builder(board, toolchain, with_)
     with progress("compiling") as advance:
-        built = pipeline.build(exported, board, toolchain, advance, builder)
+        built = pipeline.build(exported, board, toolchain, advance, builder, tflm)
     out = output(json)
     for table in size_tables(built.image.sizes):
         out.print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,16 +62,24 @@ PortOption = Annotated[
     typer.Option("--port", "-p", metavar="PORT", help="auto, virtual, or a port (/dev/ttyACM0)."),
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
-TOOLCHAINS = ("gcc", "zig")  # those of edge_boards, whose import would slow `--help`
+# Names that edge_boards and edge_export have, whose import would slow `--help`.
+TOOLCHAINS = ("gcc", "zig")
+RUNTIMES = ("aot", "tflm")
+KERNELS = ("cmsis-nn", "reference")
+BUILDERS = ("own", "platformio")
 
 
-def _toolchain(name: str | None) -> str | None:
-    """Refuses a compiler of another name before any work is done."""
-    if name is not None and name not in TOOLCHAINS:
-        from edge_autoglm.errors import UsageError
+def _one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
+    """Refuses another value before any work is done."""
 
-        raise UsageError(f"--toolchain: no {name!r}; one of {', '.join(TOOLCHAINS)}")
-    return name
+    def check(name: str | None) -> str | None:
+        if name is not None and name not in names:
+            from edge_autoglm.errors import UsageError
+
+            raise UsageError(f"{option}: no {name!r}; one of {', '.join(names)}")
+        return name
+
+    return check
 
 
 ToolchainOption = Annotated[
@@ -79,27 +87,43 @@ ToolchainOption = Annotated[
     typer.Option(
         "--toolchain",
         metavar="T",
-        callback=_toolchain,
+        callback=_one_of("--toolchain", TOOLCHAINS),
         help="gcc or zig; by default what is found.",
     ),
 ]
-BUILDERS = ("own", "platformio")
-
-
-def _builder(name: str | None) -> str | None:
-    if name is not None and name not in BUILDERS:
-        from edge_autoglm.errors import UsageError
-
-        raise UsageError(f"--with: no {name!r}; one of {', '.join(BUILDERS)}")
-    return name
-
-
+RuntimeOption = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        metavar="R",
+        callback=_one_of("--runtime", RUNTIMES),
+        help="aot (C compiled ahead of time) or tflm (arrays for TFLM's interpreter).",
+    ),
+]
+KernelsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--kernels",
+        metavar="K",
+        callback=_one_of("--kernels", KERNELS),
+        help="What TFLM's library is built with: cmsis-nn (default) or reference.",
+    ),
+]
+TflmOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tflm",
+        metavar="DIR",
+        help="A tflite-micro checkout with its library, for --runtime tflm "
+        "(or name it in EDGE_AUTOGLM_TFLM).",
+    ),
+]
 WithOption = Annotated[
     str | None,
     typer.Option(
         "--with",
         metavar="W",
-        callback=_builder,
+        callback=_one_of("--with", BUILDERS),
         help="own or platformio; by default own, and platformio where the board has an Arduino "
         "core.",
     ),

@@ -13,6 +13,8 @@ from .common import (
     JsonOption,
     PortOption,
     RunsOption,
+    RuntimeOption,
+    TflmOption,
     ToolchainOption,
     WarmupOption,
     notes,
@@ -78,6 +80,8 @@ def flash(
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Where a MODEL is exported to."),
     ] = None,
+    runtime: RuntimeOption = "aot",
+    tflm: TflmOption = None,
     toolchain: ToolchainOption = None,
     runs: RunsOption = None,
     warmup: WarmupOption = None,
@@ -99,10 +103,10 @@ def flash(
     check_bundle(bundle)
     pipeline.builder(aim, toolchain)
     _check_attached(aim, port or "auto", programmer, probe)
-    exported = pipeline.exported(target, aim, out)
+    exported = pipeline.exported(target, aim, out, pipeline.Asked(runtime))
     pipeline.check_board(exported, aim)
     with progress("compiling") as advance:
-        built = pipeline.build(exported, aim, toolchain, advance)
+        built = pipeline.build(exported, aim, toolchain, advance, tflm=tflm)
     plan = exported.directory / "plan.json"
     remember(built.image, target if target.is_file() else None, plan if plan.is_file() else None)
     notes().print(f"image: {shown(built.image.elf)}", soft_wrap=True)

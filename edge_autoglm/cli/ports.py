@@ -6,7 +6,7 @@ from .common import BoardsOption, JsonOption, output, write_json
 
 
 def ports(boards: BoardsOption = None, json: JsonOption = None) -> None:
-    """List the serial ports and the boards that each can be of."""
+    """List serial ports and the boards behind them."""
     from edge_autoglm.device.attached import attached_ports
     from edge_autoglm.device.transport import holders_of
     from edge_autoglm.report.ports import port_lines, ports_json, virtual_lines

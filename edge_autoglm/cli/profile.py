@@ -45,7 +45,7 @@ def profile(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Profile the firmware that is on the board, layer by layer."""
+    """Profile the firmware on the board, layer by layer."""
     from edge_autoglm.device.ports import find_port
 
     target = the_board(board, boards)

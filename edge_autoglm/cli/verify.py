@@ -44,17 +44,24 @@ def verify(
     Without --port no board takes part. Exits 1 unless all agree.
     """
     import tempfile
+    from contextlib import ExitStack
 
-    from edge_autoglm import pipeline
     from edge_autoglm.device.ports import find_port, open_port
     from edge_autoglm.device.session import Session
+    from edge_autoglm.errors import UsageError
     from edge_autoglm.measure import verify as stages
+    from edge_autoglm.measure.candidates import candidate
     from edge_export import HostModel, export_model
     from edge_quantize.inputs import lcg_inputs, load_inputs
-    from edge_quantize.reference import best_reference
 
     aim = the_board(board, boards)
-    graph = pipeline.read_model(model)
+    chosen = candidate(model)
+    graph = chosen.graph
+    if not chosen.has_c and port is None:
+        raise UsageError(
+            f"{model}: only TFLM runs it ({chosen.why_no_c}), so there is no C to compare; name "
+            "the board that it was flashed to with --port"
+        )
     if data is None:
         inputs, state = [], 2
         for _ in range(count):
@@ -62,15 +69,18 @@ def verify(
             inputs.append(arrays)
     else:
         inputs = list(load_inputs(graph, data))
-    reference = best_reference(graph, preserve=True)
-    with tempfile.TemporaryDirectory(prefix="edge-verify-") as folder:
-        exported = export_model(graph, aim, Path(folder) / "model")
-        with HostModel(exported) as host, progress("comparing") as advance:
-            if port is None:
-                result = stages.verify(graph, host, reference, inputs, progress=advance)
-            else:
-                with Session(open_port(find_port(aim, port))) as session:
-                    result = stages.verify(graph, host, reference, inputs, session, advance)
+    reference = chosen.reference(preserve=True)
+    with ExitStack() as stack:
+        host = None
+        if chosen.has_c:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-verify-"))
+            exported = export_model(graph, aim, Path(folder) / "model")
+            host = stack.enter_context(HostModel(exported))
+        advance = stack.enter_context(progress("comparing"))
+        session = None
+        if port is not None:
+            session = stack.enter_context(Session(open_port(find_port(aim, port))))
+        result = stages.verify(graph, host, reference, inputs, session, advance)
     for line in _lines(result):
         output(json).print(line)
     if port is None:
@@ -81,19 +91,25 @@ def verify(
 
 
 def _lines(result: Verification) -> list[str]:
-    lines = [f"generated C on this machine: {result.host}"]
-    if result.board is not None:
-        lines.append(f"board: {result.board.against_reference}")
-        if not result.board.good:
-            first = result.board.first_difference
+    lines = [f"generated C on this machine: {result.host}"] if result.host else []
+    board = result.board
+    if board is None:
+        return lines
+    lines.append(f"board: {board.against_reference}")
+    if not board.good:
+        against = "the host" if board.against_host else "the reference"
+        first = board.first_difference
+        if first:
             where = (
                 f"; first differing layer {first.name} ({first.op}), element "
-                f"{list(first.element)}: {first.expected:g} on the host, {first.actual:g} on the "
+                f"{list(first.element)}: {first.expected:g} on {against}, {first.actual:g} on the "
                 "board"
-                if first
-                else "; no layer differs when run step by step"
             )
-            lines.append(f"board: {result.board.against_host}{where}")
+        elif board.layers:
+            where = "; no layer differs when run step by step"
+        else:
+            where = "; this firmware runs the model in one piece, so that no layer can be named"
+        lines.append(f"board: {board.against_host or board.against_reference}{where}")
     return lines
 
 
@@ -105,6 +121,6 @@ def _json(result: Verification, sha256: str, board: str) -> dict[str, object]:
         "model": {"sha256": sha256},
         "board": board,
         "good": result.good,
-        "host": asdict(result.host),
+        "host": asdict(result.host) if result.host else None,
         "device": asdict(result.board) if result.board else None,
     }

@@ -21,8 +21,19 @@ from edge_autoglm.device.patience import Patience, RoundTrip
 from edge_autoglm.device.transport import Transport
 from edge_autoglm.device.wire import Decoder, Frame, encode
 from edge_autoglm.device.wiredefs import WIRE, Event, Request, error_name
-from edge_autoglm.errors import BoardFaultError, BoardSilentError, HalfImageError, SessionError
+from edge_autoglm.errors import (
+    BoardFaultError,
+    BoardSilentError,
+    HalfImageError,
+    ModelUnreadyError,
+    SessionError,
+)
 
+# Errors of an interpreter, with what to try.
+_UNREADY = {
+    WIRE.errors["arena_too_small"]: "; export it again without --arena, or with a larger one",
+    WIRE.errors["engine_failed"]: "; is it the TFLM that the model was exported for?",
+}
 _RUNS = frozenset({Request.INVOKE, Request.PROFILE, Request.STEP})
 _MAX_EVENTS = 65_536
 _SMALL_FRAME = 40
@@ -246,6 +257,10 @@ class Link:
         if frame.is_error:
             code = int(frame.payload.get("code", 0))
             detail = str(frame.payload.get("detail", ""))
+            if code in _UNREADY:
+                raise ModelUnreadyError(
+                    f"{self.board}: the model cannot run: {detail}{_UNREADY[code]}"
+                )
             raise SessionError(
                 f"{self.board}: {entry.type.name.lower()} was refused: {error_name(code)}"
                 + (f" ({detail})" if detail else "")

@@ -63,6 +63,8 @@ class Description:
         results: one for each layer.
         input_preserved: an inference leaves its inputs as they were.
         weights: the .tflite's own constant bytes.
+        runtime: "aot" for compiled code, "tflm" for TFLM's interpreter.
+        arena_stated: what an interpreter was stated to use of its arena at export.
     """
 
     layers: tuple[Layer, ...]
@@ -74,6 +76,8 @@ class Description:
     results: tuple[LayerResult, ...]
     input_preserved: bool
     weights: int
+    runtime: str = "aot"
+    arena_stated: int | None = None
 
 
 @dataclass(frozen=True)

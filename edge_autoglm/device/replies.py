@@ -195,6 +195,8 @@ def parse_description(board: str, model: str, packed: bytes) -> Description:
             results=tuple(LayerResult(*(int(n) for n in each)) for each in value["results"]),
             input_preserved=bool(value["input_preserved"]),
             weights=int(value["weights"]),
+            runtime=str(value.get("runtime", "aot")),
+            arena_stated=int(value["arena_stated"]) if "arena_stated" in value else None,
         )
     except (zlib.error, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise SessionError(

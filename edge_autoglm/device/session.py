@@ -205,6 +205,14 @@ class Session:
             (lambda done: progress(min(done * size, total), total)) if progress else None,
         )
 
+    def check_ready(self, model: ModelInfo) -> None:
+        """Asks whether the model can run, without running it.
+
+        Raises:
+            ModelUnreadyError: an interpreter cannot; the message has its reason.
+        """
+        self.link.request(Request.READ, model=model.index, tensor=0, offset=0, length=0)
+
     def read_output(self, model: ModelInfo, index: int = 0) -> bytes:
         """All bytes of an output."""
         return self._read(

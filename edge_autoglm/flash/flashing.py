@@ -11,7 +11,7 @@ from typing import Protocol
 from edge_autoglm.device.messages import BoardInfo
 from edge_autoglm.device.ports import Port, find_port, open_port
 from edge_autoglm.device.session import Session
-from edge_autoglm.errors import FlashError, SessionError, TransportError
+from edge_autoglm.errors import FlashError, ModelUnreadyError, SessionError, TransportError
 from edge_autoglm.flash.choice import Choice, choose_programmer, serial_port_of
 from edge_autoglm.flash.job import Job, Progress, no_progress
 from edge_autoglm.flash.programmers import PROGRAMMERS
@@ -145,6 +145,7 @@ def read_back(
 
     Raises:
         FlashError: another build id, or a model that is missing or has another hash.
+        ModelUnreadyError: an interpreter that cannot run its model.
         SessionError, TransportError: it does not answer.
     """
     deadline = time.monotonic() + _BOOT_SECONDS
@@ -153,7 +154,11 @@ def read_back(
             port = find_port(board, console)
             with Session(open_port(port)) as session:
                 info = session.info
+                for model in session.models:
+                    session.check_ready(model)
             break
+        except ModelUnreadyError:
+            raise  # it will not get better
         except (SessionError, TransportError):
             # The probe's disk and console come back one after the other.
             if console == "virtual" or time.monotonic() > deadline:

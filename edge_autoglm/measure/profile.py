@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from edge_autoglm.device.messages import BoardInfo, Description, ModelInfo
+from edge_autoglm.device.messages import BoardInfo, Description, ModelInfo, Stats
 from edge_autoglm.device.session import Session
 from edge_autoglm.device.wiredefs import Counted
 from edge_boards import Board
@@ -43,13 +43,19 @@ class LayerProfile:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes. None where only a build knows and this tool did not make it."""
+    """Bytes. None where only a build knows and this tool did not make it.
+
+    `arena_used` is what an interpreter says that it uses of its arena, `arena_stated` what was
+    stated of that at export; None for compiled code, whose arena is all used.
+    """
 
     arena: int
     stack: int | None  # high water mark, measured on the board; None where it is not watched
     weights: int
     static_ram: int | None = None
     code: int | None = None
+    arena_used: int | None = None
+    arena_stated: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,7 @@ class Profile:
     memory: Memory
     verdict: Verdict | None
     not_compared: str = ""  # why there is no verdict
+    runtime: str = "aot"
 
 
 @dataclass(frozen=True)
@@ -192,9 +199,19 @@ def profile_board(
         instructions=median(counted, Kind.EXACT) if counted else read.instructions,
         latency_ms=read.latency_ms,
         energy_mj=energy(board, read.latency_ms),
-        memory=Memory(sum(model.arena), stats.stack_used, description.weights),
+        memory=_memory(model, description, stats),
         verdict=None,
+        runtime=description.runtime,
     )
+
+
+def _memory(model: ModelInfo, description: Description, stats: Stats) -> Memory:
+    """What the board itself tells."""
+    memory = Memory(sum(model.arena), stats.stack_used, description.weights)
+    if description.arena_stated is None:
+        return memory
+    used = sum(stats.arena_used or ())
+    return replace(memory, arena_used=used, arena_stated=description.arena_stated)
 
 
 def _layers(

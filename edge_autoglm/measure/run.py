@@ -17,13 +17,11 @@ from edge_autoglm.report.profile import profile_json
 from edge_boards import Board
 from edge_export.verify import max_abs_diff
 from edge_quantize.errors import QuantizeError
-from edge_quantize.graph import Graph
-from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.inputs import lcg_inputs
-from edge_quantize.reference import best_reference
 
 from .builds import Build, recall
 from .bundle import write_bundle, write_next
+from .candidates import Candidate, candidate
 from .counts import counter_of
 from .profile import SEED, Profile, Verdict, profile_board, tolerance
 
@@ -50,11 +48,11 @@ def run_profile(
             counter=counter_of(port, session.info), runs=runs, warmup=warmup, progress=progress,
         )  # fmt: skip
         build = recall(profile.build_id)
-        graph = _graph(build, chosen)
-        if isinstance(graph, str):
-            profile = replace(profile, not_compared=graph)
+        found = _candidate(build, chosen)
+        if isinstance(found, str):
+            profile = replace(profile, not_compared=found)
         else:
-            profile = replace(profile, verdict=verdict(session, chosen, graph))
+            profile = replace(profile, verdict=verdict(session, chosen, found))
         return with_build(profile, build), session.logs()
 
 
@@ -68,7 +66,7 @@ def with_build(profile: Profile, build: Build | None) -> Profile:
     return replace(profile, memory=memory, toolchain=build.toolchain)
 
 
-def _graph(build: Build | None, model: ModelInfo) -> Graph | str:
+def _candidate(build: Build | None, model: ModelInfo) -> Candidate | str:
     """The model's file, if this machine built the image and the file is still the same; else why
     there is none."""
     if build is None:
@@ -77,18 +75,18 @@ def _graph(build: Build | None, model: ModelInfo) -> Graph | str:
         return "the image was built from an exported folder"
     path = Path(build.model)
     try:
-        graph = read_tflite(path)
+        found = candidate(path)
     except QuantizeError:
         return f"{path.name} cannot be read any more"
-    if bytes.fromhex(graph.sha256) != model.sha256:
+    if bytes.fromhex(found.graph.sha256) != model.sha256:
         return f"{path.name} is not what the board carries"
-    return graph
+    return found
 
 
-def verdict(session: Session, model: ModelInfo, graph: Graph) -> Verdict:
+def verdict(session: Session, model: ModelInfo, of: Candidate) -> Verdict:
     """One inference on generated input, on the board and in the host's reference."""
-    reference = best_reference(graph)
-    arrays, _ = lcg_inputs(graph, SEED)
+    reference = of.reference()
+    arrays, _ = lcg_inputs(of.graph, SEED)
     expected = reference.run(arrays)
     session.invoke(model, SEED)
     worst = 0.0

@@ -8,7 +8,7 @@ step by step and reading each layer's output from the arena.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from edge_autoglm.device.messages import ModelInfo
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import SessionError
 from edge_export import HostModel, HostVerdict, verify_host
+from edge_export.aot.names import layer_name, unique
 from edge_export.host import LayerOutput
 from edge_export.verify import Difference, max_abs_diff
 from edge_quantize.graph import Graph
@@ -39,29 +40,37 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class BoardVerdict:
-    """The board against the generated C on the host, and against the reference."""
+    """The board against the generated C on the host, where there is any, and against the reference.
 
-    against_host: Verdict
+    `first_difference` is of the board from the host's C, else from the reference; `layers` is False
+    where the firmware runs the model in one piece, so that no layer can be told.
+    """
+
+    against_host: Verdict | None
     against_reference: Verdict
-    first_difference: Difference | None  # of the board from the host's C
+    first_difference: Difference | None
+    layers: bool = True
 
     @property
     def good(self) -> bool:
-        """The board computes what the C computes on the host."""
-        return self.against_host.bit_exact
+        """The board computes what the C computes on the host, or else what the reference does."""
+        if self.against_host is not None:
+            return self.against_host.bit_exact
+        return self.against_reference.good
 
 
 @dataclass(frozen=True)
 class Verification:
-    """All stages. `board` is None when no board took part."""
+    """All stages. `host` is None for a model that has no C, `board` when no board took part."""
 
-    host: HostVerdict
+    host: HostVerdict | None
     board: BoardVerdict | None
     tolerance: float  # see Verdict
 
     @property
     def good(self) -> bool:
-        return self.host.max_abs_diff <= self.tolerance and (self.board is None or self.board.good)
+        host = self.host is None or self.host.max_abs_diff <= self.tolerance
+        return host and (self.board is None or self.board.good)
 
 
 def same_model(session: Session, graph: Graph) -> ModelInfo:
@@ -92,79 +101,109 @@ def infer(session: Session, model: ModelInfo, arrays: Sequence[Array]) -> tuple[
 
 def verify(
     graph: Graph,
-    host: HostModel,
+    host: HostModel | None,
     reference: Reference,
     inputs: Inputs,
     session: Session | None = None,
     progress: Progress | None = None,
 ) -> Verification:
-    """Compares all stages on `inputs`. `reference` must keep its tensors."""
+    """Compares all stages on `inputs`. `reference` must keep its tensors; `host` is None for a
+    model that only an interpreter runs."""
     allowed = tolerance(reference)
-    total = len(inputs) * (1 if session is None else 2)
-    on_host = verify_host(
-        graph, host, reference, inputs, (lambda n: progress(n, total)) if progress else None
-    )
+    total = len(inputs) * ((host is not None) + (session is not None))
+    on_host = None
+    if host is not None:
+        on_host = verify_host(
+            graph, host, reference, inputs, (lambda n: progress(n, total)) if progress else None
+        )
     if session is None:
         return Verification(on_host, None, allowed)
     model = same_model(session, graph)
     first: Difference | None = None
-    from_host = from_reference = 0.0
-    as_host = as_reference = True
+    from_host, from_reference = _Distance(), _Distance()
+    before = total - len(inputs)
     for number, arrays in enumerate(inputs):
-        expected = host.run(arrays)
         raw = infer(session, model, arrays)
-        found = tuple(
-            np.frombuffer(content, array.dtype).reshape(array.shape)
-            for content, array in zip(raw, expected, strict=True)
-        )
-        wanted = reference.run(arrays)
-        pairs = list(zip(expected, found, wanted, strict=True))
-        from_host = max(from_host, *(max_abs_diff(e, f) for e, f, _ in pairs))
-        from_reference = max(from_reference, *(max_abs_diff(w, f) for _, f, w in pairs))
-        # Bytes, not values: 0.0 equals -0.0, and no NaN equals itself.
-        same = all(e.tobytes() == content for e, content in zip(expected, raw, strict=True))
-        as_host &= same
-        as_reference &= all(
-            np.ascontiguousarray(w).tobytes() == content
-            for w, content in zip(wanted, raw, strict=True)
-        )
-        if not same and first is None:
-            first = first_on_board(graph, host, session, model, arrays, number, progress)
+        same = from_reference.add(reference.run(arrays), raw)
+        if host is not None:
+            same = from_host.add(host.run(arrays), raw)
+        if not same and first is None and (host is not None or reference.bit_exact):
+            expected = expected_layers(graph, host, reference, arrays)
+            first = first_on_board(graph, expected, session, model, arrays, number, progress)
         if progress:
-            progress(len(inputs) + number + 1, total)
+            progress(before + number + 1, total)
     count = len(inputs)
-    return Verification(
-        on_host,
-        BoardVerdict(
-            Verdict("the generated C on the host", as_host, from_host, count),
-            Verdict(
-                reference.name,
-                as_reference and reference.bit_exact,
-                from_reference,
-                count,
-                allowed,
-            ),
-            first,
-        ),
+    against_host = None
+    if host is not None:
+        against_host = Verdict(
+            "the generated C on the host", from_host.none, from_host.largest, count
+        )
+    against_reference = Verdict(
+        reference.name,
+        from_reference.none and reference.bit_exact,
+        from_reference.largest,
+        count,
         allowed,
     )
+    layers = bool(session.describe(model).results)
+    return Verification(
+        on_host, BoardVerdict(against_host, against_reference, first, layers), allowed
+    )
+
+
+class _Distance:
+    """How far outputs are from what was expected, over all inputs."""
+
+    def __init__(self) -> None:
+        self.largest = 0.0
+        self.none = True
+
+    def add(self, expected: Sequence[Array], raw: Sequence[bytes]) -> bool:
+        """Adds one inference's outputs; whether they are the same, byte for byte."""
+        same = True
+        for wanted, content in zip(expected, raw, strict=True):
+            found = np.frombuffer(content, wanted.dtype).reshape(wanted.shape)
+            self.largest = max(self.largest, max_abs_diff(wanted, found))
+            # Bytes, not values: 0.0 equals -0.0, and no NaN equals itself.
+            same &= np.ascontiguousarray(wanted).tobytes() == content
+        self.none &= same
+        return same
+
+
+def expected_layers(
+    graph: Graph, host: HostModel | None, reference: Reference, arrays: Sequence[Array]
+) -> dict[int, LayerOutput]:
+    """Every layer's first output, by layer: of the C on the host, else of the reference."""
+    if host is not None:
+        return {output.layer: output for output in host.run_steps(arrays)}
+    reference.run(arrays)
+    tensors = reference.tensors()
+    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    return {
+        operator.index: LayerOutput(
+            operator.index,
+            names[operator.index],
+            operator.op,
+            np.ascontiguousarray(tensors[operator.outputs[0]]).tobytes(),
+        )
+        for operator in graph.operators
+    }
 
 
 def first_on_board(
     graph: Graph,
-    host: HostModel,
+    expected: Mapping[int, LayerOutput],
     session: Session,
     model: ModelInfo,
     arrays: Sequence[Array],
     number: int = 0,
     progress: Progress | None = None,
 ) -> Difference | None:
-    """The first layer whose output on the board is not the host's, run step by step.
+    """The first layer whose output on the board is not the expected one, run step by step.
 
     Each layer's output comes over the wire, so that a large model takes a minute or two.
     """
     description = session.describe(model)
-    expected = {output.layer: output for output in host.run_steps(arrays)}
     for index, array in enumerate(arrays):
         session.write_input(model, index, np.ascontiguousarray(array).tobytes())
     ran = 0

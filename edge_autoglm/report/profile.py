@@ -13,7 +13,7 @@ from .tables import percent, size, table
 
 if TYPE_CHECKING:
     from edge_autoglm.measure.figures import Figure
-    from edge_autoglm.measure.profile import LayerProfile, Profile
+    from edge_autoglm.measure.profile import LayerProfile, Memory, Profile
 
 SCHEMA = 1
 
@@ -38,6 +38,7 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         "model": {"name": profile.model, "sha256": profile.model_sha256},
         "build_id": profile.build_id,
         "toolchain": profile.toolchain,
+        "runtime": profile.runtime,
         "clock_hz": profile.clock_hz,
         "counter": profile.counter.word,
         "runs": profile.runs,
@@ -51,6 +52,8 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         },
         "memory": {
             "arena": profile.memory.arena,
+            "arena_used": profile.memory.arena_used,
+            "arena_stated": profile.memory.arena_stated,
             "static_ram": profile.memory.static_ram,
             "stack": profile.memory.stack,
             "code": profile.memory.code,
@@ -86,6 +89,11 @@ def profile_json(profile: Profile) -> dict[str, Any]:
 def count(figure: Figure | None) -> str | None:
     """A count as a table's cell."""
     return None if figure is None else f"{figure.value:,.0f}"
+
+
+def _short(kernel: str) -> str:
+    """A kernel's name without what all of a runtime's have in common."""
+    return kernel.removeprefix("eag_").removeprefix("tflm_")
 
 
 def kinds(**figures: Figure | None) -> str:
@@ -131,8 +139,7 @@ def profile_table(profile: Profile) -> Table:
         (
             layer.index,
             layer.name,
-            " ".join(kernel.removeprefix("eag_") for kernel in layer.kernels)
-            or f"({layer.op.lower()})",
+            " ".join(_short(kernel) for kernel in layer.kernels) or f"({layer.op.lower()})",
             layer.macs or None,
             *compress(_figures(layer, percent(layer.share, 1)), told),
         )
@@ -156,6 +163,15 @@ def _spread(profile: Profile) -> str:
     return f"{same}; the spread is of modelled cycles: caches and branch history carry over"
 
 
+def _arena(memory: Memory) -> str:
+    if memory.arena_used is None:
+        return f"arena {memory.arena:,} B"
+    return (
+        f"arena {memory.arena:,} B, of which TFLM uses {memory.arena_used:,} B "
+        f"({memory.arena_stated:,} B were stated)"
+    )
+
+
 def profile_lines(profile: Profile) -> list[str]:
     """What stands under the table."""
     runs = "1 run" if profile.runs == 1 else f"median of {profile.runs} runs"
@@ -171,9 +187,17 @@ def profile_lines(profile: Profile) -> list[str]:
     elif profile.counter is not Counted.CYCLES:
         repeats += f"; the board counts {profile.counter.word}, no cycles"
     lines = [f"{runs} after {profile.warmup} warm-up{extremes}{repeats}"]
+    if profile.runtime == "tflm":
+        whole = [layer.kernels for layer in profile.layers] == [("tflm",)]
+        what = (
+            "one row for all ops, its library was built without the words that tell them apart"
+            if whole
+            else "a row is an op and the interpreter's way to it"
+        )
+        lines.append(f"interpreted by TFLM: {what}")
     memory = profile.memory
     parts = [
-        f"arena {memory.arena:,} B",
+        _arena(memory),
         "stack not known" if memory.stack is None else f"stack {memory.stack:,} B used",
         f"weights {size(memory.weights)}",
     ]

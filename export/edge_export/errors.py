@@ -4,6 +4,7 @@ ExportError           base; the CLI prints it as one line and exits 1
 +-- LoweringError     no kernel takes a layer; every such layer is listed
 +-- PlanError         the model does not fit the board, or a plan file is wrong
 +-- HostBuildError    the generated C did not compile or load on the host
++-- TflmTreeError     the TFLM that was named is missing, or does not go with the board
 """
 
 from __future__ import annotations
@@ -27,3 +28,7 @@ class PlanError(ExportError):
 
 class HostBuildError(ExportError):
     """The generated C did not compile or load on the host; carries the compiler's words."""
+
+
+class TflmTreeError(ExportError):
+    """The TFLM that was named is missing, of another version, or built for something else."""

@@ -87,7 +87,7 @@ def seal(target, source, env):  # noqa: ARG001 - SCons calls it so
     image = bytearray(b"\xff" * (max(address + length for address, _, length in parts) - base))
     for address, offset, length in parts:
         image[address - base : address - base + length] = elf[offset : offset + length]
-    place = image.index(b"EAG1") + 52
+    place = image.index(b"EAG1") + 68
     crc = zlib.crc32(image[place + 4 :], zlib.crc32(image[:place]))
     for address, offset, length in parts:
         if address <= base + place < address + length:

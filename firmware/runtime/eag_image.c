@@ -5,7 +5,8 @@
 #include "eag_early.h"
 #include "eag_wire.h"
 
-#if defined(__arm__) && defined(EAG_SECTIONS)
+#if defined(__arm__) && defined(EAG_SECTIONS) /* an image of our own linking */
+#define OURS
 #include "eag_port.h"
 #include "eag_profiler.h"
 extern uint8_t eag_image_bytes[]; /* the linker's; the address is the number */
@@ -16,7 +17,7 @@ extern uint8_t eag_image_bytes[]; /* the linker's; the address is the number */
 #define ADDRESS(symbol) 0
 #endif
 
-_Static_assert(sizeof(eag_image_info) == 56, "tools read this layout from the flash");
+_Static_assert(sizeof(eag_image_info) == 72, "tools read this layout from the flash");
 
 const eag_image_info eag_image PLACE = {
     .magic = EAG_IMAGE_MAGIC,
@@ -31,7 +32,7 @@ const eag_image_info eag_image PLACE = {
     .board = EAG_BOARD_NAME,
 };
 
-#ifdef __arm__
+#ifdef OURS
 
 /* A byte at a time, by a table of 1 KB that is made on the stack: nothing else lies there yet, no
  * flash is spent on it, and no flash with wait states is asked four times a word. */

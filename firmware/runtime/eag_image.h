@@ -22,7 +22,7 @@ typedef struct {
   uint32_t step_return; /* where a step comes back to */
   uint32_t stack_limit;
   uint32_t stack_top;
-  char board[16] __attribute__((nonstring)); /* zero-terminated unless it has 16 characters */
+  char board[32] __attribute__((nonstring)); /* zero-terminated unless it has 32 characters */
   uint32_t crc; /* CRC-32/ISO-HDLC of all of image_bytes but this word; 0: nobody computed it */
 } eag_image_info;
 

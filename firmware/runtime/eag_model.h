@@ -41,6 +41,22 @@ typedef struct {
   uint32_t size; /* bytes */
 } eag_block;
 
+/* Why an engine cannot run its model. */
+enum { EAG_ENGINE_READY, EAG_ENGINE_ARENA_TOO_SMALL, EAG_ENGINE_FAILED };
+
+/* What stands between the steps and a model that is interpreted. Steps are then the pieces into
+ * which the engine cuts an inference; where tensors lie is known once it has started. */
+typedef struct {
+  /* Called once, before any step; from then on the arena is the engine's. */
+  void (*start)(void);
+  /* Asked before and after every inference. `*words` says what is wrong, if anything is. */
+  uint8_t (*state)(const char **words);
+  uint32_t (*arena_used)(void); /* bytes, of all blocks together */
+  /* What each step has written, once it has run: to the host, blocks after those of the arena. */
+  const eag_tensor *results;
+  uint16_t result_count;
+} eag_engine;
+
 typedef struct {
   const char *name;
   const uint8_t *sha256; /* of the .tflite, 32 bytes */
@@ -56,6 +72,7 @@ typedef struct {
   uint8_t input_count;
   uint8_t output_count;
   uint8_t arena_count;
+  const eag_engine *engine; /* NULL: compiled code, ready from the start */
 } eag_model;
 
 #endif

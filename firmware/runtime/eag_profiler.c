@@ -85,9 +85,28 @@ void eag_arena_paint(const eag_model *model) {
   }
 }
 
-uint32_t eag_arena_used(const eag_block *block) {
-  const uint8_t *base = block->base;
-  uint32_t used = block->size;
+uint8_t eag_engine_state(const eag_model *model, const char **words) {
+  return model->engine ? model->engine->state(words) : EAG_ENGINE_READY;
+}
+
+uint8_t eag_engine_start(const eag_model *model, const char **words) {
+  if (model->engine) model->engine->start();
+  return eag_engine_state(model, words);
+}
+
+eag_block eag_model_block(const eag_model *model, uint32_t index) {
+  if (index < model->arena_count) return model->arena[index];
+  index -= model->arena_count;
+  const eag_engine *engine = model->engine;
+  if (!engine || index >= engine->result_count) return (eag_block){NULL, 0};
+  return (eag_block){engine->results[index].data, engine->results[index].size};
+}
+
+uint32_t eag_arena_used(const eag_model *model, uint32_t index) {
+  /* An engine works from both ends of its arena, so that no watermark tells. */
+  if (model->engine) return model->engine->arena_used();
+  const uint8_t *base = model->arena[index].base;
+  uint32_t used = model->arena[index].size;
   while (used && base[used - 1] == ARENA_PAINT) used--;
   return used;
 }

@@ -45,10 +45,19 @@ uint64_t eag_run_model(const eag_model *model, bool keep, void (*between)(void))
  * constants); gives the state after. */
 uint32_t eag_fill_inputs(const eag_model *model, uint32_t state);
 
-/* Paints a model's arena; later the bytes from a block's start to the last one touched. A last
- * byte that happens to hold the paint's value is missed. */
+/* Paints a model's arena; later the bytes from a block's start to the last one touched, or what
+ * an engine says. A last byte that happens to hold the paint's value is missed. */
 void eag_arena_paint(const eag_model *model);
-uint32_t eag_arena_used(const eag_block *block);
+uint32_t eag_arena_used(const eag_model *model, uint32_t block);
+
+/* An engine's state, EAG_ENGINE_READY where the model needs none; `*words` is set where it is not
+ * ready. */
+uint8_t eag_engine_start(const eag_model *model, const char **words);
+uint8_t eag_engine_state(const eag_model *model, const char **words);
+
+/* Block `index` of what a host may look at: the arena's, then the results that an engine knows of.
+ * Base NULL: there is none, or not yet. */
+eag_block eag_model_block(const eag_model *model, uint32_t index);
 
 uint32_t eag_stack_size(void);
 uint32_t eag_stack_used(void);

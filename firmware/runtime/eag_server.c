@@ -1,5 +1,6 @@
 #include "eag_server.h"
 
+#include "eag_burst.h"
 #include "eag_cbor.h"
 #include "eag_frame.h"
 #include "eag_image.h"
@@ -17,6 +18,8 @@
 #endif
 /* Bytes of data in one answer: what max_payload leaves beside the other keys. */
 #define PIECE 480
+/* Characters of an error's detail, and of the log's lines. */
+#define WORDS 96
 
 /* What was done for the requests that must not be done twice, the latest ones. */
 typedef struct {
@@ -26,17 +29,14 @@ typedef struct {
 } outcome;
 
 static struct {
-  uint64_t next_heartbeat, next_burst, next_run, line_since;
-  uint64_t burst_period;
+  uint64_t next_heartbeat, next_run, line_since;
   uint32_t heartbeats, unknown_types, unknown_keys, retries, runs;
-  uint32_t burst_left, burst_sequence, burst_length;
   uint32_t run_sequence, run_seed, run_period;
   uint32_t baud, baud_before, line_frames, line_bad;
   uint32_t next_step;
   uint8_t oldest;
   uint8_t step_model, run_model;
   bool running, run_seeded, baud_trial;
-  const uint8_t *burst_data;
   outcome done[WINDOW];
 } s;
 
@@ -49,6 +49,12 @@ static uint8_t model_index;
 static const char *blame;
 static eag_request q;
 static eag_receiver rx;
+
+static void log_line(const char *words) {
+  eag_begin();
+  eag_put_text(EAG_KEY_DETAIL, words, WORDS);
+  eag_send(EAG_EVENT_LOG, 0);
+}
 
 static void put_state(void) { eag_put(EAG_KEY_STATE, s.running); }
 
@@ -92,6 +98,12 @@ static void free_run(uint64_t now) {
   if (s.next_run < now) s.next_run = now;
   if (s.run_seeded) s.run_seed = eag_fill_inputs(m, s.run_seed);
   uint64_t cycles = infer(s.run_model, false);
+  const char *words;
+  if (eag_engine_state(m, &words) != EAG_ENGINE_READY) {
+    s.running = false;
+    log_line(words);
+    return;
+  }
   eag_begin();
   eag_put(EAG_KEY_MODEL, s.run_model);
   eag_put(EAG_KEY_SEQUENCE, s.run_sequence++);
@@ -103,24 +115,18 @@ static void free_run(uint64_t now) {
   eag_send(EAG_EVENT_RECORD, 0);
 }
 
-static void telemetry(uint64_t now) {
-  s.burst_left--;
-  s.next_burst += s.burst_period;
-  eag_begin();
-  eag_put(EAG_KEY_SEQUENCE, s.burst_sequence++);
-  put_uptime(now);
-  if (s.burst_length) {
-    /* What the bytes are does not matter; flash is at hand, and looks like data. */
-    eag_put_data(EAG_KEY_DATA, s.burst_data, s.burst_length);
-  }
-  eag_send(EAG_EVENT_TELEMETRY, 0);
-}
-
 /* Requests. Each writes its answer's keys, or gives an error's code and may set `blame`. */
 
 static uint8_t out_of_range(const char *what) {
   blame = what;
   return EAG_ERROR_OUT_OF_RANGE;
+}
+
+/* Whether the request's model can run; else why not. */
+static uint8_t unready(void) {
+  static const uint8_t codes[] = {[EAG_ENGINE_ARENA_TOO_SMALL] = EAG_ERROR_ARENA_TOO_SMALL,
+                                  [EAG_ENGINE_FAILED] = EAG_ERROR_ENGINE_FAILED};
+  return codes[eag_engine_state(model, &blame)];
 }
 
 static void put_model(const eag_model *m) {
@@ -209,9 +215,8 @@ static uint8_t read(void) {
 }
 
 static uint8_t peek(void) {
-  if (VALUE(BLOCK) >= model->arena_count) return out_of_range("block");
-  const eag_block *block = &model->arena[VALUE(BLOCK)];
-  return piece(block->base, block->size);
+  eag_block block = eag_model_block(model, VALUE(BLOCK));
+  return block.base ? piece(block.base, block.size) : out_of_range("block");
 }
 
 static uint8_t steps(void) {
@@ -237,7 +242,7 @@ static uint8_t stats(void) {
     eag_key(EAG_KEY_ARENA_USED);
     eag_cbor_put(&eag_writer, EAG_CBOR_ARRAY, model->arena_count);
     for (uint32_t i = 0; i < model->arena_count; i++)
-      eag_cbor_put(&eag_writer, EAG_CBOR_UINT, eag_arena_used(&model->arena[i]));
+      eag_cbor_put(&eag_writer, EAG_CBOR_UINT, eag_arena_used(model, i));
   }
   put_uptime(eag_port_cycles());
   eag_put_sensors();
@@ -286,12 +291,7 @@ static uint8_t perform(uint8_t type, outcome *result) {
     if (VALUE(LENGTH) > PIECE || (VALUE(LENGTH) && !model) ||
         (model && VALUE(LENGTH) > model->description_size))
       return out_of_range("length");
-    s.burst_left = VALUE(COUNT);
-    s.burst_length = VALUE(LENGTH);
-    if (model) s.burst_data = model->description;
-    s.burst_sequence = 0;
-    s.burst_period = eag_port_clock_hz() / rate;
-    s.next_burst = now;
+    eag_burst_start(VALUE(COUNT), rate, model ? model->description : NULL, VALUE(LENGTH));
     return 0;
   }
   if (s.running) return EAG_ERROR_BUSY;
@@ -303,14 +303,14 @@ static uint8_t perform(uint8_t type, outcome *result) {
     eag_port_write_flush();
     result->cycles = eag_run_step(model, step);
     s.next_step = step + 1;
-    return 0;
+    return unready();
   }
   if (HAS(SEED)) result->seed = eag_fill_inputs(model, VALUE(SEED));
   result->cycles = infer(model_index, type == EAG_REQUEST_PROFILE);
   /* Heartbeats were written over the answer's beginning. */
   eag_begin();
   eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
-  return 0;
+  return unready();
 }
 
 static uint8_t act(uint8_t type) {
@@ -344,27 +344,28 @@ static uint8_t act(uint8_t type) {
   return 0;
 }
 
-/* What a request needs, and who answers it; no handler: act. */
+/* What a request needs, and who answers it; no handler: act. `ready`: a model that can run. */
 typedef struct {
   uint8_t (*handle)(void);
   uint32_t needs;
+  bool ready;
 } row;
 static const row rows[EAG_REQUESTS] = {
-    [EAG_REQUEST_HELLO] = {hello, 0},
-    [EAG_REQUEST_DESCRIBE] = {describe, NEEDS(MODEL) | NEEDS(OFFSET)},
-    [EAG_REQUEST_WRITE] = {write, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET) | NEEDS(DATA)},
-    [EAG_REQUEST_READ] = {read, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET)},
-    [EAG_REQUEST_INVOKE] = {NULL, NEEDS(MODEL)},
-    [EAG_REQUEST_PROFILE] = {NULL, NEEDS(MODEL)},
-    [EAG_REQUEST_STEPS] = {steps, NEEDS(MODEL) | NEEDS(FIRST)},
-    [EAG_REQUEST_STEP] = {NULL, NEEDS(MODEL) | NEEDS(STEP)},
-    [EAG_REQUEST_PEEK] = {peek, NEEDS(MODEL) | NEEDS(BLOCK) | NEEDS(OFFSET)},
-    [EAG_REQUEST_STATS] = {stats, 0},
-    [EAG_REQUEST_FREE_RUN] = {NULL, NEEDS(MODEL) | NEEDS(ON)},
-    [EAG_REQUEST_BAUD] = {set_baud, NEEDS(BAUD)},
-    [EAG_REQUEST_RESET] = {reset, 0},
-    [EAG_REQUEST_ECHO] = {echo, NEEDS(DATA)},
-    [EAG_REQUEST_BURST] = {NULL, NEEDS(COUNT) | NEEDS(RATE)},
+    [EAG_REQUEST_HELLO] = {hello, 0, false},
+    [EAG_REQUEST_DESCRIBE] = {describe, NEEDS(MODEL) | NEEDS(OFFSET), false},
+    [EAG_REQUEST_WRITE] = {write, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET) | NEEDS(DATA), true},
+    [EAG_REQUEST_READ] = {read, NEEDS(MODEL) | NEEDS(TENSOR) | NEEDS(OFFSET), true},
+    [EAG_REQUEST_INVOKE] = {NULL, NEEDS(MODEL), true},
+    [EAG_REQUEST_PROFILE] = {NULL, NEEDS(MODEL), true},
+    [EAG_REQUEST_STEPS] = {steps, NEEDS(MODEL) | NEEDS(FIRST), false},
+    [EAG_REQUEST_STEP] = {NULL, NEEDS(MODEL) | NEEDS(STEP), true},
+    [EAG_REQUEST_PEEK] = {peek, NEEDS(MODEL) | NEEDS(BLOCK) | NEEDS(OFFSET), false},
+    [EAG_REQUEST_STATS] = {stats, 0, false},
+    [EAG_REQUEST_FREE_RUN] = {NULL, NEEDS(MODEL) | NEEDS(ON), true},
+    [EAG_REQUEST_BAUD] = {set_baud, NEEDS(BAUD), false},
+    [EAG_REQUEST_RESET] = {reset, 0, false},
+    [EAG_REQUEST_ECHO] = {echo, NEEDS(DATA), false},
+    [EAG_REQUEST_BURST] = {NULL, NEEDS(COUNT) | NEEDS(RATE), false},
 };
 
 static uint8_t answer(uint8_t type, bool parsed) {
@@ -380,6 +381,8 @@ static uint8_t answer(uint8_t type, bool parsed) {
     model = eag_models[model_index];
   else if (HAS(MODEL))
     return EAG_ERROR_UNKNOWN_MODEL;
+  uint8_t code = r->ready ? unready() : 0;
+  if (code) return code;
   return r->handle ? r->handle() : act(type);
 }
 
@@ -413,7 +416,7 @@ static void dispatch(size_t payload) {
     eag_begin();
     if (HAS(REQUEST)) eag_put(EAG_KEY_REQUEST, VALUE(REQUEST));
     eag_put(EAG_KEY_CODE, code);
-    eag_put_text(EAG_KEY_DETAIL, blame, 16);
+    eag_put_text(EAG_KEY_DETAIL, blame, WORDS);
   }
   eag_send(type, flags);
   if (code) return;
@@ -449,11 +452,12 @@ static void watch_line(uint64_t now) {
 
 void eag_server_init(void) {
   s.baud = EAG_WIRE_BAUD;
-  for (unsigned i = 0; i < eag_model_count; i++) eag_arena_paint(eag_models[i]);
   const char *trouble = eag_port_trouble();
-  eag_begin();
-  eag_put_text(EAG_KEY_DETAIL, trouble ? trouble : "boot", 48);
-  eag_send(EAG_EVENT_LOG, 0);
+  log_line(trouble ? trouble : "boot");
+  for (unsigned i = 0; i < eag_model_count; i++) {
+    eag_arena_paint(eag_models[i]);
+    if (eag_engine_start(eag_models[i], &trouble) != EAG_ENGINE_READY) log_line(trouble);
+  }
 }
 
 bool eag_server_poll(void) {
@@ -470,10 +474,7 @@ bool eag_server_poll(void) {
    * line sends, there is one every byte. */
   uint64_t soon = eag_port_write_idle() ? now + eag_port_clock_hz() / 8 : 0;
   bool busy = count != 0;
-  if (s.burst_left) {
-    if (now >= s.next_burst) telemetry(now);
-    busy |= soon > s.next_burst;
-  }
+  busy |= eag_burst_poll(now, soon);
   if (s.running) {
     if (now >= s.next_run) free_run(now);
     busy |= soon > s.next_run;

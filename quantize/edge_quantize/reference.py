@@ -66,10 +66,12 @@ def verdict(reference: Reference, max_abs_diff: int) -> str:
     return f"within {max_abs_diff} LSB of {reference.name}"
 
 
-def best_reference(model: Graph | bytes, preserve: bool = False) -> Reference:
-    """`tflite_micro` where its wheel is installed, else LiteRT."""
+def best_reference(
+    model: Graph | bytes, preserve: bool = False, *, checked: bool = False
+) -> Reference:
+    """`tflite_micro` where its wheel is installed, else LiteRT. `checked`: see TflmReference."""
     if tflm_available():
-        return TflmReference(model, preserve)
+        return TflmReference(model, preserve, checked=checked)
     return LiteRtReference(model, preserve)
 
 
@@ -161,17 +163,21 @@ class TflmReference(_Loaded):
     """The `tflite_micro` interpreter.
 
     It aborts the process on some unsupported models, so a model is checked first: raises
-    UnsupportedModelError with every problem. Raises ReferenceRuntimeError when the wheel is
+    UnsupportedModelError with every problem. `checked` says that somebody else has made sure; then
+    it may also be a model that only TFLM runs. Raises ReferenceRuntimeError when the wheel is
     missing or the interpreter refuses the model.
     """
 
     name = "tflite_micro"
     bit_exact = True
 
-    def __init__(self, model: Graph | bytes, preserve: bool = False) -> None:
+    def __init__(
+        self, model: Graph | bytes, preserve: bool = False, *, checked: bool = False
+    ) -> None:
         runtime = _tflm_runtime()
         graph, content = _loaded(model)
-        require_supported(graph)
+        if not checked:
+            require_supported(graph)
         super().__init__(graph, preserve)
         config = runtime.InterpreterConfig
         try:

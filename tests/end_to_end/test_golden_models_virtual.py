@@ -1,9 +1,11 @@
-"""The committed small models on virtual boards, Cortex-M7 and Cortex-M4: many of them linked into
-one image of the shipping app, each bit-exact to tflite_micro over the wire."""
+"""The committed small models on virtual boards, a Cortex-M7, a Cortex-M4, and a Cortex-M55 with the
+portable kernels: many of them linked into one image of the shipping app, each bit-exact to
+tflite_micro over the wire."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 
 pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)")
 
+import qemu_boards
 from machine_transport import MachineTransport
+from qemu_boards import need_qemu
 
 from edge_autoglm.device.session import Session
 from edge_boards.board import Board
@@ -21,6 +25,7 @@ from edge_boards.errors import ToolchainError
 from edge_boards.loader import load_board
 from edge_boards.toolchain import (
     BuildRequest,
+    Image,
     ModelSources,
     Toolchain,
     build_image,
@@ -32,7 +37,10 @@ from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.reference import TflmReference, tflm_available
 
 MODELS = sorted((Path(__file__).resolve().parents[1] / "golden" / "models").glob("*.tflite"))
-BUILDS = (("stm32f746", "gcc"), ("stm32f746", "zig"), ("nucleo-l4r5zi", "gcc"))
+BUILDS = (
+    *(("stm32f746", "gcc"), ("stm32f746", "zig"), ("nucleo-l4r5zi", "gcc")),
+    *(("mps3-an547", "gcc"), pytest.param(("mps3-an547", "zig"), marks=pytest.mark.slow)),
+)
 IN_ONE_IMAGE = 48
 
 
@@ -45,10 +53,30 @@ def batches() -> Iterator[list[Path]]:
 def target(request: pytest.FixtureRequest) -> tuple[Board, Toolchain]:
     name, compiler = request.param
     board = load_board(name)
+    if in_qemu(board):
+        need_qemu()
     try:
         return board, find_toolchain(board, compiler)
     except ToolchainError as error:
         pytest.skip(str(error))
+
+
+def in_qemu(board: Board) -> bool:
+    return board.virtual is not None and board.virtual.model == "qemu"
+
+
+@contextmanager
+def running(board: Board, image: Image, state: Path) -> Iterator[Session]:
+    """A session with the image on the virtual board."""
+    if in_qemu(board):
+        with (
+            qemu_boards.running(board, image.binary, state) as info,
+            qemu_boards.talk(info) as session,
+        ):
+            yield session
+    else:
+        with Session(MachineTransport(board, image.binary.read_bytes())) as session:
+            yield session
 
 
 def inputs_of(graph: Graph, seed: int) -> list[npt.NDArray[Any]]:
@@ -87,7 +115,7 @@ def test_models_on_the_board_equal_tflite_micro(
     request = BuildRequest(board, "profile", linked(paths, board, tmp_path), tmp_path / "image")
     image = build_image(request, toolchain)
     wrong: list[str] = []
-    with Session(MachineTransport(board, image.binary.read_bytes())) as session:
+    with running(board, image, tmp_path / "state") as session:
         assert len(session.models) == len(paths)
         for path in paths:
             graph = read_tflite(path)

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -236,6 +237,20 @@ def test_the_exported_folder_is_a_library_in_a_project_of_ones_own(
     (mine,) = [li for li in lines if "-c " in li and li.endswith("src/main.cpp")]
     assert re.findall(r" -O\w", kernel)[-1] == " -O2"  # the kernels' own level
     assert " -O2" not in mine
+
+
+def test_a_board_may_need_a_library_of_its_framework(
+    exported: dict[str, Path], tmp_path: Path
+) -> None:
+    """As the boards whose Serial is in one: named in the board file, included by nobody."""
+    bluepill = load_board("bluepill")
+    assert bluepill.platformio is not None
+    options = ("lib_deps = Stub Extra Library", "lib_archive = no")
+    board = replace(bluepill, platformio=replace(bluepill.platformio, options=options))
+    folder = load_export(Path(shutil.copytree(exported["bluepill"], tmp_path / "model")))
+    image = pipeline.build(folder, board, by=pipeline.PLATFORMIO).image
+    text = image.map.read_text(encoding="utf-8")
+    assert "stub_extra.cpp.o" in text
 
 
 class TestRefusals:

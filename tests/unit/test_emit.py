@@ -204,9 +204,11 @@ def test_the_build_files_name_files_that_exist(tmp_path: Path) -> None:
     sources = [f[2:-1] for f in library["build"]["srcFilter"] if f.startswith("+<")]
     assert sorted(sources) == sorted(export.sources)
     assert all((export.directory / source).is_file() for source in sources)
-    folders = [f.removeprefix("-I") for f in library["build"]["flags"] if f.startswith("-I")]
-    assert folders
-    assert all((export.directory / folder).is_dir() for folder in folders)
+    level, *includes = library["build"]["flags"]
+    assert level == "-O2"
+    assert includes
+    for flag in includes:
+        assert (export.directory / flag.removeprefix("-I")).is_dir()
     cmake = (export.directory / "CMakeLists.txt").read_text()
     assert all(source in cmake for source in export.sources)
 

@@ -126,10 +126,10 @@ def test_the_image_carries_its_length_and_its_crc_where_other_tools_find_them(be
     image = bench.new.image
     at = image.index(b"EAG1", 0, 1024)
     version, size = struct.unpack_from("<HH", image, at + 4)
-    assert (version, size) == (1, 56)
+    assert (version, size) == (1, 72)
     assert struct.unpack_from("<I", image, at + 16) == (len(image),)
-    crc = struct.unpack_from("<I", image, at + 52)[0]
-    assert crc == zlib.crc32(image[: at + 52] + image[at + 56 :])
+    crc = struct.unpack_from("<I", image, at + 68)[0]
+    assert crc == zlib.crc32(image[: at + 68] + image[at + 72 :])
 
 
 def check(bench: Bench, cut: int, rest: bytes) -> None:
@@ -213,7 +213,7 @@ def test_the_tool_says_what_to_do(bench: Bench) -> None:
 def test_an_image_that_no_build_step_followed_up_starts_unchecked(bench: Bench) -> None:
     image = bytearray(bench.new.image)
     at = image.index(b"EAG1", 0, 1024)
-    image[at + 52 : at + 56] = bytes(4)
+    image[at + 68 : at + 72] = bytes(4)
     image[-1] ^= 1
     frame = bench.first_words(bytes(image))
     assert frame is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -112,6 +113,28 @@ def test_it_says_that_its_counter_is_one_of_instructions(board: Board, session: 
     assert session.info.board == board.name
     assert session.info.clock_hz == board.clock.hz
     assert session.info.counts_instructions
+
+
+OTHER_RATE = """#!{python}
+import os, sys
+os.execvp("qemu-system-arm", [each.replace("shift=7", "{icount}") for each in sys.argv])
+"""
+
+
+@pytest.mark.parametrize("icount", ["shift=0", "shift=6", "shift=8"])
+def test_a_counter_that_counts_something_else_is_not_taken_for_one_of_instructions(
+    icount: str, board: Board, image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "qemu"
+    program.write_text(OTHER_RATE.format(python=sys.executable, icount=icount))
+    program.chmod(0o755)
+    monkeypatch.setenv("EDGE_AUTOGLM_QEMU", str(program))
+    with (
+        qemu_boards.running(board, image.binary, tmp_path / "state") as info,
+        qemu_boards.talk(info) as session,
+    ):
+        assert session.info.board == board.name
+        assert not session.info.counts_instructions
 
 
 def test_a_step_costs_its_instructions_and_not_one_more(session: Session) -> None:

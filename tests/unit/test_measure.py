@@ -23,7 +23,7 @@ from edge_autoglm.measure.builds import Build, KeptFile, recall, remember
 from edge_autoglm.measure.figures import Figure, Kind, median
 from edge_autoglm.measure.monitor import Monitor
 from edge_autoglm.measure.profile import LayerProfile, Memory, Profile, Verdict, energy
-from edge_autoglm.measure.run import _graph as graph_of
+from edge_autoglm.measure.run import _candidate as candidate_of
 from edge_autoglm.report.profile import profile_json, profile_lines, profile_table
 from edge_boards.board import Power
 from edge_boards.loader import load_board
@@ -329,11 +329,11 @@ def test_why_outputs_cannot_be_compared(image: Image, tmp_path: Path) -> None:
     file = tmp_path / "m.tflite"
     file.write_bytes(write_tflite(classifier()))
     info = ModelInfo(0, "m", hashlib.sha256(file.read_bytes()).digest(), (), (), 0, (), 0)
-    assert not isinstance(graph_of(remember(image, file), info), str)
-    assert graph_of(None, info) == "the image was not built here"
+    assert not isinstance(candidate_of(remember(image, file), info), str)
+    assert candidate_of(None, info) == "the image was not built here"
     other = replace(info, sha256=bytes(32))
-    assert graph_of(remember(image, file), other) == "m.tflite is not what the board carries"
+    assert candidate_of(remember(image, file), other) == "m.tflite is not what the board carries"
     build = remember(image, file)
-    assert "exported folder" in str(graph_of(replace(build, model=None), info))
+    assert "exported folder" in str(candidate_of(replace(build, model=None), info))
     file.unlink()
-    assert graph_of(build, info) == "m.tflite cannot be read any more"
+    assert candidate_of(build, info) == "m.tflite cannot be read any more"

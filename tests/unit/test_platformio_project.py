@@ -78,10 +78,11 @@ def test_all_that_is_compiled_is_in_the_project() -> None:
 
 
 def test_an_option_of_the_board_file_comes_beside_ours() -> None:
-    options = ("build_flags = -DMINE=1", "monitor_speed = 9600")
+    options = ("build_flags = -DMINE=1", "monitor_speed = 9600", "lib_deps = Some Library")
     board = replace(load_board("bluepill"), platformio=PlatformIO("b", "p", "arduino", options))
     section = parsed(firmware_ini((board,), FIRMWARE))["env:bluepill"]
     assert section["build_flags"].split() == ["${arduino.build_flags}", "-DMINE=1"]
+    assert section["lib_deps"].split("\n") == ["${env.lib_deps}", "Some Library"]
     assert section["monitor_speed"] == "9600"
 
 

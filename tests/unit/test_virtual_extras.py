@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
+import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
 from cli_tools import call
+
+from edge_boards import load_board
+from edge_boards.virtual.client import check_needs
 
 LINE = "pip install 'edge-autoglm[virtual]'"
 ON_BOARD = ["--board", "stm32f746", "--port", "virtual"]
@@ -41,3 +47,11 @@ def test_the_install_line_is_said_before_anything_starts(
     assert answer.code == 1
     assert answer.err == f"edge-autoglm: the virtual board needs {missing}: {LINE}\n"
     assert not (tmp_path / "state").exists()
+
+
+def test_a_board_in_qemu_needs_neither(missing: str) -> None:
+    if shutil.which("qemu-system-arm") is None:
+        pytest.skip("qemu-system-arm is not installed")
+    check_needs(load_board("mps2-an500"))
+    code = "import sys; import edge_boards.virtual.qemu.process; sys.exit(%r in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code % missing], check=False).returncode == 0

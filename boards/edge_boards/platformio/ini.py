@@ -91,13 +91,17 @@ def _environment(firmware: Path, board: Board) -> Iterator[str]:
     yield f"platform = {names.platform}"
     yield f"board = {names.board}"
     flags: list[str] = []
+    libraries: list[str] = []
+    beside = {"build_flags": flags, "lib_deps": libraries}  # ours, not in their place
     for line in names.options:
         key, _, value = line.partition("=")
-        # Beside ours, not in their place.
-        if key.strip() == "build_flags":
-            flags.append(value.strip())
+        if key.strip() in beside:
+            beside[key.strip()].append(value.strip())
         else:
             yield line
+    if libraries:
+        yield "lib_deps = ${env.lib_deps}"
+        yield from (f"  {library}" for library in libraries)
     if not by_framework(board):
         folders = source_folders(firmware, board)
         yield from _sources(folders, board)

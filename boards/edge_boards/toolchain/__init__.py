@@ -8,6 +8,7 @@ from edge_boards.schema import OTHER_CORES
 from edge_boards.toolchain.build import BuildRequest, Image, build_image
 from edge_boards.toolchain.gcc import find_gcc
 from edge_boards.toolchain.host import HostCompiler, find_host_compiler
+from edge_boards.toolchain.library import Library
 from edge_boards.toolchain.sizes import MemoryUse, ModelSources, SizeReport, check_fits
 from edge_boards.toolchain.toolchain import Toolchain
 from edge_boards.toolchain.zig import find_zig
@@ -16,6 +17,7 @@ __all__ = [
     "BuildRequest",
     "HostCompiler",
     "Image",
+    "Library",
     "MemoryUse",
     "ModelSources",
     "SizeReport",

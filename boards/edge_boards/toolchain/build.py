@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from edge_boards.board import Board
@@ -24,6 +25,7 @@ from edge_boards.toolchain.compiler import (
     error_lines,
 )
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
+from edge_boards.toolchain.library import CXX_SUFFIXES, Library, cxx_compiler
 from edge_boards.toolchain.linker import LINKER_SYMBOLS, linker_script
 from edge_boards.toolchain.seal import check_early, seal
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
@@ -39,7 +41,7 @@ class BuildRequest:
     """What to build. `optimize` replaces the -O level of models and kernels ("-O2").
 
     `app` is a folder of `firmware`/apps; `firmware` is the shipped one unless a folder with
-    runtime/, ports/ and apps/ of the user's own is named.
+    runtime/, ports/ and apps/ of the user's own is named; `library` is what the models' code calls.
     """
 
     board: Board
@@ -48,6 +50,7 @@ class BuildRequest:
     out_dir: Path
     optimize: str | None = None
     firmware: Path | None = None
+    library: Library | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Image:
 
 
 def _sources(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*") if p.suffix in (".c", ".S"))
+    return sorted(p for p in folder.glob("*") if p.suffix in (".c", ".S", *CXX_SUFFIXES))
 
 
 def port_folders(ports: Path, port: str) -> tuple[Path, ...]:
@@ -98,21 +101,30 @@ def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[
     root = request.firmware or data_path("firmware")
     runtime, app = root / "runtime", root / "apps" / request.app
     ports = port_folders(root / "ports", request.board.soc.port)
-    for folder in (runtime, app):
+    library = request.library
+    adapter = (root / library.adapter,) if library else ()
+    for folder in (runtime, app, *adapter):
         if not folder.is_dir():
             raise ToolchainError(f"{folder} is missing: {request.board.name} cannot be built for")
-    ours = (generated, runtime, *ports, app)
+    ours = (generated, runtime, *ports, app, *adapter)
+    beside = library.include_dirs if library else ()
+    defines = library.flags if library else ()
     jobs = []
-    for source in [s for folder in (*ports, runtime, app) for s in _sources(folder)]:
+    for source in chain.from_iterable(map(_sources, (*ports, runtime, app, *adapter))):
         flags: tuple[str, ...] = ("-Os",)
         if source.name == "eag_libc.c":
+            if library:
+                continue  # it comes with a whole C library
             flags += _LIBC_FLAGS + (_LIBC_GCC_FLAGS if toolchain.name == "gcc" else ())
-        jobs.append(CompileJob(source, flags, ours))
+        if source.suffix in CXX_SUFFIXES:
+            jobs.append(CompileJob(source, flags + defines, ours, beside))
+        else:
+            jobs.append(CompileJob(source, flags, ours))
     jobs.append(CompileJob(generated / "eag_models.c", ("-Os",), ours))
     level = request.optimize or "-O2"
     shared: dict[str, tuple[bytes, Path]] = {}
     for model in request.models:
-        folders = (*model.include_dirs, runtime)
+        folders = (*model.include_dirs, runtime, *adapter)
         for source in model.sources:
             try:
                 digest = hashlib.sha256(source.read_bytes()).digest()
@@ -123,7 +135,7 @@ def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[
             before = shared.get(source.name)
             if before is None:
                 shared[source.name] = (digest, source)
-                jobs.append(CompileJob(source, (level,), folders))
+                jobs.append(CompileJob(source, (level, *defines), folders, beside))
             elif before[0] != digest:
                 raise ToolchainError(
                     f"{source} and {before[1]} differ: models of one image need kernels of one "
@@ -138,9 +150,11 @@ def _build_id(request: BuildRequest, toolchain: Toolchain, jobs: Sequence[Compil
     total = hashlib.sha256()
     for text in (toolchain.identity, *toolchain.flags, linker_script(request.board)):
         total.update(text.encode() + b"\0")
+    if request.library:
+        total.update(request.library.digest())
     for job in jobs:
         total.update(" ".join(job.flags).encode() + b"\0")
-        for name, digest in digests.closure(job.source, job.include_dirs):
+        for name, digest in digests.closure(job.source, (*job.include_dirs, *job.system_dirs)):
             total.update(name.encode() + b"\0" + digest)
     return total.digest()[:8]
 
@@ -182,10 +196,11 @@ def build_image(
             build_id = _build_id(request, toolchain, jobs)
             (folder / "eag_build_id.h").write_text(build_id_header(build_id))
             (folder / "image.ld").write_text(linker_script(board))
-            objects = compile_objects(toolchain, jobs, folder, progress)
-            _link(toolchain, board, request.models, objects, folder)
+            objects = _compile(request, toolchain, jobs, folder, progress)
+            _link(request, toolchain, objects, folder)
             elf = Elf.load(folder / "image.elf")
-            image = checked_image(elf, board, toolchain.describe())
+            soft_double = request.library is not None and request.library.soft_double
+            image = checked_image(elf, board, toolchain.describe(), soft_double=soft_double)
             check_early(objects)
             image = seal(folder / "image.elf", board, image)
             sizes = measure(elf, board, request.models, len(image))
@@ -202,10 +217,9 @@ def build_image(
     return Image(made["elf"], made["bin"], made["map"], build_id, sizes, toolchain.describe())
 
 
-def checked_image(elf: Elf, board: Board, toolchain: str) -> bytes:
-    """An image that our linker script made, as it lies in flash, once it has passed all checks.
-
-    Raises `ImageError`.
+def checked_image(elf: Elf, board: Board, toolchain: str, *, soft_double: bool = False) -> bytes:
+    """An image that our linker script made, as it lies in flash, once it has passed all checks
+    (`soft_double`: see `check_image`). Raises `ImageError`.
     """
     image = elf.flat(board.code_address, board.flash.size)
     length = elf.symbol("eag_image_bytes").value
@@ -214,19 +228,42 @@ def checked_image(elf: Elf, board: Board, toolchain: str) -> bytes:
             f"the linker's image length {length} is not the image's, {len(image)}: please report "
             f"this with {toolchain}"
         )
-    check_image(elf, board, image)
+    check_image(elf, board, image, soft_double=soft_double)
     return image
 
 
-def _link(
+def _compile(
+    request: BuildRequest,
     toolchain: Toolchain,
-    board: Board,
-    models: Sequence[ModelSources],
-    objects: Sequence[Path],
+    jobs: Sequence[CompileJob],
     folder: Path,
+    progress: Progress | None,
+) -> list[Path]:
+    """C by the toolchain, C++ by the compiler beside it."""
+    c = [job for job in jobs if job.source.suffix not in CXX_SUFFIXES]
+    cxx = [job for job in jobs if job.source.suffix in CXX_SUFFIXES]
+    if not cxx:
+        return compile_objects(toolchain, jobs, folder, progress)
+    beside = cxx_compiler(toolchain, request.board.core)
+
+    def after(before: int) -> Progress | None:
+        return None if progress is None else lambda done, _: progress(before + done, len(jobs))
+
+    objects = compile_objects(toolchain, c, folder, after(0))
+    return objects + compile_objects(beside, cxx, folder, after(len(c)), first=len(c))
+
+
+def _link(
+    request: BuildRequest, toolchain: Toolchain, objects: Sequence[Path], folder: Path
 ) -> None:
+    board, models, library = request.board, request.models, request.library
+    libraries: tuple[str, ...] = ()
+    if library:
+        # By a name of its own, so that no path of this machine gets into the map.
+        (folder / f"lib{library.name}.a").symlink_to(library.archive.resolve())
+        libraries = (f"lib{library.name}.a", "-lm", "-lc", "-lgcc")
     done = toolchain.link(
-        [path.name for path in objects], "image.ld", "image.elf", "image.map", folder
+        [path.name for path in objects], "image.ld", "image.elf", "image.map", folder, libraries
     )
     if done.returncode == 0:
         return
@@ -244,7 +281,7 @@ def _link(
                 for memory, extra in sorted(overflow.items())
             )
         )
-    missing = undefined(objects)
+    missing = _undefined_references(words) if library else undefined(objects)
     doubles = {name: users for name, users in missing.items() if DOUBLE_HELPER.fullmatch(name)}
     if doubles:
         users = sorted({user for found in doubles.values() for user in found})
@@ -260,6 +297,18 @@ def _link(
         )
         raise ToolchainError(f"the image does not link, nothing defines {listed}")
     raise ToolchainError(f"{toolchain.name} could not link the image\n{error_lines(words)}")
+
+
+def _undefined_references(words: str) -> dict[str, set[str]]:
+    """What GNU ld says is missing where libraries take part, with the functions that use it."""
+    wanted: dict[str, set[str]] = {}
+    user = "the image"
+    for line in words.splitlines():
+        if found := re.search(r"in function [`'](.+?)'", line):
+            user = found[1]
+        if found := re.search(r"undefined reference to [`'](.+?)'", line):
+            wanted.setdefault(found[1], set()).add(user)
+    return wanted
 
 
 def _overflows(words: str) -> list[tuple[str, int]]:

@@ -108,11 +108,12 @@ def error_lines(stderr: str, most: int = 6) -> str:
 
 @dataclass(frozen=True)
 class CompileJob:
-    """One source to compile."""
+    """One source to compile. Of headers in `system_dirs` no warnings are wanted."""
 
     source: Path
     flags: tuple[str, ...] = ()
     include_dirs: tuple[Path, ...] = ()
+    system_dirs: tuple[Path, ...] = ()
 
 
 class Digests:
@@ -161,7 +162,7 @@ def object_key(compiler: Compiler, job: CompileJob, digests: Digests) -> str:
     total = hashlib.sha256()
     for text in (compiler.identity, *compiler.flags, *job.flags):
         total.update(text.encode() + b"\0")
-    for name, digest in digests.closure(job.source, job.include_dirs):
+    for name, digest in digests.closure(job.source, (*job.include_dirs, *job.system_dirs)):
         total.update(name.encode() + b"\0" + digest)
     return total.hexdigest()
 
@@ -169,12 +170,14 @@ def object_key(compiler: Compiler, job: CompileJob, digests: Digests) -> str:
 def _arguments(job: CompileJob, compiler: Compiler, output: Path) -> list[str]:
     folder = job.source.resolve().parent
     folders = [folder, *(d.resolve() for d in job.include_dirs)]
+    system = [d.resolve() for d in job.system_dirs]
     return [
         *compiler.flags,
         *compiler.search,
         *job.flags,
         *(f"-I{d}" for d in folders[1:]),
-        *(f"-ffile-prefix-map={d}/=" for d in dict.fromkeys(folders)),
+        *(f"-isystem{d}" for d in system),
+        *(f"-ffile-prefix-map={d}/=" for d in dict.fromkeys([*folders, *system])),
         "-c",
         job.source.name,
         "-o",
@@ -229,15 +232,17 @@ def compile_objects(
     progress: Progress | None = None,
     workers: int = 2,
     digests: Digests | None = None,
+    first: int = 0,
 ) -> list[Path]:
     """Compile every job into `folder`, `workers` at a time; objects in the jobs' order.
 
-    Raises `ToolchainError` for the first job, in order, that fails.
+    Objects are numbered from `first`, so that two compilers may share a folder. Raises
+    `ToolchainError` for the first job, in order, that fails.
     """
     cache = cache_folder("objects")
     digests = digests or Digests()
     keys = [object_key(compiler, job, digests) for job in jobs]
-    outputs = [folder / f"{i:03d}_{job.source.stem}.o" for i, job in enumerate(jobs)]
+    outputs = [folder / f"{i:03d}_{job.source.stem}.o" for i, job in enumerate(jobs, first)]
 
     def one(index: int) -> None:
         kept = cache / f"{keys[index]}.o"

@@ -14,6 +14,7 @@ from edge_boards.toolchain.compiler import run_tool
 from edge_boards.toolchain.toolchain import COMMON_FLAGS, Toolchain
 
 _PROGRAM = "arm-none-eabi-gcc"
+CXX_PROGRAM = "arm-none-eabi-g++"
 
 
 def _platformio_packages() -> Path:

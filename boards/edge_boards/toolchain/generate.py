@@ -22,7 +22,7 @@ def board_header(board: Board) -> str:
     """
     console = board.link("console")
     facts: list[tuple[str, str | int]] = [
-        ("EAG_BOARD_NAME", f'"{board.name[:16]}"'),
+        ("EAG_BOARD_NAME", f'"{board.name}"'),
         ("EAG_CLOCK_HZ", f"{board.clock.hz}u"),
         ("EAG_OSCILLATOR_HZ", f"{board.clock.oscillator_hz}u"),
         ("EAG_OSCILLATOR_BYPASS", int(board.clock.oscillator == "hse-bypass")),

@@ -16,7 +16,7 @@ from edge_boards.board import Board
 from edge_boards.elf import SHN_UNDEF, Elf, Section, Symbol
 from edge_boards.errors import ImageError
 
-CRC_OFFSET = 52
+CRC_OFFSET = 68
 """Of the CRC's word in an `eag_image_info`."""
 
 _EARLY_CODE = ".eag_early"

@@ -35,10 +35,17 @@ class Toolchain(Compiler):
     link_prefix: str = ""
 
     def link(
-        self, objects: Sequence[str], script: str, output: str, map_file: str, cwd: Path
+        self,
+        objects: Sequence[str],
+        script: str,
+        output: str,
+        map_file: str,
+        cwd: Path,
+        libraries: Sequence[str] = (),
     ) -> CompletedProcess[str]:
         """Link objects by a script; names are relative to `cwd`, so that no path gets into the
-        map. A non-zero exit is the caller's to read.
+        map. `libraries` are archives and -l options, searched after all objects. A non-zero exit
+        is the caller's to read.
         """
         through = self.link_prefix
         command = [
@@ -50,5 +57,6 @@ class Toolchain(Compiler):
             "-o",
             output,
             *objects,
+            *libraries,
         ]
         return run_tool(command, cwd, dict(self.environment))

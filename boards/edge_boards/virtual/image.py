@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 
 MAGIC = b"EAG1"
-_LAYOUT = struct.Struct("<4sHH8sIIIII16s")
+_LAYOUT = struct.Struct("<4sHH8sIIIII32s")
 _SEARCHED = 1024
 
 

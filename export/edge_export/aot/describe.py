@@ -33,8 +33,8 @@ def describe(
         "v": DESCRIPTION_VERSION,
         "layers": [[layer.name, layer.op, layer.macs] for layer in program.layers],
         "steps": [[position[step.layer], step.kernel, step.macs] for step in program.steps],
-        "inputs": [_tensor(port) for port in inputs],
-        "outputs": [_tensor(port) for port in outputs],
+        "inputs": [tensor_of(port) for port in inputs],
+        "outputs": [tensor_of(port) for port in outputs],
         "labels": list(graph.labels),
         "blocks": blocks,
         "results": _results(graph, program, plan, blocks),
@@ -49,7 +49,8 @@ def compress(description: dict[str, Any]) -> bytes:
     return zlib.compress(text.encode("utf-8"), 9)
 
 
-def _tensor(port: Port) -> dict[str, Any]:
+def tensor_of(port: Port) -> dict[str, Any]:
+    """An input or output of the model."""
     return {
         "name": port.name,
         "shape": list(port.shape),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from edge_export.errors import ExportError
 from edge_quantize.graph import Graph, Operator
 
 # C keywords; C's own headers: NAME.h must not hide <string.h> from a user's project; names that
@@ -45,6 +46,18 @@ def identifier(file_name: str) -> str:
     if not name or name[0].isdigit() or _RESERVED.fullmatch(name) or name.startswith("eag"):
         name = f"model_{name}".rstrip("_")
     return name
+
+
+def prefix(model: str, asked: str | None) -> str:
+    """What every symbol of a model begins with: `asked`, or made of the model's name.
+
+    Raises ExportError for an `asked` that C does not take.
+    """
+    if asked is None:
+        return identifier(model)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", asked) or identifier(asked) != asked:
+        raise ExportError(f"{asked!r} cannot prefix C symbols; try {identifier(asked)!r}")
+    return asked
 
 
 def layer_name(graph: Graph, operator: Operator) -> str:

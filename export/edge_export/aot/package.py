@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.toolchain import ModelSources
 from edge_export.errors import ExportError, LoweringError, PlanError
+from edge_export.sealed import EXPORT_FILE, read_sealed, seal
 from edge_quantize.graph import Graph
 
 from . import emit
@@ -27,14 +27,13 @@ from .describe import compress, describe
 from .folder import write_folder
 from .lower import lower
 from .memory import MemoryPlan
-from .names import identifier, layer_name, unique
+from .names import layer_name, prefix, unique
 from .plan_file import PlanFile, plan_document, plan_text, read_plan
 from .planner import plan_memory
 from .program import Program
 from .regions import regions
 
-EXPORT_SCHEMA = 1
-EXPORT_FILE = "export.json"
+RUNTIME = "aot"
 _LIBRARY_VERSION = "1.0.0"
 _MOST_TENSORS = 255  # input_count and output_count of eag_model are bytes
 _RUNTIME_HEADER = "runtime/eag_model.h"
@@ -69,6 +68,8 @@ class ExportResult:
     liveness_bound: int
     constants: tuple[ExportedConstant, ...]
     description: Mapping[str, Any]
+
+    runtime = RUNTIME
 
     @property
     def arena_bytes(self) -> int:
@@ -124,7 +125,7 @@ def export_model(
     """
     compiled = compile_model(graph, board, name=name, plan=plan, features=features)
     write_folder(out_dir, compiled.files, EXPORT_FILE)
-    return _result(out_dir, json.loads(compiled.files[EXPORT_FILE]))
+    return read_result(out_dir, json.loads(compiled.files[EXPORT_FILE]))
 
 
 def compile_model(
@@ -137,7 +138,7 @@ def compile_model(
 ) -> Compiled:
     """The same without touching the disk's output: program, plan and file contents."""
     core = board.core.features if features is None else features
-    prefix = _prefix(graph, name)
+    symbols = prefix(graph.name, name)
     for what, found in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         if not found or len(found) > _MOST_TENSORS:
             raise LoweringError(
@@ -145,18 +146,10 @@ def compile_model(
             )
     asked = None if plan is None else read_plan(plan)
     layers = unique([layer_name(graph, operator) for operator in graph.operators])
-    program = lower(graph, prefix, core, None if asked is None else asked.overrides(layers))
+    program = lower(graph, symbols, core, None if asked is None else asked.overrides(layers))
     placed = _plan(program, board, asked)
     files = _files(graph, program, placed, board, core)
     return Compiled(graph, program, placed, files)
-
-
-def _prefix(graph: Graph, name: str | None) -> str:
-    if name is None:
-        return identifier(graph.name)
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or identifier(name) != name:
-        raise ExportError(f"{name!r} cannot prefix C symbols; try {identifier(name)!r}")
-    return name
 
 
 def _plan(program: Program, board: Board, asked: PlanFile | None) -> MemoryPlan:
@@ -206,8 +199,7 @@ def _files(
     files["library.json"] = emit.library_json(name, _LIBRARY_VERSION, sources, include_dirs)
     files["plan.json"] = plan_text(plan_document(program, plan, regions(board)))
     places = {p.name: p for p in plan.placements}
-    document = {
-        "schema": EXPORT_SCHEMA,
+    said = {
         "name": name,
         "model_sha256": program.model_sha256,
         "board": board.name,
@@ -230,18 +222,9 @@ def _files(
             for c in program.constants
         ],
         "description": description,
-        "files": {
-            path: hashlib.sha256(files[path].encode("utf-8")).hexdigest() for path in compiled
-        },
     }
-    files[EXPORT_FILE] = json.dumps(document | {"digest": _digest(document)}, indent=1) + "\n"
+    files[EXPORT_FILE] = seal(said, files, compiled)
     return files
-
-
-def _digest(document: Mapping[str, Any]) -> str:
-    """SHA-256 of everything that export.json says but this."""
-    said = {key: value for key, value in document.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _declaring_headers(program: Program, copies: Mapping[str, str]) -> list[str]:
@@ -262,42 +245,11 @@ def _declaring_headers(program: Program, copies: Mapping[str, str]) -> list[str]
 def load_export(directory: Path) -> ExportResult:
     """Reads a generated folder. Raises ExportError when it is not one, lacks files, or was
     changed since it was written."""
-    path = directory / EXPORT_FILE
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ExportError(f"{directory}: not an exported model (no {EXPORT_FILE})") from None
-    except OSError as error:
-        raise ExportError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
-        raise ExportError(f"{path}: not JSON ({error}); export the model again") from error
-    if not isinstance(document, dict) or document.get("schema") != EXPORT_SCHEMA:
-        found = document.get("schema") if isinstance(document, dict) else None
-        raise ExportError(
-            f"{path}: schema {found!r}, this version reads {EXPORT_SCHEMA}; export the model again"
-        )
-    # Everything after this was written by `export_model` itself.
-    if document.get("digest") != _digest(document):
-        raise ExportError(f"{path}: changed since it was exported; export the model again")
-    _check_files(directory, document["files"])
-    return _result(directory, document)
+    return read_result(directory, read_sealed(directory))
 
 
-def _check_files(directory: Path, files: Mapping[str, str]) -> None:
-    for name, digest in files.items():
-        try:
-            content = (directory / name).read_bytes()
-        except OSError as error:
-            raise ExportError(
-                f"{directory / name}: {error.strerror or error}; export the model again"
-            ) from error
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise ExportError(
-                f"{directory / name}: changed since it was exported; export the model again"
-            )
-
-
-def _result(directory: Path, document: Mapping[str, Any]) -> ExportResult:
+def read_result(directory: Path, document: Mapping[str, Any]) -> ExportResult:
+    """The folder that `document`, its export.json, describes."""
     return ExportResult(
         directory=directory,
         name=str(document["name"]),

@@ -1,7 +1,7 @@
 /* Made from the board file adafruit-feather-nrf52840. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "adafruit-feather"
+#define EAG_BOARD_NAME "adafruit-feather-nrf52840"
 #define EAG_CLOCK_HZ 64000000u
 #define EAG_OSCILLATOR_HZ 32000000u
 #define EAG_OSCILLATOR_BYPASS 0

@@ -1,7 +1,7 @@
 /* Made from the board file arduino-nano-33-ble. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "arduino-nano-33-"
+#define EAG_BOARD_NAME "arduino-nano-33-ble"
 #define EAG_CLOCK_HZ 64000000u
 #define EAG_OSCILLATOR_HZ 32000000u
 #define EAG_OSCILLATOR_BYPASS 0

@@ -1,7 +1,7 @@
 /* Made from the board file arduino-nano-rp2040-connect. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "arduino-nano-rp2"
+#define EAG_BOARD_NAME "arduino-nano-rp2040-connect"
 #define EAG_CLOCK_HZ 133000000u
 #define EAG_OSCILLATOR_HZ 12000000u
 #define EAG_OSCILLATOR_BYPASS 0

@@ -1,7 +1,7 @@
 /* Made from the board file arduino-portenta-h7. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "arduino-portenta"
+#define EAG_BOARD_NAME "arduino-portenta-h7"
 #define EAG_CLOCK_HZ 400000000u
 #define EAG_OSCILLATOR_HZ 25000000u
 #define EAG_OSCILLATOR_BYPASS 1

@@ -1,7 +1,7 @@
 /* Made from the board file arduino-uno-r4-minima. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "arduino-uno-r4-m"
+#define EAG_BOARD_NAME "arduino-uno-r4-minima"
 #define EAG_CLOCK_HZ 48000000u
 #define EAG_OSCILLATOR_HZ 48000000u
 #define EAG_OSCILLATOR_BYPASS 0

@@ -1,7 +1,7 @@
 /* Made from the board file raspberry-pi-pico. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "raspberry-pi-pic"
+#define EAG_BOARD_NAME "raspberry-pi-pico"
 #define EAG_CLOCK_HZ 133000000u
 #define EAG_OSCILLATOR_HZ 12000000u
 #define EAG_OSCILLATOR_BYPASS 0

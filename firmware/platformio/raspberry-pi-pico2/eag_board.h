@@ -1,7 +1,7 @@
 /* Made from the board file raspberry-pi-pico2. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "raspberry-pi-pic"
+#define EAG_BOARD_NAME "raspberry-pi-pico2"
 #define EAG_CLOCK_HZ 150000000u
 #define EAG_OSCILLATOR_HZ 12000000u
 #define EAG_OSCILLATOR_BYPASS 0

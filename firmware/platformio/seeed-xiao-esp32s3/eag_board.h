@@ -1,7 +1,7 @@
 /* Made from the board file seeed-xiao-esp32s3. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "seeed-xiao-esp32"
+#define EAG_BOARD_NAME "seeed-xiao-esp32s3"
 #define EAG_CLOCK_HZ 240000000u
 #define EAG_OSCILLATOR_HZ 40000000u
 #define EAG_OSCILLATOR_BYPASS 0

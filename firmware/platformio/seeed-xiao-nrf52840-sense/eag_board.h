@@ -1,7 +1,7 @@
 /* Made from the board file seeed-xiao-nrf52840-sense. */
 #ifndef EAG_BOARD_H
 #define EAG_BOARD_H
-#define EAG_BOARD_NAME "seeed-xiao-nrf52"
+#define EAG_BOARD_NAME "seeed-xiao-nrf52840-sense"
 #define EAG_CLOCK_HZ 64000000u
 #define EAG_OSCILLATOR_HZ 32000000u
 #define EAG_OSCILLATOR_BYPASS 0

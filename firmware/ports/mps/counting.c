@@ -7,7 +7,7 @@
  * differences over times awake are; they are all that a profile asks for.
  *
  * Handlers are left out: each is entered through a wrapper whose own instructions are known, and
- * which notes how many the handler took.
+ * which notes how many the handler took. All have one priority, so that none interrupts another.
  *
  * Elsewhere (a real MPS board, QEMU without that option) the counter is one of clock cycles at the
  * core's rate. Which it is, is found out at the start by a loop of known length.

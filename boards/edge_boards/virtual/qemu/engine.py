@@ -18,6 +18,8 @@ from edge_boards.virtual.qemu.qmp import Qmp
 ICOUNT_SHIFT = 7
 """An instruction takes 2^7 ns of virtual time: firmware/ports/mps/counting.c counts by that."""
 
+# Here rather than after the fork, where nothing should be loaded.
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _KEPT_LINES = 200
 
@@ -30,6 +32,7 @@ class Qemu:
 
     def __init__(self, board: Board, flash: Path) -> None:
         assert board.virtual is not None
+        program = find_qemu()
         self.said: list[str] = []
         self.dying = False
         self._partial = b""
@@ -37,7 +40,7 @@ class Qemu:
         self.serial, self._far_end = socket.socketpair()
         control, theirs_control = socket.socketpair()
         handles = (self._far_end.fileno(), theirs_control.fileno())
-        command = _command(find_qemu(), board, str(board.virtual.machine), flash, *handles)
+        command = _command(program, board, str(board.virtual.machine), flash, *handles)
         try:
             self._child = subprocess.Popen(
                 command,
@@ -114,6 +117,7 @@ class Qemu:
         except subprocess.TimeoutExpired:
             return None
         self.listen()
+        self.said.append(self._partial.decode("utf-8", "replace"))
         if status < 0 and status != -signal.SIGABRT:
             return f"killed by {signal.Signals(-status).name}"
         return last_words(self.said)
@@ -145,4 +149,4 @@ def _command(
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

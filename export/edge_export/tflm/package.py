@@ -1,0 +1,265 @@
+"""The TFLM folder: graph + board -> arrays and a firmware project for TensorFlow Lite Micro.
+
+    DIR/src/model_data.[h,cc]  model_ops.h  model_tensors.h  model.cc     the model
+    DIR/src/main.c  DIR/firmware/  DIR/board/                             what runs it on the board
+    DIR/platformio.ini  CMakeLists.txt  arm-none-eabi.cmake               to build it without us
+    DIR/export.json
+
+TFLM itself is the user's. `export.json` says what the folder holds, with a SHA-256 of every file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_boards.board import Board
+from edge_boards.toolchain import ModelSources
+from edge_export.aot.describe import DESCRIPTION_VERSION, tensor_of
+from edge_export.aot.emit import Port, ports
+from edge_export.aot.folder import write_folder
+from edge_export.aot.names import layer_name, prefix, unique
+from edge_export.aot.regions import ON_REQUEST, regions
+from edge_export.errors import LoweringError, PlanError
+from edge_export.sealed import EXPORT_FILE, read_sealed, seal
+from edge_quantize.graph import Graph
+from edge_quantize.graph.analysis import operator_macs
+from edge_quantize.graph.writer import write_tflite
+from edge_quantize.ingest.outside import outside_buffers
+
+from . import emit
+from .arena import Arena, arena_of
+from .ops import tflm_problems
+from .project import project_files
+from .registrations import registrations
+from .tree import default_kernels, kernel_set
+
+RUNTIME = "tflm"
+_MOST_TENSORS = 255  # input_count and output_count of eag_model are bytes
+_MOST_IN_MESSAGE = 3
+
+
+@dataclass(frozen=True)
+class TflmExport:
+    """A generated folder. Sizes in bytes; paths of `sources` are relative to it."""
+
+    directory: Path
+    name: str
+    model_sha256: str
+    board: str
+    kernels: str  # that the arena was stated for
+    region: str
+    arena_bytes: int  # set aside by the firmware
+    arena_needed: int  # for the model to run
+    arena_plain: int  # the same for an interpreter that plans on the board
+    model_bytes: int
+    ops: tuple[str, ...]
+    registrations: tuple[tuple[str, str | None], ...]  # resolver's method, what it is given
+    sources: tuple[str, ...]
+    description: Mapping[str, Any]
+
+    runtime = RUNTIME
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What the generated code wants of TFLM's headers: methods and registrations."""
+        return tuple(name for pair in self.registrations for name in pair if name)
+
+    def model_sources(self) -> ModelSources:
+        """The folder as the board's build takes it; the rest of the firmware comes with that."""
+        return ModelSources(
+            name=self.name,
+            sources=tuple(self.directory / source for source in self.sources),
+            include_dirs=(self.directory / "src",),
+            weight_bytes=self.model_bytes,
+            arena=((self.region, self.arena_bytes),),
+            constants=(("model", "flash", self.model_bytes),),
+        )
+
+
+def export_tflm(
+    graph: Graph,
+    content: bytes,
+    board: Board,
+    out_dir: Path,
+    *,
+    name: str | None = None,
+    kernels: str | None = None,
+    arena: int | None = None,
+) -> TflmExport:
+    """Writes `graph`, whose file is `content`, for `board` into `out_dir`, whole or not at all.
+
+    `kernels` (of `tree.KERNELS`, by default the core's best) are those that the arena is stated
+    for; `arena` sets aside another number of bytes than the model needs.
+
+    Raises LoweringError naming every operator that TFLM lacks or computes wrongly, ArenaError where
+    it cannot be said what an operator needs, PlanError where the arena fits no memory, ExportError
+    when the folder cannot be written or is not ours.
+    """
+    files = compile_tflm(graph, content, board, name=name, kernels=kernels, arena=arena)
+    write_folder(out_dir, files, EXPORT_FILE)
+    return read_result(out_dir, json.loads(files[EXPORT_FILE]))
+
+
+def compile_tflm(
+    graph: Graph,
+    content: bytes,
+    board: Board,
+    *,
+    name: str | None = None,
+    kernels: str | None = None,
+    arena: int | None = None,
+) -> dict[str, str]:
+    """The same without touching the disk: path in the folder -> text."""
+    symbols = prefix(graph.name, name)
+    require_tflm(graph)
+    kernels = kernels or default_kernels(board.core)
+    stated = arena_of(graph, kernel_set(board.core, kernels))
+    set_aside = stated.bytes if arena is None else arena
+    model = _model(graph, _inside(graph, content), board, symbols, stated, set_aside)
+    sources = {f"src/{path}": text for path, text in emit.sources(model).items()}
+    files = {**sources, **project_files(symbols, board, kernels, sources)}
+    compiled = sorted(files)
+    said = {
+        "runtime": RUNTIME,
+        "name": symbols,
+        "model_sha256": graph.sha256,
+        "board": board.name,
+        "kernels": kernels,
+        "region": model.region,
+        "arena_bytes": model.arena_bytes,
+        "arena_needed": model.arena_needed,
+        "arena_plain": model.arena_plain,
+        "model_bytes": len(model.content),
+        "ops": sorted({operator.op for operator in graph.operators}),
+        "registrations": [list(pair) for pair in model.registrations],
+        "sources": [path for path in sorted(sources) if path.endswith(".cc")],
+        "description": model.description,
+    }
+    files[EXPORT_FILE] = seal(said, files, compiled)
+    return files
+
+
+def require_tflm(graph: Graph) -> None:
+    """Raises LoweringError, with every reason, where TFLM must not be given the model."""
+    found = [str(problem) for problem in tflm_problems(graph)]
+    for what, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+        if not tensors or len(tensors) > _MOST_TENSORS:
+            found.append(f"{len(tensors)} {what}; a model needs 1 to {_MOST_TENSORS}")
+    if not found:
+        return
+    message = f"{graph.name}: not for TFLM: " + "; ".join(found[:_MOST_IN_MESSAGE])
+    if len(found) > _MOST_IN_MESSAGE:
+        message += f"; and {len(found) - _MOST_IN_MESSAGE} more"
+    raise LoweringError(message, tuple(found))
+
+
+def _inside(graph: Graph, content: bytes) -> bytes:
+    """The file, with all constants inside the flatbuffer: of those behind it TFLM knows nothing,
+    and it would answer a constant. Raises UnsupportedModelError where they cannot be moved."""
+    return write_tflite(graph) if outside_buffers(content) else content
+
+
+def _region(board: Board, arena: int) -> str:
+    """The fastest memory that holds the arena."""
+    usable = [r for r in regions(board) if r.writable and r.preference < ON_REQUEST]
+    for region in usable:
+        if region.capacity >= arena:
+            return region.name
+    largest = max(usable, key=lambda region: region.capacity)
+    raise PlanError(
+        f"an arena of {arena:,} bytes fits no memory of {board.name}: TFLM wants it in one piece, "
+        f"and the largest, {largest.name}, has {largest.capacity:,} bytes free; choose a smaller "
+        "model or input, or --runtime aot, which plans over several memories"
+    )
+
+
+def _model(
+    graph: Graph, content: bytes, board: Board, name: str, stated: Arena, set_aside: int
+) -> emit.TflmModel:
+    region = _region(board, set_aside)
+    inputs, outputs = ports(graph, ("",) * len(graph.inputs), ("",) * len(graph.outputs))
+    results = tuple(
+        emit.Result(operator.outputs[0], graph.tensor(operator.outputs[0]).nbytes)
+        for operator in graph.operators
+    )
+    description = describe(graph, region, inputs, outputs, stated.bytes)
+    return emit.TflmModel(
+        name=name,
+        content=content,
+        sha256=graph.sha256,
+        board=board.name,
+        region=region,
+        arena_bytes=set_aside,
+        arena_needed=stated.bytes,
+        arena_plain=stated.standard_bytes,
+        arena_kernels=stated.kernels,
+        buffers=tuple(
+            emit.PlannedBuffer(b.size, b.offset, b.first, b.last) for b in stated.buffers
+        ),
+        registrations=registrations(graph),
+        inputs=inputs,
+        outputs=outputs,
+        results=results,
+        labels=graph.labels,
+        description=description,
+        whole=emit.whole_description(name, description),
+    )
+
+
+def describe(
+    graph: Graph,
+    region: str,
+    inputs: tuple[Port, ...],
+    outputs: tuple[Port, ...],
+    arena: int,
+) -> dict[str, Any]:
+    """The description of docs/protocol.md: a layer and a step an op. What an op wrote is a block of
+    its own, after the arena's, since only the running interpreter knows where it lies."""
+    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    macs = [operator_macs(graph, operator) for operator in graph.operators]
+    ops = [operator.op for operator in graph.operators]
+    sizes = [graph.tensor(operator.outputs[0]).nbytes for operator in graph.operators]
+    return {
+        "v": DESCRIPTION_VERSION,
+        "layers": [list(layer) for layer in zip(names, ops, macs, strict=True)],
+        "steps": [[i, f"tflm_{op.lower()}", macs[i]] for i, op in enumerate(ops)],
+        "inputs": [tensor_of(port) for port in inputs],
+        "outputs": [tensor_of(port) for port in outputs],
+        "labels": list(graph.labels),
+        "blocks": [region],
+        "results": [[i, 1 + i, 0, size] for i, size in enumerate(sizes)],
+        "input_preserved": False,
+        "weights": graph.constant_bytes,
+        "runtime": RUNTIME,
+        "arena_stated": arena,
+    }
+
+
+def load_tflm(directory: Path) -> TflmExport:
+    """Reads a generated folder. Raises ExportError when it is not one, lacks files, or was
+    changed since it was written."""
+    return read_result(directory, read_sealed(directory))
+
+
+def read_result(directory: Path, document: Mapping[str, Any]) -> TflmExport:
+    """The folder that `document`, its export.json, describes."""
+    return TflmExport(
+        directory=directory,
+        name=str(document["name"]),
+        model_sha256=str(document["model_sha256"]),
+        board=str(document["board"]),
+        kernels=str(document["kernels"]),
+        region=str(document["region"]),
+        arena_bytes=int(document["arena_bytes"]),
+        arena_needed=int(document["arena_needed"]),
+        arena_plain=int(document["arena_plain"]),
+        model_bytes=int(document["model_bytes"]),
+        ops=tuple(document["ops"]),
+        registrations=tuple((str(m), r) for m, r in document["registrations"]),
+        sources=tuple(document["sources"]),
+        description=dict(document["description"]),
+    )
