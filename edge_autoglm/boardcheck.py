@@ -15,6 +15,7 @@ from edge_autoglm.flash.tool import ToolMissingError, dotted, find_tool
 from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.errors import BoardsError
+from edge_boards.ports import known_ports
 from edge_boards.schema import FRAMEWORK_PORTS
 from edge_boards.toolchain import find_toolchain
 from edge_export.kernels.table import KERNELS
@@ -64,14 +65,12 @@ def _framework(board: Board) -> bool:
 
 def _port(board: Board) -> Finding:
     folder = f"firmware/ports/{board.soc.port}"
-    try:
-        data_path("firmware", "ports", board.soc.port)
-    except BoardsError:
-        there = sorted(path.name for path in data_path("firmware", "ports").iterdir())
+    known = known_ports(data_path("firmware", "ports"))
+    if board.soc.port not in known:
         return Finding(
             "port",
             MISSING,
-            f"no {folder}; there are {', '.join(there)}",
+            f"no port {folder}; there are {', '.join(known)}",
             "without it nothing can be built: implement firmware/runtime/eag_port.h in it",
         )
     return Finding("port", OK, folder)

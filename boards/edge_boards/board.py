@@ -126,7 +126,7 @@ class Serial:
 class Programmer:
     """A way to flash: in the file's order of preference.
 
-    Which of the facts a programmer needs, its own file says (`edge_autoglm/flash`).
+    Which of the facts a programmer needs, `schema.PROGRAMMERS` says.
     """
 
     name: str

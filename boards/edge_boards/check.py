@@ -11,9 +11,12 @@ from pathlib import PurePath
 from typing import Any
 
 from edge_boards.board import STACK_GUARD_BYTES, Board, Memory, Programmer
+from edge_boards.data import data_path
+from edge_boards.ports import known_ports, port_needs
 from edge_boards.schema import (
     FRAMEWORK_PORTS,
-    OTHER_CORES,
+    LINKED_CORES,
+    PROGRAMMERS,
     REQUIRED_TABLES,
     SCHEMA,
     TABLES,
@@ -212,6 +215,7 @@ def check_facts(board: Board) -> list[Problem]:
     problems += _memory_facts(board)
     problems += _stack_facts(board)
     problems += _serial_facts(board)
+    problems += _port_facts(board)
     if not board.programmers and board.virtual is None:
         problems.append(
             Problem(("programmers",), "missing; a board without [virtual] needs [[programmers]]")
@@ -235,21 +239,38 @@ def _serial_facts(board: Board) -> Iterator[Problem]:
                 )
 
 
-_PROGRAMMER_NEEDS = {
-    "mass-storage": ("volume",),
-    "uf2": ("volume",),
-    "stm32-uart": ("link",),
-    "stm32flash": ("link",),
-    "esptool": ("link", "target"),
-    "openocd": ("configs",),
-    "pyocd": ("target",),
-    "dfu-util": ("usb", "alt"),
-}
+def _port_facts(board: Board) -> Iterator[Problem]:
+    port = board.soc.port
+    if port in FRAMEWORK_PORTS and board.platformio is None:
+        yield Problem(
+            ("platformio",),
+            f"missing; port {port!r} is built by PlatformIO: it needs a table [platformio]",
+        )
+    ports = data_path("firmware", "ports")
+    if port not in known_ports(ports):
+        return  # of somebody's own firmware, or still to be written: `boards check` tells
+    for key in port_needs(ports, port):
+        *tables, last = key.split(".")
+        if _value(board, key) is None:
+            table = tables[0] if len(tables) == 1 else f"{tables[0]}.*"
+            meaning = TABLES[table][last].meaning
+            yield Problem((*tables, last), f"missing; port {port} needs it ({meaning})")
+
+
+def _value(board: Board, key: str) -> object:
+    """A value by its key in the file: "serial.console.alternate"; None where it is left out."""
+    value: object = board
+    for part in key.split("."):
+        if isinstance(value, tuple):
+            value = next((each for each in value if each.name == part), None)
+        else:
+            value = getattr(value, part, None)
+    return value
 
 
 def _programmer_facts(board: Board, index: int, programmer: Programmer) -> Iterator[Problem]:
     at: KeyPath = ("programmers", index)
-    for key in _PROGRAMMER_NEEDS.get(programmer.name, ()):
+    for key in PROGRAMMERS[programmer.name]:
         if getattr(programmer, key) in (None, ()):
             meaning = TABLES["programmers[]"][key].meaning
             yield Problem((*at, key), f"missing; {programmer.name} needs it ({meaning})")
@@ -331,11 +352,12 @@ def _stack_facts(board: Board) -> Iterator[Problem]:
         yield Problem(("memories",), "no memory that can be written; allowed: at least one RAM")
         return
     framework = board.soc.port in FRAMEWORK_PORTS
-    if board.core.name in OTHER_CORES and not framework:
+    if board.core.name not in LINKED_CORES and not framework:
         yield Problem(
             ("core", "name"),
-            f"{board.core.name!r} is compiled by a framework only, and port {board.soc.port!r} is "
-            f"none; allowed with it: soc.port {', '.join(FRAMEWORK_PORTS)}",
+            f"{board.core.name!r} is started by a framework only, ports of our own need Armv7-M or "
+            f"later, and port {board.soc.port!r} is one of these; allowed with it: soc.port "
+            f"{', '.join(FRAMEWORK_PORTS)}",
         )
     if board.stack is None:
         if not framework:

@@ -8,25 +8,28 @@ SCHEMA = 1
 """Version of the board file; raised when a key changes its meaning."""
 
 ARM_CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
-"""Cores that an image of our own can be linked for."""
+"""Cores with Arm's instruction set."""
+LINKED_CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+"""Cores that ports of our own start, which takes Armv7-M or later; frameworks start the others."""
 OTHER_CORES = ("xtensa-lx6", "xtensa-lx7", "riscv32imc")
 """Cores that only a framework's toolchain compiles for."""
 CORES = (*ARM_CORES, *OTHER_CORES)
 FPUS = ("fpv4-sp-d16", "fpv5-sp-d16", "fpv5-d16")
 MEMORY_KINDS = ("flash", "itcm", "dtcm", "sram", "sdram", "qspi")
-PROGRAMMERS = (
-    "mass-storage",
-    "stm32-uart",
-    "stm32flash",
-    "openocd",
-    "st-flash",
-    "pyocd",
-    "dfu-util",
-    "esptool",
-    "picotool",
-    "uf2",
-    "platformio",
-)
+PROGRAMMERS: dict[str, tuple[str, ...]] = {
+    "mass-storage": ("volume",),
+    "stm32-uart": ("link",),
+    "stm32flash": ("link",),
+    "openocd": ("configs",),
+    "st-flash": (),
+    "pyocd": ("target",),
+    "dfu-util": ("usb", "alt"),
+    "esptool": ("link", "target"),
+    "picotool": (),
+    "uf2": ("volume",),
+    "platformio": (),
+}
+"""Ways to flash, and the keys of `[[programmers]]` that each cannot do without."""
 THROUGH = ("st-link", "probe", "adapter", "usb", "rs232")
 POWER_KINDS = ("datasheet", "measured")
 TESTED = ("hardware", "emulator", "compiled", "data only")
@@ -103,7 +106,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "name": Key("string", "the CPU", choices=CORES),
         "features": Key("strings", "dsp (SMLAD and friends), mve (Helium)", choices=("dsp", "mve")),
         "fpu": Key("string", "the compiler's -mfpu; left out: none", required=False, choices=FPUS),
-        "mpu_regions": Key("integer", "0 where there is no MPU", low=0, high=32),
+        "mpu_regions": Key("integer", "regions of the MPU, 0 where there is none", low=0, high=32),
     },
     "clock": {
         "hz": Key("integer", "core clock that the port sets up", low=1, high=10**10),
@@ -153,7 +156,7 @@ TABLES: dict[str, dict[str, Key]] = {
         "protocol": Key("string", "spoken by the ROM", required=False, choices=("an3155",)),
     },
     "programmers[]": {
-        "name": Key("string", "the way to flash", choices=PROGRAMMERS),
+        "name": Key("string", "the way to flash", choices=tuple(PROGRAMMERS)),
         "volume": Key("string", "mass-storage, uf2: the disk's label", required=False),
         "link": Key("string", "through a serial port: the serial link", required=False),
         "configs": Key("strings", "openocd: configuration files, in order", required=False),

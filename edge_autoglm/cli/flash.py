@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_boards.schema import PROGRAMMERS
+
 from .common import (
     BoardOption,
     BoardsOption,
@@ -28,12 +30,6 @@ from .profile import BundleOption, check_bundle, measure
 
 if TYPE_CHECKING:
     from edge_boards import Board
-
-
-PROGRAMMERS = (
-    *("mass-storage", "stm32-uart", "stm32flash", "openocd", "st-flash", "pyocd", "dfu-util"),
-    *("esptool", "picotool", "uf2", "platformio"),
-)  # those of edge_autoglm.flash, whose import would slow `--help`
 
 
 def _programmer(name: str | None) -> str | None:

@@ -88,7 +88,8 @@ def seal(target, source, env):  # noqa: ARG001 - SCons calls it so
     for address, offset, length in parts:
         image[address - base : address - base + length] = elf[offset : offset + length]
     place = image.index(b"EAG1") + 68
-    crc = zlib.crc32(image[place + 4 :], zlib.crc32(image[:place]))
+    # 0 says that nobody computed it.
+    crc = zlib.crc32(image[place + 4 :], zlib.crc32(image[:place])) or 0xFFFFFFFF
     for address, offset, length in parts:
         if address <= base + place < address + length:
             struct.pack_into("<I", elf, offset + base + place - address, crc)

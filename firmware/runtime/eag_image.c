@@ -69,7 +69,8 @@ EAG_EARLY bool eag_image_whole(void) {
   __asm__("" : "+r"(start)); /* where it is 0 it is no null pointer */
   uint32_t found = crc_words(table, 0xFFFFFFFFu, (const uint32_t *)start, before / 4);
   found = crc_words(table, found, &info->crc + 1, (bytes - before - 4) / 4);
-  return ~found == crc;
+  found = ~found;
+  return (found ? found : 0xFFFFFFFFu) == crc;
 }
 
 /* {detail: "half an image", code: half_image} */

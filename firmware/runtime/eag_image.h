@@ -23,7 +23,9 @@ typedef struct {
   uint32_t stack_limit;
   uint32_t stack_top;
   char board[32] __attribute__((nonstring)); /* zero-terminated unless it has 32 characters */
-  uint32_t crc; /* CRC-32/ISO-HDLC of all of image_bytes but this word; 0: nobody computed it */
+  /* CRC-32/ISO-HDLC of all of image_bytes but this word, 0xFFFFFFFF where that is 0; 0: nobody
+   * computed it */
+  uint32_t crc;
 } eag_image_info;
 
 extern const eag_image_info eag_image;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from edge_boards import BoardFileError, BoardsError, UnknownBoardError, data_path, load_board
 from edge_boards.loader import list_boards, read_board
+from edge_boards.ports import known_ports, port_needs
+from edge_boards.schema import TABLES
 
 TEXT = (data_path("catalog") / "stm32f746.toml").read_text()
 
@@ -62,7 +65,8 @@ def fault(tmp_path: Path, text: str, name: str = "stm32f746.toml") -> list[str]:
         ('rx = "PB7"', 'rx = "B7"', "serial.console.rx", "a pin such as PA9"),
         ('link = "bootloader"', 'link = "x"', "programmers[3].link", "bootloader, console"),
         ('tested = "emulator"', 'tested = "sure"', "tested", "hardware, emulator, compiled"),
-        ('"cortex-m7"', '"xtensa-lx6"', "core.name", "compiled by a framework only"),
+        ('"cortex-m7"', '"xtensa-lx6"', "core.name", "started by a framework only"),
+        ('"cortex-m7"', '"cortex-m0plus"', "core.name", "ports of our own need Armv7-M or later"),
         ('name = "stm32f746"', 'name = "other"', "name", "the file's own name"),
         ("schema = 1", "schema = 2", "schema", "allowed: 1"),
     ],
@@ -103,6 +107,7 @@ def test_all_faults_of_a_file_are_told_in_the_order_of_its_lines(tmp_path: Path)
     [
         ('volume = "DIS_F746NG"', "", "programmers[0].volume", "mass-storage needs it"),
         ('tx = "PA9"\n', "", "serial.console.tx", "USART1 being no USB"),
+        ("alternate = 7\n", "", "serial.console.alternate", "port stm32f7 needs it (STM32: both"),
         ("chip_id = 0x449", "", "soc.chip_id", "stm32f746 needs it"),
         ("bootloader_version = 0x31", "", "virtual.bootloader_version", "stm32f746 needs it"),
         ('model = "stm32f746"', 'model = "qemu"', "virtual.machine", "qemu needs it"),
@@ -127,6 +132,22 @@ def test_a_framework_brings_stack_and_linker_script(tmp_path: Path) -> None:
     assert board.ram.name == "itcm"
     with pytest.raises(BoardsError, match="linked by its framework"):
         _ = board.own_stack
+
+
+def test_a_framework_is_brought_by_platformio(tmp_path: Path) -> None:
+    text = load_board("bluepill").path.read_text()
+    text = re.sub(r"\[platformio\]\n(?:[^\[\n].*\n|\n)*", "", text)
+    text = text.replace('[[programmers]]\nname = "platformio"\n', "")
+    (line,) = fault(tmp_path, text, "bluepill.toml")
+    assert "key platformio: missing; port 'arduino' is built by PlatformIO" in line
+
+
+def test_what_a_port_needs_is_a_key_that_the_schema_lets_be_left_out() -> None:
+    ports = data_path("firmware", "ports")
+    needs = {port: port_needs(ports, port) for port in known_ports(ports)}
+    assert needs["stm32f7"] == needs["stm32l4"] == ("serial.console.alternate",)
+    assert needs["arduino"] == needs["mps"] == ()
+    assert not TABLES["serial.*"]["alternate"].required
 
 
 def test_without_a_framework_a_stack_must_be_given(tmp_path: Path) -> None:
@@ -272,7 +293,7 @@ def test_a_board_that_nobody_can_flash_must_at_least_be_virtual(tmp_path: Path) 
 
 @pytest.mark.parametrize("plug", ["usb", "rs232"])
 def test_a_link_that_ends_in_a_plug_on_the_board_needs_no_pins(tmp_path: Path, plug: str) -> None:
-    text = TEXT.replace('tx = "PA9"\nrx = "PB7"\nalternate = 7\n', "", 1)
+    text = TEXT.replace('tx = "PA9"\nrx = "PB7"\n', "", 1)
     text = text.replace('through = "st-link"', f'through = "{plug}"')
     (tmp_path / "stm32f746.toml").write_text(text)
     assert read_board(tmp_path / "stm32f746.toml").link("console").tx is None

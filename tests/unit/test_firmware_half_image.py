@@ -22,6 +22,7 @@ from edge_boards.elf import Elf
 from edge_boards.errors import ToolchainError
 from edge_boards.loader import load_board
 from edge_boards.toolchain import BuildRequest, ModelSources, build_image, find_toolchain
+from edge_boards.toolchain.seal import image_crc
 from edge_boards.virtual.faults import MachineStop
 
 MODEL = """
@@ -130,6 +131,27 @@ def test_the_image_carries_its_length_and_its_crc_where_other_tools_find_them(be
     assert struct.unpack_from("<I", image, at + 16) == (len(image),)
     crc = struct.unpack_from("<I", image, at + 68)[0]
     assert crc == zlib.crc32(image[: at + 68] + image[at + 72 :])
+
+
+# A CRC's state behind this, ahead of which it was 0xFFFFFFFF, is one that gives 0.
+TO_ZERO = 0x6DD9_0A9D
+
+
+def test_a_crc_of_0_is_checked_as_any_other(bench: Bench) -> None:
+    """0 in the image's word says that nobody computed it; the builder never writes that."""
+    assert zlib.crc32(struct.pack("<I", TO_ZERO)) == 0
+    image = bytearray(bench.new.image)
+    place = image.index(b"EAG1", 0, 1024) + 68
+    before = zlib.crc32(image[place + 4 : -4], zlib.crc32(image[:place]))
+    image[-4:] = struct.pack("<I", before ^ TO_ZERO)
+    assert zlib.crc32(image[:place] + image[place + 4 :]) == 0
+    assert image_crc(bytes(image), place) == 0xFFFF_FFFF
+    image[place : place + 4] = struct.pack("<I", 0xFFFF_FFFF)
+    frame = bench.first_words(bytes(image))
+    assert frame is not None
+    assert frame.payload == {"detail": "boot"}
+    image[-1] ^= 1
+    assert bench.says_half(bytes(image))
 
 
 def check(bench: Bench, cut: int, rest: bytes) -> None:

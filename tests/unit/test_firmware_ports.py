@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from wired_board import TARGETS, Target, WiredBoard
 
+from edge_autoglm.device.wire import Decoder
 from edge_autoglm.device.wiredefs import WIRE, Event, Request
 from edge_boards.elf import Elf
 from edge_boards.errors import ToolchainError
@@ -98,6 +100,25 @@ def board(target: Target, image: Image) -> Iterator[WiredBoard]:
     running = WiredBoard(target, image.binary.read_bytes())
     yield running
     running.machine.close()
+
+
+def test_a_core_without_an_mpu_starts_without_the_guard(target: Target, tmp_path: Path) -> None:
+    """Whose registers it does not have: the virtual one stops where they are set."""
+    pytest.importorskip("unicorn")
+    from edge_boards.virtual.machine import Machine
+
+    known = load_board(target.name)
+    board = replace(known, core=replace(known.core, mpu_regions=0))
+    made = build_image(BuildRequest(board, "profile", (), tmp_path), find_toolchain(board))
+    machine = Machine(board)
+    try:
+        machine.load_flash(made.binary.read_bytes())
+        machine.reset(power_on=True)
+        machine.run(board.clock.hz // 50)
+        frames = Decoder().feed(machine.links["console"].take())
+    finally:
+        machine.close()
+    assert frames[0].payload == {"detail": "boot"}
 
 
 def test_it_boots_to_the_clock_of_its_board_and_says_so(board: WiredBoard) -> None:

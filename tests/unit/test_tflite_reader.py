@@ -16,7 +16,13 @@ from ai_edge_litert import schema_py_generated as schema
 from edge_quantize.errors import ModelFileError
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph
-from edge_quantize.graph.options import Activation, Conv2DOptions, Padding, ReshapeOptions
+from edge_quantize.graph.options import (
+    Activation,
+    Conv2DOptions,
+    Padding,
+    ReshapeOptions,
+    UnknownOptions,
+)
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.source import MAX_FILE_BYTES
 from edge_quantize.ingest.tflite import read_tflite
@@ -312,3 +318,13 @@ def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
 def test_a_path_that_cannot_exist_is_refused() -> None:
     with pytest.raises(ModelFileError, match="cannot be read"):
         read_tflite("a\0b.tflite")
+
+
+def test_of_operators_that_are_only_listed_the_fields_that_size_follows_from_are_read() -> None:
+    models = Path(__file__).resolve().parents[1] / "golden" / "tflm" / "models"
+    (transposed,) = read_tflite(models / "transpose_conv_int8_stride3.tflite").operators
+    assert transposed.options == UnknownOptions(
+        "TransposeConvOptions", {"stride_h": 3, "stride_w": 3}
+    )
+    (gather,) = read_tflite(models / "gather_int8.tflite").operators
+    assert gather.options == UnknownOptions("GatherOptions")

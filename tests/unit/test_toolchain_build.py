@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from mini_firmware import APP, MODEL, PORT, make_firmware, make_model
+from tflm_fakes import archive
 
 from edge_boards import ImageError, ImageTooBigError, ToolchainError, list_boards, load_board
 from edge_boards.board import Board, Core
@@ -26,6 +27,7 @@ from edge_boards.toolchain import (
     find_toolchain,
 )
 from edge_boards.toolchain.compiler import prune_cache
+from edge_boards.toolchain.library import Library
 from edge_boards.toolchain.linker import stack_bounds
 
 BOARD = load_board("stm32f746")
@@ -251,6 +253,33 @@ def test_an_overflow_that_only_the_linker_sees_names_what_fills_the_memory(
         build_image(make_request(tmp_path, app=app), toolchain)
 
 
+BIG = """
+const char big_table[1100000] = {1};
+char big_scratch[2000];
+int big(int i) { return big_table[i] + big_scratch[i % 2000]++; }
+"""
+
+
+def test_a_library_counts_among_what_fills_a_memory(tmp_path: Path) -> None:
+    try:
+        toolchain = find_toolchain(BOARD, "gcc")
+    except ToolchainError as error:
+        pytest.skip(str(error))
+    (tmp_path / "big.c").write_text(BIG)
+    done = toolchain.run([*toolchain.flags, "-Os", "-c", "big.c", "-o", "big.o"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = archive(tmp_path / "libbig.a", {"big.o": ((tmp_path / "big.o").read_bytes(), ["big"])})
+    app = APP.replace("int main(void) {", "int big(int);\nint main(void) { boots += big(boots);")
+    assert app != APP
+    request = make_request(tmp_path, app=app)
+    (tmp_path / "firmware" / "adapter").mkdir()
+    (tmp_path / "firmware" / "adapter" / "fit.cc").write_text("extern const char fit[9000] = {1};")
+    library = Library("big", made, (), (), "adapter")
+    words = r"^flash .*largest: libbig\.a 1,100,\d+ B, fit\.cc 9,000 B, \w+\.c "
+    with pytest.raises(ImageTooBigError, match=words):
+        build_image(dataclasses.replace(request, library=library), toolchain)
+
+
 def test_two_models_share_a_kernel_and_refuse_two_versions_of_it(
     tmp_path: Path, toolchain: Toolchain
 ) -> None:
@@ -449,9 +478,11 @@ def test_a_console_that_the_port_does_not_know_is_told_with_those_it_does(
         build_image(BuildRequest(made, "profile", (), tmp_path / "out"), toolchain)
 
 
-@pytest.mark.parametrize(
-    "board", [b for b in list_boards() if b.stack is not None], ids=lambda b: b.name
-)
+BARE = [board for board in list_boards() if board.stack is not None]
+"""Boards that the firmware is built for without a framework."""
+
+
+@pytest.mark.parametrize("board", BARE, ids=lambda board: board.name)
 def test_the_shipped_firmware_builds_and_says_what_it_is(
     tmp_path: Path, toolchain: Toolchain, board: Board
 ) -> None:
@@ -460,7 +491,7 @@ def test_the_shipped_firmware_builds_and_says_what_it_is(
     binary = image.binary.read_bytes()
     at = binary.index(b"EAG1", 0, 1024)
     version, size = struct.unpack_from("<HH", binary, at + 4)
-    assert (version, size) == (1, 56)
+    assert (version, size) == (1, 72)
     assert binary[at + 8 : at + 16] == image.build_id
     length, call, back, limit, top = struct.unpack_from("<5I", binary, at + 16)
     assert length == len(binary) == image.sizes.code

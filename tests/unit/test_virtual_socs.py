@@ -10,6 +10,7 @@ pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)
 
 import itertools
 
+from edge_boards import schema
 from edge_boards.board import Board, Memory, Serial, Virtual
 from edge_boards.errors import VirtualBoardError
 from edge_boards.loader import load_board
@@ -50,6 +51,10 @@ def test_a_board_file_that_the_chip_does_not_fit_is_refused(board: Board, words:
     with pytest.raises(VirtualBoardError) as refused:
         soc_of(board)
     assert words in str(refused.value)
+
+
+def test_board_files_may_name_the_models_that_there_are() -> None:
+    assert {*MODELS, "qemu"} == set(schema.MODELS)
 
 
 def test_memory_outside_the_chip_is_nobodys_business() -> None:

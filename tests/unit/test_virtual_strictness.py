@@ -72,6 +72,8 @@ def test_clocks_beyond_wait_states_or_voltage(
         ("REG(0x40010000) = 1;", "peripheral that is not modelled", 0x40010000),
         ("(void)REG(0x50060800);", "not modelled", 0x50060800),
         ("(void)REG(0x60000000);", "not modelled", 0x60000000),
+        ("DEMCR |= 1u << 24; (void)REG(0xE0001008);", "register of the DWT", 0xE0001008),
+        ("DEMCR |= 1u << 24; (void)REG(0xE0001018);", "register of the DWT", 0xE0001018),
         ("(void)REG(0xE0000000);", "not modelled", 0xE0000000),
         ("USART1_BRR = 100;", "USART1 while its clock is off", 0x4001100C),
         ("REG(0x08001000) = 1;", "write to flash outside programming", 0x08001000),

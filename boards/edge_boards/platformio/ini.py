@@ -12,8 +12,8 @@ from pathlib import Path
 
 from edge_boards.board import Board, PlatformIO
 from edge_boards.errors import ToolchainError
+from edge_boards.ports import port_folders
 from edge_boards.schema import FRAMEWORK_PORTS
-from edge_boards.toolchain.build import port_folders
 from edge_boards.toolchain.gcc import target_flags
 from edge_boards.toolchain.toolchain import COMMON_FLAGS
 

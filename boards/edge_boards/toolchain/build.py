@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.elf import SHF_EXECINSTR, SHN_UNDEF, Elf
 from edge_boards.errors import ImageError, ImageTooBigError, ToolchainError
+from edge_boards.ports import port_folders
 from edge_boards.toolchain.checks import DOUBLE_HELPER, check_image
 from edge_boards.toolchain.compiler import (
     CompileJob,
@@ -25,7 +25,7 @@ from edge_boards.toolchain.compiler import (
     error_lines,
 )
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
-from edge_boards.toolchain.library import CXX_SUFFIXES, Library, cxx_compiler
+from edge_boards.toolchain.library import CXX_SUFFIXES, Library, cxx_compiler, mapped_sizes
 from edge_boards.toolchain.linker import LINKER_SYMBOLS, linker_script
 from edge_boards.toolchain.seal import check_early, seal
 from edge_boards.toolchain.sizes import ModelSources, SizeReport, check_fits, measure, too_big
@@ -68,32 +68,6 @@ class Image:
 
 def _sources(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("*") if p.suffix in (".c", ".S", *CXX_SUFFIXES))
-
-
-def port_folders(ports: Path, port: str) -> tuple[Path, ...]:
-    """A port's folder, and the shared ones beside it that its `port.toml` names, in that order.
-
-    Raises `ToolchainError` where one is missing or the file is not as it should be.
-    """
-    folder = ports / port
-    path = folder / "port.toml"
-    uses: object = []
-    if path.is_file():
-        try:
-            uses = tomllib.loads(path.read_text(encoding="utf-8")).get("uses", [])
-        except (OSError, ValueError) as error:
-            raise ToolchainError(f"{path} cannot be read: {error}") from error
-    if not isinstance(uses, list) or not all(isinstance(name, str) for name in uses):
-        raise ToolchainError(f'{path}: uses should be a list of folders, such as ["cortex_m"]')
-    folders = (folder, *(ports / name for name in uses))
-    for each in folders:
-        if not each.is_dir():
-            known = sorted(p.parent.name for p in ports.glob("*/eag_port_inline.h"))
-            raise ToolchainError(
-                f"{each} is missing: port {port!r} cannot be built; "
-                f"there are {', '.join(known) or 'none'}"
-            )
-    return folders
 
 
 def _jobs(request: BuildRequest, toolchain: Toolchain, generated: Path) -> list[CompileJob]:
@@ -276,7 +250,7 @@ def _link(
                     board,
                     memory,
                     board.memory(memory).size + extra,
-                    _contributors(board, memory, models, objects),
+                    _contributors(board, memory, models, objects, folder / "image.map"),
                 )
                 for memory, extra in sorted(overflow.items())
             )
@@ -319,9 +293,13 @@ def _overflows(words: str) -> list[tuple[str, int]]:
 
 
 def _contributors(
-    board: Board, memory: str, models: Sequence[ModelSources], objects: Sequence[Path]
+    board: Board,
+    memory: str,
+    models: Sequence[ModelSources],
+    objects: Sequence[Path],
+    link_map: Path,
 ) -> list[tuple[str, int]]:
-    """What fills a memory: arenas, constants, and each object's share where it is known."""
+    """What fills a memory: arenas, constants, and the share of each object and library."""
     found = [(f"{m.name} arena", size) for m in models for r, size in m.arena if r == memory]
     found += [(f"{m.name} {n}", s) for m in models for n, r, s in m.constants if r == memory]
     in_flash = memory == board.flash.name
@@ -334,7 +312,9 @@ def _contributors(
             and not s.name.startswith((".eag_weights", ".eag_table", ".bss.eag_arena"))
             and (s.loaded if in_flash else memory == board.ram.name and s.flags & 1)
         ]
-        found.append((path.stem.split("_", 1)[1] + ".c", sum(s.size for s in wanted)))
+        found.append((path.stem.split("_", 1)[1], sum(s.size for s in wanted)))
+    if link_map.is_file():  # lld, which links no libraries here, may write none
+        found += mapped_sizes(link_map.read_text("utf-8", "replace"), board, memory)
     return found
 
 
@@ -357,7 +337,7 @@ def undefined(objects: Sequence[Path]) -> dict[str, set[str]]:
                 user = (
                     elf.function_at(relocation.offset, section.index)
                     if section.flags & SHF_EXECINSTR
-                    else path.stem.split("_", 1)[1] + ".c"
+                    else path.stem.split("_", 1)[1]
                 )
                 wanted.setdefault(symbol.name, set()).add(user)
     return {name: users for name, users in wanted.items() if name not in defined}

@@ -242,7 +242,7 @@ def compile_objects(
     cache = cache_folder("objects")
     digests = digests or Digests()
     keys = [object_key(compiler, job, digests) for job in jobs]
-    outputs = [folder / f"{i:03d}_{job.source.stem}.o" for i, job in enumerate(jobs, first)]
+    outputs = [folder / f"{i:03d}_{job.source.name}.o" for i, job in enumerate(jobs, first)]
 
     def one(index: int) -> None:
         kept = cache / f"{keys[index]}.o"

@@ -8,12 +8,13 @@ library for a bare Arm core.
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from edge_boards.board import Core
+from edge_boards.board import Board, Core
 from edge_boards.errors import ToolchainError
 from edge_boards.toolchain import gcc
 from edge_boards.toolchain.compiler import Compiler, run_tool
@@ -29,6 +30,12 @@ _CXX_FLAGS = (
     "-fno-threadsafe-statics",
     "-fno-use-cxa-atexit",
 )
+# In GNU ld's map: an input section, its address and size (perhaps on the next line), its archive.
+_MAPPED = re.compile(
+    r"^ (\.\S+|COMMON)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (?:.*/)?(lib[^/(\n]+\.a)\(", re.MULTILINE
+)
+_MAP_BEGINS = "Linker script and memory map"  # before it: what was left out
+_NOT_LOADED = (".comment", ".ARM.attributes", ".debug", ".note")
 _C_ONLY = ("-std=c11", "-ffreestanding")
 
 
@@ -59,6 +66,20 @@ class Library:
     @property
     def flags(self) -> tuple[str, ...]:
         return tuple(f"-D{define}" for define in self.defines)
+
+
+def mapped_sizes(text: str, board: Board, memory: str) -> list[tuple[str, int]]:
+    """(archive, bytes) in a memory, from the map that GNU ld writes of a link, a failed one too."""
+    total: dict[str, int] = {}
+    for section, address, size, archive in _MAPPED.findall(text.partition(_MAP_BEGINS)[2]):
+        if section.startswith(_NOT_LOADED):
+            continue
+        at = int(address, 16)
+        ram = next((m.name for m in board.memories if m.writable and m.contains(at)), None)
+        stored = not section.startswith((".bss", ".noinit", "COMMON"))
+        if memory == (ram or board.flash.name) or (stored and memory == board.flash.name):
+            total[archive] = total.get(archive, 0) + int(size, 16)
+    return list(total.items())
 
 
 def cxx_compiler(toolchain: Toolchain, core: Core) -> Compiler:

@@ -37,15 +37,15 @@ def crc_place(elf: Elf, board: Board) -> int | None:
 
 
 def image_crc(image: bytes, place: int) -> int:
-    """CRC-32/ISO-HDLC (zlib's) of the image without the word at `place`."""
-    return zlib.crc32(image[place + 4 :], zlib.crc32(image[:place]))
+    """CRC-32/ISO-HDLC (zlib's) of the image without the word at `place`; 0xFFFFFFFF in place of 0,
+    which says that nobody computed it."""
+    return zlib.crc32(image[place + 4 :], zlib.crc32(image[:place])) or 0xFFFF_FFFF
 
 
 def seal(path: Path, board: Board, image: bytes) -> bytes:
     """Writes the image's CRC into the ELF file; gives the flat image with it.
 
-    An image whose CRC is 0, one in 2**32, starts unchecked. Raises `ImageError` for an image of
-    broken words.
+    Raises `ImageError` for an image of broken words.
     """
     elf = Elf.load(path)
     place = crc_place(elf, board)

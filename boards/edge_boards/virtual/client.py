@@ -243,7 +243,7 @@ def control(info: VirtualInfo, request: dict[str, Any]) -> dict[str, Any]:
     """One request to the board's process and its answer.
 
     ops: status, reset {boot0}, stop, time, memory {address, size}; of boards that are emulated here
-    count {on, cycles}, counts, symbols {elf}, speed {skip_idle}; of those in QEMU load {image}.
+    count {on}, counts, symbols {elf}, speed {skip_idle}; of those in QEMU load {image}.
     Raises `VirtualBoardError` with the board's own words.
     """
     try:

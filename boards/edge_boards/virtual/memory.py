@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edge_boards.virtual import native
 from edge_boards.virtual.engine import PROT_EXEC, PROT_READ, PROT_WRITE, Engine
-from edge_boards.virtual.soc.description import Alias, Factory, Soc
+from edge_boards.virtual.soc.description import Alias, Chip, Factory
 
 PAGE = 1024  # Unicorn's, for this core
 
@@ -53,7 +53,7 @@ def _pages(size: int, file: Path | None = None) -> tuple[memoryview, int]:
 class MemoryMap:
     """All memories of one chip. Contents survive a reset; `power_on` scrambles the RAMs."""
 
-    def __init__(self, soc: Soc, board_name: str, engine: Engine, flash_file: Path | None) -> None:
+    def __init__(self, soc: Chip, board_name: str, engine: Engine, flash_file: Path | None) -> None:
         self._engine = engine
         self._unmodelled = soc.unmodelled
         self.stale = True

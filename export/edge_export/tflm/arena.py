@@ -21,17 +21,11 @@ from edge_quantize.graph.model import Graph, Tensor
 
 from .cmsis_nn import Simd
 from .kernel_memory import KernelMemory, kernel_memory
+from .kernel_sets import KERNEL_SETS
 from .planner import NO_OFFSET, Buffer, height, plan
 from .structs import ALIGNMENT, CORE, MOST_SCRATCH_OF_AN_OP, OFFLINE_PLAN, PLANNED_BUFFER, POINTER
 
-KERNEL_SETS: dict[str, Simd | None] = {
-    "cmsis-nn": Simd.DSP,
-    "cmsis-nn-mve": Simd.MVE,
-    "cmsis-nn-scalar": Simd.NONE,
-    "reference": None,
-}
-"""Names of the kernel sets: CMSIS-NN for a core with the DSP extension (Cortex-M4, M7, M33), with
-Helium (M55, M85), with neither (M0+, M3); and TFLM's portable kernels."""
+__all__ = ["KERNEL_SETS", "Arena", "ArenaError", "Placed", "arena_of"]
 
 
 class ArenaError(ExportError):

@@ -123,7 +123,8 @@ def transpose_convolve(
     simd: Simd, x: Tensor, filter_shape: tuple[int, ...], stride: tuple[int, int]
 ) -> tuple[int, int]:
     """arm_transpose_conv_s8_get_buffer_size, and what the reversed filter takes."""
-    outputs, kernel_h, kernel_w, channels = filter_shape
+    outputs, kernel_h, kernel_w, _ = filter_shape
+    channels = x.shape[3]
     taps = kernel_h * kernel_w * channels
     if max(stride) <= 2 and channels > _REVERSED_ABOVE:
         return _columns(simd, taps), taps * outputs

@@ -1,9 +1,10 @@
 """Which operators TensorFlow Lite Micro has, and which models it refuses or computes wrongly.
 
 `resolver_methods` gives what a `MicroMutableOpResolver` has to register for a graph;
-`tflm_problems` gives every reason why TFLM must not be given it. The table and the rules are
-facts of TFLM at the version that `edge_export.tflm.structs` names: the methods from
-`micro_mutable_op_resolver.h`, the element types from the kernels under `micro/kernels`.
+`tflm_problems` gives every reason why TFLM must not be given it, `stops_with_checks` what only a
+library without its checks runs. The table and the rules are facts of TFLM at the version that
+`edge_export.tflm.structs` names: the methods from `micro_mutable_op_resolver.h`, the element types
+from the kernels under `micro/kernels`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from dataclasses import dataclass
 
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.problem import Problem, operator_problem
+
+from .kernel_memory import kernel_memory
+from .kernel_sets import KERNEL_SETS
 
 _MOST_DIMENSIONS = 6  # kMaxSmallSize of RuntimeShape: a higher rank stops the program
 
@@ -140,18 +144,28 @@ TFLM_OPS: dict[str, TflmOp] = {
 _NEEDS_STATE = frozenset(
     {"ASSIGN_VARIABLE", "CALL_ONCE", "IF", "READ_VARIABLE", "VAR_HANDLE", "WHILE"}
 )
-# Weighted operators: input position of the weights.
+# Weighted operators: the input positions of weights and bias.
 _WEIGHTS = {
-    "CONV_2D": 1,
-    "DEPTHWISE_CONV_2D": 1,
-    "FULLY_CONNECTED": 1,
-    "TRANSPOSE_CONV": 1,
+    "CONV_2D": (1, 2),
+    "DEPTHWISE_CONV_2D": (1, 2),
+    "FULLY_CONNECTED": (1, 2),
+    "TRANSPOSE_CONV": (1, 3),
 }
 _WEIGHT_TYPES = {
     DType.FLOAT32: (DType.FLOAT32,),
     DType.INT8: (DType.INT8, DType.INT4),
     DType.INT16: (DType.INT8,),
 }
+# As what a kernel reads the bias, whatever the file says that it is.
+_BIAS_TYPES = {DType.FLOAT32: (DType.FLOAT32,), DType.INT8: (DType.INT32,)}
+_BIAS_TYPES_INT16 = {
+    "CONV_2D": (DType.INT32, DType.INT64),
+    "DEPTHWISE_CONV_2D": (DType.INT64,),
+    "FULLY_CONNECTED": (DType.INT64,),
+    "TRANSPOSE_CONV": (DType.INT16, DType.INT64),
+}
+_DENSE_RANKS_OF_CMSIS_NN = range(2, 5)
+_LEAST_REQUEST_OF_DENSE = 4  # fully_connected.cc of CMSIS-NN's set, of buffer_conv_1x1_idx
 
 
 def resolver_methods(graph: Graph) -> tuple[str, ...]:
@@ -162,12 +176,13 @@ def resolver_methods(graph: Graph) -> tuple[str, ...]:
     return tuple(sorted({TFLM_OPS[operator.op].method for operator in graph.operators}))
 
 
-def tflm_problems(graph: Graph) -> list[Problem]:
+def tflm_problems(graph: Graph, kernels: str = "cmsis-nn") -> list[Problem]:
     """Every reason why TFLM refuses `graph`, or would compute it wrongly; empty when there is none.
 
-    What the file does around the graph (a buffer that lies outside the flatbuffer) is not seen
-    here.
+    `kernels` is one of KERNEL_SETS. What the file does around the graph (a buffer that lies outside
+    the flatbuffer) is not seen here. Raises KeyError for a set that does not exist.
     """
+    optimized = KERNEL_SETS[kernels] is not None
     problems = [
         Problem(f"the file has another subgraph, '{name}': only one subgraph is supported")
         for name in graph.other_subgraphs
@@ -181,9 +196,55 @@ def tflm_problems(graph: Graph) -> list[Problem]:
     for operator in graph.operators:
         problems += [
             operator_problem(graph, operator, reason, tensor)
-            for tensor, reason in _operator_reasons(graph, operator)
+            for tensor, reason in _operator_reasons(graph, operator, optimized)
         ]
     return problems
+
+
+def stops_with_checks(graph: Graph, kernels: str = "cmsis-nn") -> list[Problem]:
+    """Operators at which a library that has its checks in it, as TFLM's own build does unless it is
+    told BUILD_TYPE=release, stops for ever in the first inference, though it computes them. For a
+    graph without `tflm_problems`; see there for `kernels`."""
+    simd = KERNEL_SETS[kernels]
+    problems = []
+    requests = 0
+    for operator in graph.operators:
+        memory = kernel_memory(graph, operator, simd)
+        reason = None
+        if operator.op == "DEPTHWISE_CONV_2D":
+            reason = _depthwise_stop(graph, operator, simd is not None)
+        elif operator.op == "FULLY_CONNECTED" and simd is not None:
+            reason = _dense_stop(graph, operator, requests)
+        if reason:
+            problems.append(operator_problem(graph, operator, reason))
+        requests += len(memory.scratch) if memory else 0
+    return problems
+
+
+def _depthwise_stop(graph: Graph, operator: Operator, optimized: bool) -> str | None:
+    """The reference kernels compare the channels with the size of a bias that is not there."""
+    operands, (output, *_) = graph.operands(operator), graph.results(operator)
+    if (len(operands) > 2 and operands[2] is not None) or output.shape[-1] == 1:
+        return None
+    if optimized and output.dtype is not DType.FLOAT32:
+        return None
+    return "has no bias: give it one of zeros, or build TFLM with BUILD_TYPE=release"
+
+
+def _dense_stop(graph: Graph, operator: Operator, requests: int) -> str | None:
+    """CMSIS-NN's set takes the number of a scratch buffer, one of its own, for too small."""
+    x, weights, *_ = graph.operands(operator)
+    (output,) = graph.results(operator)
+    if x is None or weights is None or x.dtype is not DType.INT8 or weights.dtype is DType.INT4:
+        return None
+    as_convolution = len(output.shape) > 2 and weights.shape[-1] % 4 == 0
+    per_channel = weights.quantization is not None and weights.quantization.per_channel
+    if not as_convolution or per_channel or requests >= _LEAST_REQUEST_OF_DENSE:
+        return None
+    return (
+        f"has {len(output.shape)} dimensions and one scale for all weights: quantize them per "
+        "channel, reshape its input to two dimensions, or build TFLM with BUILD_TYPE=release"
+    )
 
 
 def _tensor_reasons(tensor: Tensor) -> Iterator[str]:
@@ -203,7 +264,9 @@ def _tensor_reasons(tensor: Tensor) -> Iterator[str]:
         yield f"shape {list(tensor.shape)} is empty or was left open"
 
 
-def _operator_reasons(graph: Graph, operator: Operator) -> Iterator[tuple[str, str]]:
+def _operator_reasons(
+    graph: Graph, operator: Operator, optimized: bool
+) -> Iterator[tuple[str, str]]:
     row = TFLM_OPS.get(operator.op)
     if row is None:
         if operator.op.startswith("CUSTOM:"):
@@ -219,9 +282,13 @@ def _operator_reasons(graph: Graph, operator: Operator) -> Iterator[tuple[str, s
         wanted = ", ".join(sorted(dtype.value for dtype in row.types))
         yield typed.name, f"is {typed.dtype.value}; TFLM computes this in {wanted}"
         return
-    position = _WEIGHTS.get(operator.op)
-    if position is not None and typed is not None and position < len(operands):
-        yield from _weight_reasons(typed, operands[position])
+    positions = _WEIGHTS.get(operator.op)
+    if positions is not None and typed is not None:
+        weights, bias = (operands[i] if i < len(operands) else None for i in positions)
+        yield from _weight_reasons(typed, weights)
+        yield from _bias_reasons(operator, typed, bias, optimized)
+        if operator.op == "FULLY_CONNECTED" and weights is not None:
+            yield from _dense_reasons(graph, operator, typed, weights, optimized)
     if operator.op in ("QUANTIZE", "DEQUANTIZE"):
         # Both kernels read the first scale only, whatever the tensor has.
         for tensor in (*operands, *graph.results(operator)):
@@ -231,6 +298,37 @@ def _operator_reasons(graph: Graph, operator: Operator) -> Iterator[tuple[str, s
                     "quantize the whole model, activations too"
                 )
                 yield tensor.name, reason
+
+
+def _bias_reasons(
+    operator: Operator, activation: Tensor, bias: Tensor | None, optimized: bool
+) -> Iterator[tuple[str, str]]:
+    if bias is None:
+        return
+    allowed: tuple[DType, ...] = _BIAS_TYPES.get(activation.dtype, ())
+    if activation.dtype is DType.INT16:
+        allowed = _BIAS_TYPES_INT16[operator.op]
+        if operator.op == "FULLY_CONNECTED" and not optimized:
+            allowed = (DType.INT32, DType.INT64)
+    if bias.dtype not in allowed:
+        wanted = " or ".join(dtype.value for dtype in allowed)
+        reason = f"is {bias.dtype.value}, and TFLM would read it as {wanted}: convert it to that"
+        yield bias.name, reason
+
+
+def _dense_reasons(
+    graph: Graph, operator: Operator, activation: Tensor, weights: Tensor, optimized: bool
+) -> Iterator[tuple[str, str]]:
+    per_channel = weights.quantization is not None and weights.quantization.per_channel
+    if per_channel and weights.dtype is DType.INT4:
+        yield weights.name, "is int4 and quantized per channel; TFLM takes one scale there"
+    if not optimized:
+        return
+    for output in graph.results(operator):
+        if len(output.shape) not in _DENSE_RANKS_OF_CMSIS_NN:
+            yield output.name, f"has {len(output.shape)} dimensions; CMSIS-NN takes 2 to 4"
+    if per_channel and activation.dtype is DType.INT16:
+        yield weights.name, "is quantized per channel; beside int16, CMSIS-NN takes one scale"
 
 
 def _weight_reasons(activation: Tensor, weights: Tensor | None) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.platformio.ini import by_framework
-from edge_boards.toolchain.build import port_folders
+from edge_boards.ports import port_folders
 from edge_boards.toolchain.gcc import target_flags
 from edge_boards.toolchain.generate import board_header, build_id_header, models_source
 from edge_boards.toolchain.linker import linker_script

@@ -21,7 +21,16 @@ from ai_edge_litert import schema_py_generated as schema
 
 FOLDER = Path(__file__).parent / "models"
 F, I8, I16, I32, BOOL, I64 = "FLOAT32", "INT8", "INT16", "INT32", "BOOL", "INT64"
-_NUMPY = {F: "float32", I8: "int8", I16: "int16", I32: "int32", BOOL: "bool", I64: "int64"}
+I4 = "INT4"  # two in a byte of the file, the low half first
+_NUMPY = {
+    F: "float32",
+    I8: "int8",
+    I16: "int16",
+    I32: "int32",
+    BOOL: "bool",
+    I64: "int64",
+    I4: "int8",
+}
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
 
 
@@ -57,8 +66,9 @@ def add(name: str, *arguments: Any, **options: Any) -> None:
 
 def weights(kind: str, shape: Sequence[int], channels: int = 1, axis: int = 0) -> T:
     count = int(np.prod(shape))
-    data = (np.arange(count) * 37 % 15 - 7).astype(_NUMPY[kind]).reshape(shape)
-    return T(kind, shape, data, channels, axis)
+    values = np.arange(count) * 37 % 15 - 7
+    values[values == 0] = 7  # some are divided by
+    return T(kind, shape, values.astype(_NUMPY[kind]).reshape(shape), channels, axis)
 
 
 def bias(kind: str, count: int, channels: int = 1) -> T:
@@ -77,9 +87,11 @@ def scalar(value: Any, kind: str = I32) -> T:
 
 
 def _unary() -> None:
-    for op in ("ABS", "RSQRT"):
-        for kind in (F, I8):
-            add(f"{op.lower()}_{kind.lower()}", op, [T(kind, [1, 7])], [T(kind, [1, 7])])
+    for kind in (F, I8):
+        add(f"abs_{kind.lower()}", "ABS", [T(kind, [1, 7])], [T(kind, [1, 7])])
+        # Of nothing below zero.
+        x = T(kind, [1, 7], zero_point=-128)
+        add(f"rsqrt_{kind.lower()}", "RSQRT", [x], [T(kind, [1, 7])])
     for op in ("SIN", "COS", "LOG", "SQRT", "SQUARE", "EXP", "CEIL", "FLOOR", "ROUND", "NEG"):
         add(op.lower(), op, [T(F, [1, 7])], [T(F, [1, 7])])
     for kind in (F, I8):
@@ -331,6 +343,7 @@ def _weighted() -> None:
         ("float32", F, F, F),
         ("int16", I16, I8, I64),
         ("int16_bias32", I16, I8, I32),
+        ("int4", I8, I4, I32),
     ):
         channels = 1 if kind is F else 5
         x = T(kind, [1, 6, 7, 3])
@@ -533,7 +546,7 @@ def content(name: str) -> bytes:
         made.name, made.shape = label, list(t.shape)
         made.type = getattr(schema.TensorType, t.kind)
         made.isVariable = t.variable
-        if t.kind in (I8, I16) or (t.data is not None and label.endswith("bias")):
+        if t.kind in (I8, I16, I4) or (t.data is not None and label.endswith("bias")):
             quantization = schema.QuantizationParametersT()
             quantization.scale = [t.scale] * t.channels
             quantization.zeroPoint = [t.zero_point] * t.channels
@@ -541,9 +554,11 @@ def content(name: str) -> bytes:
             made.quantization = quantization
         if t.data is not None:
             buffer = schema.BufferT()
-            buffer.data = np.frombuffer(
-                np.asarray(t.data).astype(_NUMPY[t.kind]).tobytes(), np.uint8
-            )
+            raw = np.frombuffer(np.asarray(t.data).astype(_NUMPY[t.kind]).tobytes(), np.uint8)
+            if t.kind == I4:
+                halves = np.append(raw, np.zeros(raw.size % 2, np.uint8)) & 15
+                raw = halves[::2] | halves[1::2] << 4
+            buffer.data = raw
             made.buffer = len(model.buffers)
             model.buffers.append(buffer)
         graph.tensors.append(made)

@@ -131,8 +131,6 @@ class Dwt:
             return 0x4000_0000 | int(self._enabled)
         if offset == 0x004:
             return self._count()
-        if offset in range(0x008, 0x01C, 4):
-            return 0
         raise Unmodelled("read of an unmodelled register of the DWT")
 
     def write(self, offset: int, value: int) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from edge_boards.board import Board
 from edge_boards.errors import VirtualBoardError
 
-from .description import Soc
+from .description import Chip
 from .stm32f746 import STM32F746
 from .stm32l4r5 import STM32L4R5
 
-MODELS: dict[str, Soc] = {soc.name: soc for soc in (STM32F746, STM32L4R5)}
+MODELS: dict[str, Chip] = {soc.name: soc for soc in (STM32F746, STM32L4R5)}
 
 
-def soc_of(board: Board) -> Soc:
+def soc_of(board: Board) -> Chip:
     """The chip of a board. Raises `VirtualBoardError` where there is no model of it, or where
     the board file and the model disagree about its memories."""
     model = board.virtual.model if board.virtual is not None else None
@@ -26,4 +26,4 @@ def soc_of(board: Board) -> Soc:
     return soc
 
 
-__all__ = ["MODELS", "Soc", "soc_of"]
+__all__ = ["MODELS", "Chip", "soc_of"]

@@ -92,7 +92,7 @@ class Rom:
 
 
 @dataclass(frozen=True)
-class Soc:
+class Chip:
     """One chip. `name` is what board files call it in `virtual.model`."""
 
     name: str

@@ -17,10 +17,10 @@ from edge_boards.virtual.peripherals.usart import Usart
 from edge_boards.virtual.soc.description import (
     Alias,
     BootLink,
+    Chip,
     ChipMemory,
     Factory,
     Rom,
-    Soc,
     Uart,
 )
 
@@ -120,7 +120,7 @@ def _cycles(machine: Machine) -> StepCycles:
 
 _FLASH = ChipMemory("flash", 0x0800_0000, 1024 * KB, writable=False)
 
-STM32F746 = Soc(
+STM32F746 = Chip(
     name="stm32f746",
     title="STM32F746",
     core=CORTEX_M7,

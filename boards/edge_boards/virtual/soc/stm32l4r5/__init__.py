@@ -16,10 +16,10 @@ from edge_boards.virtual.peripherals.base import Peripheral
 from edge_boards.virtual.soc.description import (
     Alias,
     BootLink,
+    Chip,
     ChipMemory,
     Factory,
     Rom,
-    Soc,
     Uart,
 )
 
@@ -131,7 +131,7 @@ def _cycles(machine: Machine) -> StepCycles:
 
 _FLASH = ChipMemory("flash", 0x0800_0000, 2048 * KB, writable=False)
 
-STM32L4R5 = Soc(
+STM32L4R5 = Chip(
     name="stm32l4r5",
     title="STM32L4R5",
     core=CORTEX_M4,
