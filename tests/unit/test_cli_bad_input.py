@@ -293,7 +293,7 @@ def test_a_model_is_not_built_but_exported_first(
 def test_a_compilers_error_names_the_source(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from edge_export.aot.package import _digest
+    from edge_export.sealed import _digest
 
     assert call(capsys, "export", model, *BOARD, "-o", "out").code == 0
     source, listing = tmp_path / "out/src/tiny.c", tmp_path / "out/export.json"
