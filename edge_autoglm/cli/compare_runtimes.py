@@ -58,10 +58,13 @@ def compare_runtimes(
             model, aim, folder, port=port, tflm=tflm, kernels=kernels, toolchain=toolchain,
             progress=advance,
         )  # fmt: skip
-    output(json).print(compare_table(result))
+    if any(side.figures for side in result.sides):
+        output(json).print(compare_table(result))
     for line in compare_lines(result):
         output(json).print(wrapped(line, "  "), soft_wrap=True)
     write_json(json, compare_json(result))
     if not result.good:
-        notes().print("edge-autoglm: what the board computes is not right, see above")
+        told = any(side.figures for side in result.sides)
+        why = "what the board computes is not right" if told else "no runtime can have this model"
+        notes().print(f"edge-autoglm: {why}, see above")
         raise typer.Exit(1)

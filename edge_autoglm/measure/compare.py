@@ -13,8 +13,9 @@ from pathlib import Path
 from edge_autoglm import pipeline
 from edge_autoglm.device.ports import Port, open_port
 from edge_autoglm.device.session import Session
-from edge_autoglm.errors import FlashError, SessionError
+from edge_autoglm.errors import ModelUnreadyError
 from edge_autoglm.flash import flash_image
+from edge_autoglm.flash.choice import choose_programmer
 from edge_boards import Board
 from edge_boards.errors import BoardsError
 from edge_export import RUNTIMES, Exported, TflmExport, find_tree
@@ -69,7 +70,9 @@ class Comparison:
 
     @property
     def good(self) -> bool:
-        """Whether nothing that ran was wrong."""
+        """Whether something could be told, and nothing that ran was wrong."""
+        if not any(side.figures for side in self.sides):
+            return False
         verdicts = [side.verdict for side in self.sides if side.verdict is not None]
         return self.outputs_equal is not False and all(verdict.good for verdict in verdicts)
 
@@ -88,10 +91,17 @@ def compare_runtimes(
     """Exports `model` for every runtime into `folder` and takes what can be had of each.
 
     `port` is where the images are flashed to, one after the other; without it nothing runs.
-    Raises what reading the model raises, and what no runtime is to blame for: a port or a board
-    that does not serve.
+    Raises what reading the model raises, and what no runtime is to blame for: a board that is not
+    there, cannot be flashed, or does not answer.
     """
     graph = read_tflite(model)
+    if port == "virtual":
+        # What a virtual board needs is loaded only for one.
+        from edge_boards.virtual import client
+
+        client.check_needs(board)
+    elif port is not None:
+        choose_programmer(board, port)
     if tflm is not None:  # a wrong one is said before any work
         find_tree(tflm, board, kernels or default_kernels(board.core))
     steps = len(RUNTIMES) * 2
@@ -110,6 +120,10 @@ def compare_runtimes(
             sides.append(Side(name, row.title, missing=str(error)))
             continue
         stated = _stated(exported)
+        if name == pipeline.TFLM and pipeline.builder(board, toolchain) == pipeline.PLATFORMIO:
+            why = f"{board.title}'s framework links: `pio run` in the exported folder builds it"
+            sides.append(Side(name, row.title, stated, missing=why))
+            continue
         try:
             tree = tflm if name == pipeline.TFLM else None
             built = pipeline.build(exported, board, toolchain, tflm=tree)
@@ -160,7 +174,7 @@ def _ran(side: Side, board: Board, port: str, built: pipeline.Built, graph: Grap
         )
         profile, _ = run_profile(board, report.port, model=name)
         outputs = _outputs(report.port, graph)
-    except (FlashError, SessionError) as error:
+    except ModelUnreadyError as error:  # this runtime's own; a board that fails, fails both
         return Side(
             side.runtime, side.title, side.figures, missing=str(error), toolchain=side.toolchain
         )

@@ -41,8 +41,10 @@ def _kinds(sides: tuple[Side, ...], key: str) -> str | None:
 
 
 def _ratio(sides: tuple[Side, ...], key: str) -> str | None:
-    """The first runtime's figure by the second's."""
+    """The first runtime's figure by the second's; none of figures of two kinds."""
     if len(sides) != 2 or any(key not in side.figures for side in sides):
+        return None
+    if sides[0].figures[key].kind is not sides[1].figures[key].kind:
         return None
     first, second = (side.figures[key].value for side in sides)
     return f"{first / second:.2f}" if second else None
