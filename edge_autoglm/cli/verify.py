@@ -80,7 +80,9 @@ def verify(
         session = None
         if port is not None:
             session = stack.enter_context(Session(open_port(find_port(aim, port))))
-        result = stages.verify(graph, host, reference, inputs, session, advance)
+        result = stages.verify(
+            graph, host, reference, inputs, session, advance, relative=chosen.floating
+        )
     for line in _lines(result):
         output(json).print(line)
     if port is None:

@@ -196,7 +196,7 @@ def parse_description(board: str, model: str, packed: bytes) -> Description:
             input_preserved=bool(value["input_preserved"]),
             weights=int(value["weights"]),
             runtime=str(value.get("runtime", "aot")),
-            arena_stated=int(value["arena_stated"]) if "arena_stated" in value else None,
+            arena_stated=None if value.get("arena_stated") is None else int(value["arena_stated"]),
         )
     except (zlib.error, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise SessionError(

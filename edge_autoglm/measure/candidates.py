@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_export.tflm.ops import tflm_problems
 from edge_quantize.check import check_supported, require_supported
-from edge_quantize.graph import Graph
+from edge_quantize.graph import DType, Graph
 from edge_quantize.ingest.source import read_model_file
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.reference import Reference, best_reference
@@ -21,6 +21,16 @@ class Candidate:
     graph: Graph
     content: bytes
     why_no_c: str
+
+    @property
+    def floating(self) -> bool:
+        """Whether it computes in floating point: in integers every right result is the same."""
+        return any(
+            operand is not None and operand.dtype is DType.FLOAT32
+            for operator in self.graph.operators
+            for operand in self.graph.operands(operator)[:1]
+            if self.graph.results(operator)[0].dtype is DType.FLOAT32
+        )
 
     @property
     def has_c(self) -> bool:

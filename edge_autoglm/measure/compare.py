@@ -21,12 +21,14 @@ from edge_export import RUNTIMES, Exported, TflmExport, find_tree
 from edge_export.errors import ExportError
 from edge_export.tflm.tree import default_kernels
 from edge_quantize.errors import UnsupportedModelError
+from edge_quantize.graph import Graph
 from edge_quantize.ingest.tflite import read_tflite
 
 from .builds import remember
 from .figures import Figure, Kind
 from .profile import SEED, Profile, Verdict
 from .run import run_profile
+from .verify import infer_generated
 
 COMPARED_INPUTS = 3
 Progress = Callable[[float, float | None, str | None], None]
@@ -121,7 +123,7 @@ def compare_runtimes(
             continue
         say(1, f"profiling {row.title}")
         remember(built.image, model)
-        sides.append(_ran(side, board, port, built, exported.name))
+        sides.append(_ran(side, board, port, built, graph))
     return Comparison(board.name, graph.name or model.stem, graph.sha256, port, tuple(sides))
 
 
@@ -130,7 +132,7 @@ def _stated(exported: Exported) -> dict[str, Figure]:
     if isinstance(exported, TflmExport):
         return {
             "model": Figure(exported.model_bytes, Kind.EXACT),
-            "arena": Figure(exported.arena_needed, Kind.MODELLED),
+            "arena": Figure(exported.arena_needed or exported.arena_bytes, Kind.MODELLED),
         }
     return {
         "model": Figure(exported.weight_bytes, Kind.EXACT),
@@ -149,14 +151,15 @@ def _sizes(built: pipeline.Built) -> dict[str, Figure]:
     }
 
 
-def _ran(side: Side, board: Board, port: str, built: pipeline.Built, name: str) -> Side:
+def _ran(side: Side, board: Board, port: str, built: pipeline.Built, graph: Graph) -> Side:
     """The side with what its inference costs; a firmware that cannot run its model says why."""
+    name = built.export.name
     try:
         report = flash_image(
             board, built.image, port, models={name: bytes.fromhex(built.export.model_sha256)}
         )
         profile, _ = run_profile(board, report.port, model=name)
-        outputs = _outputs(report.port)
+        outputs = _outputs(report.port, graph)
     except (FlashError, SessionError) as error:
         return Side(
             side.runtime, side.title, side.figures, missing=str(error), toolchain=side.toolchain
@@ -187,14 +190,13 @@ def _costs(profile: Profile) -> dict[str, Figure]:
     return found
 
 
-def _outputs(port: Port) -> tuple[bytes, ...]:
+def _outputs(port: Port, graph: Graph) -> tuple[bytes, ...]:
     """The outputs for generated inputs, all of an inference's in one."""
     found = []
     with Session(open_port(port)) as session:
         model = session.model()
-        seed: int | None = SEED
+        state = SEED
         for _ in range(COMPARED_INPUTS):
-            seed = session.invoke(model, seed).seed
-            count = len(model.outputs)
-            found.append(b"".join(session.read_output(model, i) for i in range(count)))
+            _, outputs, state = infer_generated(session, model, graph, state)
+            found.append(b"".join(outputs))
     return tuple(found)

@@ -20,6 +20,8 @@ REAL_RUNS, REAL_WARMUP = 100, 5
 VIRTUAL_RUNS, VIRTUAL_WARMUP = 1, 1
 # LiteRT's plain kernels differ from TFLite Micro's by up to this on the MLPerf Tiny models.
 LITERT_TOLERANCE = 2.0
+# Of the largest output: a hundred roundings of a float32.
+FLOAT_TOLERANCE = 1e-5
 SEED = 2  # the generator's first state, as the published baseline has it
 
 
@@ -62,7 +64,8 @@ class Memory:
 class Verdict:
     """How the board's outputs compare. `max_abs_diff` in units of the output (LSB for int8).
 
-    `tolerance` is how far the reference itself may be from TFLite Micro's arithmetic.
+    `tolerance` is how far the reference itself may be from TFLite Micro's arithmetic. `relative`:
+    both are fractions of the largest output, which a model that computes in floating point has.
     """
 
     reference: str
@@ -70,6 +73,7 @@ class Verdict:
     max_abs_diff: float
     inputs: int
     tolerance: float = 0.0
+    relative: bool = False
 
     @property
     def good(self) -> bool:
@@ -79,11 +83,15 @@ class Verdict:
         many = "1 input" if self.inputs == 1 else f"{self.inputs} inputs"
         if self.bit_exact:
             return f"bit-exact to {self.reference} on {many}"
+        if self.relative:
+            return f"within {self.max_abs_diff:.1e} of the largest of {self.reference} on {many}"
         return f"within {self.max_abs_diff:g} LSB of {self.reference} on {many}"
 
 
-def tolerance(reference: Reference) -> float:
-    """LSB that a right result may be off from `reference`."""
+def tolerance(reference: Reference, relative: bool = False) -> float:
+    """LSB that a right result may be off from `reference`; `relative`: the fraction."""
+    if relative:
+        return FLOAT_TOLERANCE
     return 0.0 if reference.bit_exact else LITERT_TOLERANCE
 
 
@@ -208,7 +216,7 @@ def profile_board(
 def _memory(model: ModelInfo, description: Description, stats: Stats) -> Memory:
     """What the board itself tells."""
     memory = Memory(sum(model.arena), stats.stack_used, description.weights)
-    if description.arena_stated is None:
+    if description.runtime == "aot":
         return memory
     used = sum(stats.arena_used or ())
     return replace(memory, arena_used=used, arena_stated=description.arena_stated)

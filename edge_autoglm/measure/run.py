@@ -7,23 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from edge_autoglm import __version__
 from edge_autoglm.device.messages import LogLine, ModelInfo
 from edge_autoglm.device.ports import Port, open_port
 from edge_autoglm.device.session import Session
 from edge_autoglm.report.profile import profile_json
 from edge_boards import Board
-from edge_export.verify import max_abs_diff
 from edge_quantize.errors import QuantizeError
-from edge_quantize.inputs import lcg_inputs
 
 from .builds import Build, recall
 from .bundle import write_bundle, write_next
 from .candidates import Candidate, candidate
 from .counts import counter_of
+from .distance import Distance
 from .profile import SEED, Profile, Verdict, profile_board, tolerance
+from .verify import infer_generated
 
 RUNS_FOLDER = "runs"
 
@@ -86,18 +84,17 @@ def _candidate(build: Build | None, model: ModelInfo) -> Candidate | str:
 def verdict(session: Session, model: ModelInfo, of: Candidate) -> Verdict:
     """One inference on generated input, on the board and in the host's reference."""
     reference = of.reference()
-    arrays, _ = lcg_inputs(of.graph, SEED)
-    expected = reference.run(arrays)
-    session.invoke(model, SEED)
-    worst = 0.0
-    same = True
-    for index, wanted in enumerate(expected):
-        raw = session.read_output(model, index)
-        found = np.frombuffer(raw, wanted.dtype).reshape(wanted.shape)
-        worst = max(worst, max_abs_diff(wanted, found))
-        same = same and raw == np.ascontiguousarray(wanted).tobytes()
-    exact = same and reference.bit_exact
-    return Verdict(reference.name, exact, worst, 1, tolerance(reference))
+    arrays, outputs, _ = infer_generated(session, model, of.graph, SEED)
+    distance = Distance(of.floating)
+    distance.add(reference.run(arrays), outputs)
+    return Verdict(
+        reference.name,
+        distance.none and reference.bit_exact,
+        distance.largest,
+        1,
+        tolerance(reference, of.floating),
+        of.floating,
+    )
 
 
 def bundle(

@@ -21,10 +21,12 @@ from edge_autoglm.errors import SessionError
 from edge_export import HostModel, HostVerdict, verify_host
 from edge_export.aot.names import layer_name, unique
 from edge_export.host import LayerOutput
-from edge_export.verify import Difference, max_abs_diff
+from edge_export.verify import Difference
 from edge_quantize.graph import Graph
+from edge_quantize.inputs import lcg_inputs
 from edge_quantize.reference import Reference
 
+from .distance import Distance
 from .profile import Verdict, tolerance
 
 Array = npt.NDArray[np.generic]
@@ -99,6 +101,22 @@ def infer(session: Session, model: ModelInfo, arrays: Sequence[Array]) -> tuple[
     return tuple(session.read_output(model, index) for index in range(len(model.outputs)))
 
 
+def infer_generated(
+    session: Session, model: ModelInfo, graph: Graph, state: int
+) -> tuple[tuple[Array, ...], tuple[bytes, ...], int]:
+    """One inference on generated inputs: inputs, raw outputs, and the generator's state after.
+
+    The board makes integers itself; floating-point inputs go over the wire, since any bytes would
+    not make numbers.
+    """
+    arrays, after = lcg_inputs(graph, state)
+    if any(array.dtype.kind == "f" for array in arrays):
+        return arrays, infer(session, model, arrays), after
+    session.invoke(model, state)
+    outputs = tuple(session.read_output(model, index) for index in range(len(model.outputs)))
+    return arrays, outputs, after
+
+
 def verify(
     graph: Graph,
     host: HostModel | None,
@@ -106,10 +124,12 @@ def verify(
     inputs: Inputs,
     session: Session | None = None,
     progress: Progress | None = None,
+    *,
+    relative: bool = False,
 ) -> Verification:
     """Compares all stages on `inputs`. `reference` must keep its tensors; `host` is None for a
-    model that only an interpreter runs."""
-    allowed = tolerance(reference)
+    model that only an interpreter runs, `relative` says that it computes in floating point."""
+    allowed = tolerance(reference, relative)
     total = len(inputs) * ((host is not None) + (session is not None))
     on_host = None
     if host is not None:
@@ -120,14 +140,15 @@ def verify(
         return Verification(on_host, None, allowed)
     model = same_model(session, graph)
     first: Difference | None = None
-    from_host, from_reference = _Distance(), _Distance()
+    from_host, from_reference = Distance(), Distance(relative)
     before = total - len(inputs)
     for number, arrays in enumerate(inputs):
         raw = infer(session, model, arrays)
         same = from_reference.add(reference.run(arrays), raw)
         if host is not None:
             same = from_host.add(host.run(arrays), raw)
-        if not same and first is None and (host is not None or reference.bit_exact):
+        far = not same if host is not None else from_reference.largest > allowed
+        if far and first is None and (host is not None or reference.bit_exact):
             expected = expected_layers(graph, host, reference, arrays)
             first = first_on_board(graph, expected, session, model, arrays, number, progress)
         if progress:
@@ -144,30 +165,12 @@ def verify(
         from_reference.largest,
         count,
         allowed,
+        relative,
     )
     layers = bool(session.describe(model).results)
     return Verification(
         on_host, BoardVerdict(against_host, against_reference, first, layers), allowed
     )
-
-
-class _Distance:
-    """How far outputs are from what was expected, over all inputs."""
-
-    def __init__(self) -> None:
-        self.largest = 0.0
-        self.none = True
-
-    def add(self, expected: Sequence[Array], raw: Sequence[bytes]) -> bool:
-        """Adds one inference's outputs; whether they are the same, byte for byte."""
-        same = True
-        for wanted, content in zip(expected, raw, strict=True):
-            found = np.frombuffer(content, wanted.dtype).reshape(wanted.shape)
-            self.largest = max(self.largest, max_abs_diff(wanted, found))
-            # Bytes, not values: 0.0 equals -0.0, and no NaN equals itself.
-            same &= np.ascontiguousarray(wanted).tobytes() == content
-        self.none &= same
-        return same
 
 
 def expected_layers(

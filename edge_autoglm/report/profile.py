@@ -52,12 +52,11 @@ def profile_json(profile: Profile) -> dict[str, Any]:
         },
         "memory": {
             "arena": profile.memory.arena,
-            "arena_used": profile.memory.arena_used,
-            "arena_stated": profile.memory.arena_stated,
             "static_ram": profile.memory.static_ram,
             "stack": profile.memory.stack,
             "code": profile.memory.code,
             "weights": profile.memory.weights,
+            **_interpreters(profile.memory),
         },
         "layers": [
             {
@@ -89,6 +88,13 @@ def profile_json(profile: Profile) -> dict[str, Any]:
 def count(figure: Figure | None) -> str | None:
     """A count as a table's cell."""
     return None if figure is None else f"{figure.value:,.0f}"
+
+
+def _interpreters(memory: Memory) -> dict[str, int | None]:
+    """What is known of an interpreter's arena alone."""
+    if memory.arena_used is None:
+        return {}
+    return {"arena_used": memory.arena_used, "arena_stated": memory.arena_stated}
 
 
 def _short(kernel: str) -> str:
@@ -166,10 +172,8 @@ def _spread(profile: Profile) -> str:
 def _arena(memory: Memory) -> str:
     if memory.arena_used is None:
         return f"arena {memory.arena:,} B"
-    return (
-        f"arena {memory.arena:,} B, of which TFLM uses {memory.arena_used:,} B "
-        f"({memory.arena_stated:,} B were stated)"
-    )
+    stated = "" if memory.arena_stated is None else f" ({memory.arena_stated:,} B were stated)"
+    return f"arena {memory.arena:,} B, of which TFLM uses {memory.arena_used:,} B{stated}"
 
 
 def profile_lines(profile: Profile) -> list[str]:

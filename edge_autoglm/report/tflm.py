@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edge_export.tflm.structs import TFLM_COMMIT
+
 from .tables import size
 
 if TYPE_CHECKING:
@@ -15,21 +17,31 @@ def kernels_title(kernels: str) -> str:
     return "CMSIS-NN" if kernels == "cmsis-nn" else "TFLM's reference kernels"
 
 
-def tflm_lines(result: TflmExport) -> list[str]:
-    """What was generated, and what it will take."""
+def _arena(result: TflmExport) -> str:
+    if result.arena_needed is None or result.arena_plain is None:
+        return (
+            f"Arena: {result.arena_bytes:,} B in {result.region}, as was given; what the model "
+            "needs could not be stated"
+        )
     arena = (
         f"Arena: {result.arena_needed:,} B in {result.region}, with "
-        f"{kernels_title(result.kernels)} on 32 bits (modelled)"
+        f"{kernels_title(result.kernels)} (modelled after TFLM {TFLM_COMMIT})"
     )
     if result.arena_plain != result.arena_needed:
         arena += f"; {result.arena_plain:,} B where TFLM plans it on the board"
-    lines = [arena]
-    if result.arena_bytes < result.arena_needed:
+    return arena
+
+
+def tflm_lines(result: TflmExport) -> list[str]:
+    """What was generated, and what it will take."""
+    lines = [_arena(result)]
+    if result.arena_needed is not None and result.arena_bytes != result.arena_needed:
+        only = result.arena_bytes < result.arena_needed
         lines.append(
             f"--arena sets aside only {result.arena_bytes:,} B: the firmware will say so, not run"
+            if only
+            else f"--arena sets aside {result.arena_bytes:,} B"
         )
-    elif result.arena_bytes != result.arena_needed:
-        lines.append(f"--arena sets aside {result.arena_bytes:,} B")
     lines += [
         f"A TFLM with its checks in it (BUILD_TYPE=default) stops in the first inference: {stop}"
         for stop in result.stops
@@ -45,7 +57,8 @@ def tflm_lines(result: TflmExport) -> list[str]:
 
 def tflm_json(result: TflmExport) -> dict[str, Any]:
     """What was generated. `arena_bytes` is what the model needs, `arena_plain_bytes` the same for
-    an interpreter that plans on the board; `arena_set_aside` is what the firmware sets aside."""
+    an interpreter that plans on the board (null where that could not be stated), `arena_set_aside`
+    what the firmware sets aside."""
     return {
         "schema": 1,
         "folder": str(result.directory),
@@ -61,7 +74,7 @@ def tflm_json(result: TflmExport) -> dict[str, Any]:
         ],
         "stops_with_checks": list(result.stops),
         "sources": list(result.sources),
-        "arena_bytes": result.arena_needed,
+        "arena_bytes": result.arena_needed or result.arena_bytes,
         "arena_plain_bytes": result.arena_plain,
         "arena_set_aside": result.arena_bytes,
         "arena": {result.region: result.arena_bytes},

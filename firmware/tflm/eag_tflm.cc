@@ -8,7 +8,6 @@
 #include "eag_text.h"
 #include "tensorflow/lite/c/common.h"
 #include "tensorflow/lite/micro/memory_planner/micro_memory_planner.h"
-#include "tensorflow/lite/micro/micro_allocator.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_profiler_interface.h"
 #include "tensorflow/lite/schema/schema_generated.h"
@@ -134,9 +133,8 @@ void Prepare() {
   const tflite::MicroOpResolver *resolver = program.resolver();
   if (!resolver) return Fail("an op could not be added to the resolver");
   steps = new (steps_place) Steps;
-  tflite::MicroAllocator *allocator = tflite::MicroAllocator::Create(
-      program.arena, program.arena_bytes, new (plan_place) Plan);
-  interpreter = new (interpreter_place) Interpreter(model, *resolver, allocator, nullptr, steps);
+  interpreter = new (interpreter_place)
+      Interpreter(model, *resolver, program.allocator(), nullptr, steps);
   if (interpreter->AllocateTensors() != kTfLiteOk) return Fail(nullptr);
   if (!Connect(program.inputs, program.input_count, Input) ||
       !Connect(program.outputs, program.output_count, Output))
@@ -172,6 +170,15 @@ void FailArena() {
 void operator delete(void *) noexcept {}
 void operator delete(void *, std::size_t) noexcept {}
 #endif
+
+tflite::MicroAllocator *eag_tflm_planned(void) {
+  return tflite::MicroAllocator::Create(program.arena, program.arena_bytes,
+                                        new (plan_place) Plan);
+}
+
+tflite::MicroAllocator *eag_tflm_plain(void) {
+  return tflite::MicroAllocator::Create(program.arena, program.arena_bytes);
+}
 
 void eag_tflm_start(void) {
   /* Not left to the library: it may compute what is free as less than nothing and go on, and one

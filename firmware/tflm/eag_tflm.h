@@ -12,6 +12,7 @@
 #include "eag_model.h"
 
 #ifdef __cplusplus
+#include "tensorflow/lite/micro/micro_allocator.h"
 #include "tensorflow/lite/micro/micro_op_resolver.h"
 
 extern "C" {
@@ -38,7 +39,7 @@ typedef struct {
   const uint8_t *model; /* the .tflite, aligned to 16 bytes */
   uint8_t *arena;       /* aligned to 16 bytes */
   uint32_t arena_bytes;
-  uint32_t arena_needed; /* as was stated when the model was exported */
+  uint32_t arena_needed; /* as was stated when the model was exported; 0: it could not be */
   eag_tensor *inputs, *outputs;
   eag_tensor *results;            /* of each step, or NULL */
   const uint16_t *result_tensors; /* index in the model of what each step writes */
@@ -47,8 +48,15 @@ typedef struct {
   uint8_t input_count, output_count;
   /* Makes the resolver, once; NULL when an op could not be added. */
   const tflite::MicroOpResolver *(*resolver)(void);
+  tflite::MicroAllocator *(*allocator)(void); /* one of the two below */
 } eag_tflm_program_t;
 extern const eag_tflm_program_t eag_tflm_program;
+#endif
+
+#ifdef __cplusplus
+/* An arena laid out by the plan that was exported, and one that TFLM plans. */
+tflite::MicroAllocator *eag_tflm_planned(void);
+tflite::MicroAllocator *eag_tflm_plain(void);
 #endif
 
 void eag_tflm_step(void);

@@ -21,6 +21,8 @@ from edge_autoglm.device.session import Session
 from edge_autoglm.errors import ModelUnreadyError
 from edge_boards.loader import load_board
 from edge_export import TflmExport
+from edge_export.tflm import package
+from edge_export.tflm.arena import ArenaError
 
 BOARD = load_board("stm32f746")
 INPUT = bytes(range(SIZE))
@@ -140,6 +142,24 @@ def test_a_library_that_needs_more_than_was_stated_says_how_much_at_least(tmp_pa
         pytest.raises(ModelUnreadyError, match="200000 B needed at least"),
     ):
         board.invoke(board.model(), 2)
+
+
+def test_an_arena_that_could_not_be_stated_is_given_by_hand_and_planned_on_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object) -> None:
+        raise ArenaError("toy: what TFLM's kernel needs of the arena is not modelled")
+
+    monkeypatch.setattr(package, "arena_of", unknown)
+    path, _ = model(tmp_path)
+    with pytest.raises(ArenaError):
+        pipeline.export(path, BOARD, tmp_path / "none", pipeline.Asked("tflm"))
+    with running(tmp_path) as board:
+        toy = board.model()
+        board.write_input(toy, 0, INPUT)
+        board.invoke(toy)
+        assert board.read_output(toy) == output_of(INPUT)
+        assert board.describe(toy).arena_stated is None
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from edge_autoglm.measure.candidates import candidate
 from edge_autoglm.measure.verify import infer
 from edge_boards.elf import Elf
 from edge_boards.loader import load_board
+from edge_boards.toolchain.seal import crc_place, image_crc
 from edge_boards.virtual import native
 from edge_export import HostModel, TflmExport
 from edge_quantize.inputs import lcg_inputs
@@ -107,8 +108,10 @@ def with_arena(image: pipeline.Built, arena: int, needed: int) -> bytes:
     elf = Elf.load(image.image.elf)
     place = elf.symbol("eag_tflm_program").value - BOARD.code_address
     struct.pack_into("<II", content, place + 8, arena, needed)
-    # What was changed is not what the image's checksum is of; 0 says that there is none.
-    struct.pack_into("<I", content, elf.symbol("eag_image").value + 52 - BOARD.code_address, 0)
+    # What was changed is not what the image's CRC is of.
+    crc = crc_place(elf, BOARD)
+    assert crc is not None
+    struct.pack_into("<I", content, crc, image_crc(bytes(content), crc))
     return bytes(content)
 
 

@@ -88,6 +88,19 @@ def test_a_board_that_does_not_answer_is_named_and_can_be_ended(
     virtual.stop(BOARD.name, state_dir=state)
 
 
+def test_who_has_a_folder_is_known_without_the_kernels_list(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = virtual.start(BOARD, state_dir=state)
+    files = board_files(BOARD.name, state)
+    monkeypatch.setattr(stale, "_locker", lambda _: None)
+    assert stale.holder(files) == info.pid
+    files.pid.write_text(f"{os.getpid()}\n")  # a process, and no board's
+    assert stale.holder(files) is None
+    virtual.stop(BOARD.name, state_dir=state)
+    assert gone(info.pid)
+
+
 def test_a_board_that_lost_its_control_socket_can_be_ended(state: Path) -> None:
     first = virtual.start(BOARD, state_dir=state)
     first.control.unlink()

@@ -53,6 +53,35 @@ MicroAllocator *MicroAllocator::Create(uint8_t *tensor_arena, size_t arena_size,
   return &allocator;
 }
 
+namespace {
+
+/* One buffer after the other. */
+class InOrder : public MicroMemoryPlanner {
+ public:
+  TfLiteStatus AddBuffer(int size, int, int) override {
+    size_ = size;
+    count_++;
+    return kTfLiteOk;
+  }
+  size_t GetMaximumMemorySize() override { return static_cast<size_t>(count_ * size_); }
+  int GetBufferCount() override { return count_; }
+  TfLiteStatus GetOffsetForBuffer(int index, int *offset) override {
+    *offset = index * size_;
+    return kTfLiteOk;
+  }
+  bool preserves_all_tensors() const override { return false; }
+
+ private:
+  int count_ = 0, size_ = 0;
+};
+
+}  // namespace
+
+MicroAllocator *MicroAllocator::Create(uint8_t *tensor_arena, size_t arena_size) {
+  static InOrder planner;
+  return Create(tensor_arena, arena_size, &planner);
+}
+
 MicroInterpreter::MicroInterpreter(const Model *, const MicroOpResolver &op_resolver,
                                    MicroAllocator *allocator, MicroResourceVariables *,
                                    MicroProfilerInterface *profiler)

@@ -33,7 +33,7 @@ def test_an_export_states_the_arena_and_says_what_a_build_will_need(
     assert answer.code == 0, answer.err
     said = json.loads((tmp_path / "a.json").read_text())
     assert f"Arena: {said['arena_bytes']:,} B in dtcm, with CMSIS-NN" in answer.out
-    assert "(modelled)" in answer.out
+    assert "(modelled after TFLM" in answer.out
     assert "make -f tensorflow/lite/micro/tools/make/Makefile" in answer.err
     assert "FPU=fpv5-sp-d16 OPTIMIZED_KERNEL_DIR=cmsis_nn microlite" in answer.err
     assert "EDGE_AUTOGLM_TFLM=DIR" in answer.err

@@ -3,7 +3,6 @@ than this."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import signal
@@ -28,49 +27,39 @@ def software(board_file: Path) -> str:
 
 
 def holder(files: BoardFiles) -> int | None:
-    """The process that has this folder, by its lock; None where none has.
+    """The process that has this folder; None where none has.
 
-    A pid that a file remembers may be another process by now; the lock goes with its holder.
+    Told by its lock, which goes with its holder. Taking the lock to see whether it is free would
+    turn away a board that starts at this moment.
     """
-    try:
-        handle = os.open(files.lock, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return _locker(files.lock, os.fstat(handle))
-    finally:
-        os.close(handle)
-    return None
+    return _locker(files.lock) or _remembered(files)
 
 
-def _locker(path: Path, lock: os.stat_result) -> int | None:
-    """Who the kernel says has the lock. File systems of several devices (btrfs, overlays) are named
-    there by another device than stat gives: then the inode must do, and the file must be open."""
-    place = f"{os.major(lock.st_dev):02x}:{os.minor(lock.st_dev):02x}:{lock.st_ino}"
+def _locker(lock: Path) -> int | None:
+    """Who holds the lock, as the kernel lists it."""
     try:
+        about = lock.stat()
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
         return None
+    place = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
     for line in lines:
         fields = line.split()
-        if len(fields) < 6 or fields[1] != "FLOCK":
-            continue
-        pid = int(fields[4])  # 0: of another container
-        if fields[5] == place:
-            return pid or None
-        if fields[5].endswith(f":{lock.st_ino}") and pid and _has_open(pid, path):
-            return pid
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == place:
+            return int(fields[4]) or None  # 0: of another container
     return None
 
 
-def _has_open(pid: int, path: Path) -> bool:
+def _remembered(files: BoardFiles) -> int | None:
+    """Who the board's own file names, where the kernel calls the lock's device otherwise than
+    `stat` does. The pid may be another process by now, so its command line must be a board's."""
     try:
-        handles = list(Path(f"/proc/{pid}/fd").iterdir())
-        return any(handle.resolve() == path.resolve() for handle in handles)
-    except OSError:
-        return False
+        pid = int(files.pid.read_text())
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    ours = b"edge_boards.virtual.process" in words and str(files.folder).encode() in words
+    return pid if ours else None
 
 
 def end(files: BoardFiles, pid: int, wait: float) -> bool:

@@ -16,6 +16,9 @@ from edge_export.aot.describe import compress
 from edge_export.aot.emit import MODEL_ABI, Port
 from edge_export.aot.emit.emitter import Emitter, bytes_lines, c_float
 
+from .arena import Arena
+from .structs import TFLM_COMMIT
+
 ALIGNMENT = 16
 """Of model and arena in bytes: MicroArenaBufferAlignment() of TFLM, and what flatbuffers want."""
 
@@ -32,16 +35,6 @@ class Result:
 
 
 @dataclass(frozen=True)
-class PlannedBuffer:
-    """A buffer of the arena's plan, in TFLM's order. Scopes count operators from 1."""
-
-    size: int
-    offset: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True)
 class TflmModel:
     """Everything that the generated sources say. Sizes in bytes."""
 
@@ -51,10 +44,7 @@ class TflmModel:
     board: str
     region: str
     arena_bytes: int  # what the firmware sets aside
-    arena_needed: int  # without which the model does not start
-    arena_plain: int  # the same for an interpreter that plans on the board
-    arena_kernels: str
-    buffers: tuple[PlannedBuffer, ...]
+    arena: Arena | None  # None: it could not be stated, and TFLM plans on the board
     registrations: tuple[tuple[str, str | None], ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -143,11 +133,10 @@ def _ops(model: TflmModel) -> str:
     out.line(f"using OpResolver = tflite::MicroMutableOpResolver<{len(model.registrations)}>;")
     out.line()
     with out.block("inline TfLiteStatus AddOps(OpResolver &resolver)"):
-        out.line("TfLiteStatus status = kTfLiteOk;")
         for method, registration in model.registrations:
             given = f"tflite::{registration}()" if registration else ""
-            out.line(f"if (status == kTfLiteOk) status = resolver.{method}({given});")
-        out.line("return status;")
+            out.line(f"TF_LITE_ENSURE_STATUS(resolver.{method}({given}));")
+        out.line("return kTfLiteOk;")
     out.lines(["", f"}}  // namespace {namespace(model.name)}", "", "#endif"])
     return out.text()
 
@@ -169,14 +158,18 @@ def _tensors(model: TflmModel) -> str:
     out.comment(f"{name}: arena, inputs, outputs and labels; {_BANNER}")
     _guard(out, name, "model_tensors")
     out.lines(["#include <stdint.h>", ""])
-    out.comment(
-        f"Bytes of arena that TFLM needs for {name} with {model.arena_kernels} kernels, 32 bits:",
-        "NEEDED by the firmware here, which brings a plan of the arena; PLAIN by a program that",
-        "lets MicroInterpreter plan. The firmware sets aside BYTES; define it for the compiler to",
-        "set aside another number. One that is too small is reported, with what is needed.",
-    )
-    out.line(f"#define {upper}_ARENA_NEEDED {model.arena_needed}")
-    out.line(f"#define {upper}_ARENA_PLAIN {model.arena_plain}")
+    if model.arena is None:
+        out.comment("What arena TFLM needs could not be stated; BYTES was given by hand.")
+    else:
+        out.comment(
+            f"Bytes of arena that {name} needs under TFLM {TFLM_COMMIT} with its",
+            f"{model.arena.kernels} kernels: NEEDED by the firmware here, which brings a plan of",
+            "the arena; PLAIN by a program that lets MicroInterpreter plan. The firmware sets",
+            "aside BYTES; define it for the compiler to set aside another number. One that is too",
+            "small is reported, with what is needed.",
+        )
+        out.line(f"#define {upper}_ARENA_PLAIN {model.arena.standard_bytes}")
+    out.line(f"#define {upper}_ARENA_NEEDED {model.arena.bytes if model.arena else 0}")
     out.line(f"#ifndef {upper}_ARENA_BYTES")
     out.line(f"#define {upper}_ARENA_BYTES {model.arena_bytes}")
     out.lines(["#endif", "", f"namespace {namespace(name)} {{", ""])
@@ -224,10 +217,7 @@ def _seam(model: TflmModel) -> str:
     out.lines(["#endif", "", "namespace {", ""])
     out.line(f"alignas({ALIGNMENT}) EAG_ARENA({model.region}) uint8_t arena[{upper}_ARENA_BYTES];")
     out.line("const eag_block blocks[] = {{arena, sizeof arena}};")
-    out.comment("The arena's plan: size, offset, and the first and last op that need it.")
-    with out.block("constexpr eag_tflm_buffer buffers[] =", "};"):
-        for b in model.buffers:
-            out.line(f"{{{b.size}, {b.offset}, {b.first}, {b.last}}},")
+    _buffers(out, model.arena)
     _places(out, "inputs", [port.size for port in model.inputs])
     _places(out, "outputs", [port.size for port in model.outputs])
     out.line()
@@ -296,14 +286,25 @@ def _seam(model: TflmModel) -> str:
                 "result_tensors,",
                 "buffers,",
                 "step_count,",
-                f"{len(model.buffers)},",
+                f"{len(model.arena.buffers) if model.arena else 0},",
                 f"{len(model.inputs)},",
                 f"{len(model.outputs)},",
                 "Resolver,",
+                f"eag_tflm_{'planned' if model.arena else 'plain'},",
             ]
         )
     out.line("}")
     return out.text()
+
+
+def _buffers(out: Emitter, arena: Arena | None) -> None:
+    if arena is None:
+        out.line("constexpr const eag_tflm_buffer *buffers = nullptr;")
+        return
+    out.comment("The arena's plan: size, offset, and the first and last op that need it.")
+    with out.block("constexpr eag_tflm_buffer buffers[] =", "};"):
+        for buffer in arena.buffers:
+            out.line(f"{{{buffer.size}, {buffer.offset}, {buffer.first}, {buffer.last}}},")
 
 
 def _places(out: Emitter, what: str, sizes: Sequence[int]) -> None:

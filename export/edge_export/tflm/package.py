@@ -31,7 +31,7 @@ from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.outside import outside_buffers
 
 from . import emit
-from .arena import Arena, arena_of
+from .arena import Arena, ArenaError, arena_of
 from .ops import stops_with_checks, tflm_problems
 from .project import project_files
 from .registrations import registrations
@@ -53,8 +53,10 @@ class TflmExport:
     kernels: str  # that the arena was stated for
     region: str
     arena_bytes: int  # set aside by the firmware
-    arena_needed: int  # for the model to run
-    arena_plain: int  # the same for an interpreter that plans on the board
+    # For the model to run, and the same for an interpreter that plans on the board; None where it
+    # could not be stated.
+    arena_needed: int | None
+    arena_plain: int | None
     model_bytes: int
     ops: tuple[str, ...]
     registrations: tuple[tuple[str, str | None], ...]  # resolver's method, what it is given
@@ -119,8 +121,8 @@ def compile_tflm(
     kernels = kernels or default_kernels(board.core)
     chosen = kernel_set(board.core, kernels)
     require_tflm(graph, chosen)
-    stated = arena_of(graph, chosen)
-    set_aside = stated.bytes if arena is None else arena
+    stated = _stated(graph, chosen, arena)
+    set_aside = arena or (stated.bytes if stated else 0)
     model = _model(graph, _inside(graph, content), board, symbols, stated, set_aside)
     sources = {f"src/{path}": text for path, text in emit.sources(model).items()}
     files = {**sources, **project_files(symbols, board, kernels, sources)}
@@ -133,8 +135,8 @@ def compile_tflm(
         "kernels": kernels,
         "region": model.region,
         "arena_bytes": model.arena_bytes,
-        "arena_needed": model.arena_needed,
-        "arena_plain": model.arena_plain,
+        "arena_needed": stated.bytes if stated else None,
+        "arena_plain": stated.standard_bytes if stated else None,
         "model_bytes": len(model.content),
         "ops": sorted({operator.op for operator in graph.operators}),
         "registrations": [list(pair) for pair in model.registrations],
@@ -161,6 +163,16 @@ def require_tflm(graph: Graph, kernels: str = "cmsis-nn") -> None:
     raise LoweringError(message, tuple(found))
 
 
+def _stated(graph: Graph, kernels: str, given: int | None) -> Arena | None:
+    """The model's arena; None where it cannot be stated and one was given by hand."""
+    try:
+        return arena_of(graph, kernels)
+    except ArenaError:
+        if given is None:
+            raise
+        return None
+
+
 def _inside(graph: Graph, content: bytes) -> bytes:
     """The file, with all constants inside the flatbuffer: of those behind it TFLM knows nothing,
     and it would answer a constant. Raises UnsupportedModelError where they cannot be moved."""
@@ -182,7 +194,7 @@ def _region(board: Board, arena: int) -> str:
 
 
 def _model(
-    graph: Graph, content: bytes, board: Board, name: str, stated: Arena, set_aside: int
+    graph: Graph, content: bytes, board: Board, name: str, stated: Arena | None, set_aside: int
 ) -> emit.TflmModel:
     region = _region(board, set_aside)
     inputs, outputs = ports(graph, ("",) * len(graph.inputs), ("",) * len(graph.outputs))
@@ -190,7 +202,7 @@ def _model(
         emit.Result(operator.outputs[0], graph.tensor(operator.outputs[0]).nbytes)
         for operator in graph.operators
     )
-    description = describe(graph, region, inputs, outputs, stated.bytes)
+    description = describe(graph, region, inputs, outputs, stated.bytes if stated else None)
     return emit.TflmModel(
         name=name,
         content=content,
@@ -198,12 +210,7 @@ def _model(
         board=board.name,
         region=region,
         arena_bytes=set_aside,
-        arena_needed=stated.bytes,
-        arena_plain=stated.standard_bytes,
-        arena_kernels=stated.kernels,
-        buffers=tuple(
-            emit.PlannedBuffer(b.size, b.offset, b.first, b.last) for b in stated.buffers
-        ),
+        arena=stated,
         registrations=registrations(graph),
         inputs=inputs,
         outputs=outputs,
@@ -219,7 +226,7 @@ def describe(
     region: str,
     inputs: tuple[Port, ...],
     outputs: tuple[Port, ...],
-    arena: int,
+    arena: int | None,
 ) -> dict[str, Any]:
     """The description of docs/protocol.md: a layer and a step an op. What an op wrote is a block of
     its own, after the arena's, since only the running interpreter knows where it lies."""
@@ -259,8 +266,8 @@ def read_result(directory: Path, document: Mapping[str, Any]) -> TflmExport:
         kernels=str(document["kernels"]),
         region=str(document["region"]),
         arena_bytes=int(document["arena_bytes"]),
-        arena_needed=int(document["arena_needed"]),
-        arena_plain=int(document["arena_plain"]),
+        arena_needed=document["arena_needed"],
+        arena_plain=document["arena_plain"],
         model_bytes=int(document["model_bytes"]),
         ops=tuple(document["ops"]),
         registrations=tuple((str(m), r) for m, r in document["registrations"]),

@@ -6,6 +6,12 @@
 
 typedef enum TfLiteStatus { kTfLiteOk = 0, kTfLiteError = 1 } TfLiteStatus;
 
+#define TF_LITE_ENSURE_STATUS(a)           \
+  do {                                     \
+    const TfLiteStatus s = (a);            \
+    if (s != kTfLiteOk) return s;          \
+  } while (0)
+
 typedef union TfLitePtrUnion {
   int8_t *int8;
   void *data;

@@ -12,6 +12,7 @@ class MicroAllocator {
  public:
   static MicroAllocator* Create(uint8_t* tensor_arena, size_t arena_size,
                                 MicroMemoryPlanner* memory_planner);
+  static MicroAllocator *Create(uint8_t *tensor_arena, size_t arena_size);
 
   uint8_t *arena;
   size_t size;

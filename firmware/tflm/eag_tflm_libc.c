@@ -64,6 +64,13 @@ void __assert_func(const char *file, int line, const char *function, const char 
   abort();
 }
 
+/* newlib's own lies in a kilobyte of state, most of it for stdio. Mathematics sets it; nobody asks. */
+int *__errno(void);
+int *__errno(void) {
+  static int number;
+  return &number;
+}
+
 /* A virtual function that nobody defined; and what compilers want in order to destroy objects that
  * live for ever. */
 void __cxa_pure_virtual(void);
