@@ -93,7 +93,14 @@ def test_every_golden_model_runs_in_the_arena_that_was_stated(path: Path, tmp_pa
     expected = tuple(np.ascontiguousarray(a).tobytes() for a in chosen.reference().run(arrays))
     with Session(MachineTransport(BOARD, image.image.binary.read_bytes())) as session:
         model = session.model()
-        assert infer(session, model, arrays) == expected
+        try:
+            outputs = infer(session, model, arrays)
+        except ModelUnreadyError as error:
+            # Only where the export said so, and only of a library with its checks in it.
+            assert exported.stops
+            assert "a check inside TFLM failed" in str(error)
+            return
+        assert outputs == expected
         assert sum(session.stats(model).arena_used or ()) <= exported.arena_needed
 
 
