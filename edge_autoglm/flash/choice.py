@@ -46,6 +46,10 @@ class AmbiguousError(FlashError):
     """Several boards are attached that could be meant."""
 
 
+class SerialError(FlashError):
+    """A serial number that no tool can be given."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """A programmer that can start.
@@ -109,6 +113,7 @@ def choose_programmer(
     Raises:
         NoProgrammerError: none serves; each with its reason.
         AmbiguousError: several boards are attached and none was chosen.
+        SerialError: a serial number that no tool can be given.
         FlashError: the named one is not the board's, or does not serve.
         TransportError: the port is absent.
     """
@@ -118,6 +123,8 @@ def choose_programmer(
         raise FlashError(
             f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
         )
+    if probe is not None:
+        _check_serial(probe)
     known = [each for each in board.programmers if each.name in PROGRAMMERS]
     scene = _scene(board, port, probe)
     if name is not None:
@@ -125,7 +132,7 @@ def choose_programmer(
             if each.name == name:
                 try:
                     return _serve(scene, each, asked=True)
-                except (NoProgrammerError, AmbiguousError):
+                except (NoProgrammerError, AmbiguousError, SerialError):
                     raise
                 except FlashError as error:
                     raise FlashError(f"{board.title}: {name}: {error}") from error
@@ -180,7 +187,22 @@ def _serve(scene: _Scene, entry: Programmer, *, asked: bool) -> Choice:
         Reach.BOOTLOADER: _bootloader,
         Reach.PROJECT: _project,
     }
-    return reaches[row.reach](scene, entry, row, asked)
+    choice = reaches[row.reach](scene, entry, row, asked)
+    if choice.probe is not None:
+        _check_serial(choice.probe)
+    return choice
+
+
+def _check_serial(serial: str) -> None:
+    """Raises SerialError where a serial number could be anything but one in a tool's arguments.
+
+    It may come from a device's own descriptor, which anybody can write, and OpenOCD's are Tcl.
+    """
+    if not re.fullmatch(r"[\w.:][\w.:-]*", serial, re.ASCII):
+        raise SerialError(
+            f"{serial!r} is no serial number that a flashing tool can be given (letters, digits "
+            "and . : _ - only); unplug the other boards, and name none"
+        )
 
 
 def _disk(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:

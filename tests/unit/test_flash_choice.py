@@ -262,6 +262,25 @@ class TestTwoBoards:
         assert asked == [second]
 
 
+class TestSerialNumbers:
+    """They end up in a tool's arguments, and anybody can write a device's."""
+
+    @pytest.mark.parametrize("serial", ["x; exec touch F", "-f", "", "a b", "[exit]", "a\n"])
+    def test_one_that_is_none_is_refused(self, serial: str, desk: Desk, board: Board) -> None:
+        desk.st_link(FIRST)
+        desk.installed("openocd", "st-flash")
+        for name in (None, "openocd", "st-flash"):
+            with pytest.raises(FlashError, match="is no serial number"):
+                choose_programmer(board, name=name, probe=serial)
+
+    def test_a_devices_own_is_refused_as_well(self, desk: Desk, board: Board) -> None:
+        desk.st_link(FIRST, "ttyACM0")
+        second = desk.st_link("x; exec touch F", "ttyACM1")
+        desk.installed("openocd")
+        with pytest.raises(FlashError, match="is no serial number"):
+            choose_programmer(board, second, "openocd")
+
+
 class TestCommand:
     @pytest.fixture
     def folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

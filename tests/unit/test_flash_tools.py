@@ -66,7 +66,7 @@ ARGUMENTS = {
     ],
 }  # fmt: skip
 OF_A_PROBE = {
-    "openocd": ["-c", "adapter serial 066B"],
+    "openocd": ["-c", "adapter serial {066B}"],
     "st-flash": ["--serial", "066B"],
     "pyocd": ["--uid", "066B"],
     "dfu-util": ["--serial", ",066B"],
@@ -381,6 +381,25 @@ def test_an_older_openocd_cannot_be_told_which_probe(
     bench.program("openocd")
     with pytest.raises(FlashError, match=r"0\.11\.0 .* cannot be told which probe"):
         bench.program("openocd", probe="066B")
+
+
+def test_openocd_runs_nothing_that_a_serial_number_says(bench: Bench) -> None:
+    bench.program("openocd", probe="x; exec touch F")
+    assert "adapter serial {x; exec touch F}" in bench.tool("openocd").runs[-1]
+    with pytest.raises(FlashError, match="cannot be given"):
+        bench.program("openocd", probe="x}; exec touch F; set a {")
+
+
+@pytest.mark.parametrize("name", ["a}; exec touch F; {", "[exec touch F]", "back\\slash"])
+def test_openocd_runs_nothing_that_a_folder_is_called(
+    name: str, bench: Bench, tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    bench.patch.setattr("tempfile.tempdir", str(folder))
+    with pytest.raises(FlashError, match="TMPDIR"):
+        bench.program("openocd")
+    assert bench.tool("openocd").runs == []
 
 
 def test_an_older_esptool_is_called_as_it_wants(
