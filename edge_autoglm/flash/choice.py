@@ -85,6 +85,7 @@ class _Scene:
     port: str | None
     serial: str | None
     at_probe: bool  # whether the port is a debug probe's console
+    port_serial: str | None = None  # of the USB device that the port is of
 
     @property
     def own_port(self) -> str | None:
@@ -173,7 +174,7 @@ def _scene(board: Board, port: str, probe: str | None) -> _Scene:
             device = UsbDevice((each.vid, each.pid), each.serial_number, name)
             at_probe = device.probe is not None
             serial = probe or (device.serial if at_probe else None)
-            return _Scene(board, port, serial, at_probe)
+            return _Scene(board, port, serial, at_probe, device.serial)
     return _Scene(board, port, probe, at_probe=False)
 
 
@@ -212,6 +213,9 @@ def _disk(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:
     if scene.port is not None and not scene.at_probe and own is None:
         raise FlashError(f"{scene.port} is not the port of what shows the disk {label}")
     disks = find_disks(label, scene.serial)
+    if scene.port is not None and own is not None:
+        # A board that was named by its port is no other one that waits in its bootloader.
+        disks = tuple(disk for disk in disks if disk.serial and disk.serial == scene.port_serial)
     if len(disks) > 1:
         serial = _serial_of_console(scene.board)
         disks = find_disks(label, serial) if serial else disks
@@ -287,7 +291,12 @@ def _bootloader(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choi
     if scene.port is not None and own is None:
         raise FlashError(f"{scene.port} is not the port of the board's own USB")
     there = [device for device in usb_devices() if device.ids == ids]
-    device = _one(scene, there, "board in its bootloader with serial number", "bootloaders")
+    if scene.port is not None:
+        # A board that was named by its port is no other one that waits in its bootloader.
+        mine = [each for each in there if each.serial and each.serial == scene.port_serial]
+        device = mine[0] if len(mine) == 1 else None
+    else:
+        device = _one(scene, there, "board in its bootloader with serial number", "bootloaders")
     if device is not None:
         if not device.usable:
             raise FlashError(_no_permission(device))
