@@ -23,6 +23,7 @@ from edge_autoglm.device.probes import (
 from edge_autoglm.device.transport import open_error
 from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.disks import find_disks
+from edge_autoglm.flash.job import SerialError, check_serial
 from edge_autoglm.flash.picotool import bootsel_of
 from edge_autoglm.flash.programmers import PROGRAMMERS, Reach, Row
 from edge_autoglm.flash.stm32_uart import refuse_probe, wiring
@@ -44,10 +45,6 @@ class NoProgrammerError(FlashError):
 
 class AmbiguousError(FlashError):
     """Several boards are attached that could be meant."""
-
-
-class SerialError(FlashError):
-    """A serial number that no tool can be given."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ def choose_programmer(
             f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
         )
     if probe is not None:
-        _check_serial(probe)
+        check_serial(probe)
     known = [each for each in board.programmers if each.name in PROGRAMMERS]
     scene = _scene(board, port, probe)
     if name is not None:
@@ -190,20 +187,8 @@ def _serve(scene: _Scene, entry: Programmer, *, asked: bool) -> Choice:
     }
     choice = reaches[row.reach](scene, entry, row, asked)
     if choice.probe is not None:
-        _check_serial(choice.probe)
+        check_serial(choice.probe)
     return choice
-
-
-def _check_serial(serial: str) -> None:
-    """Raises SerialError where a serial number could be anything but one in a tool's arguments.
-
-    It may come from a device's own descriptor, which anybody can write, and OpenOCD's are Tcl.
-    """
-    if not re.fullmatch(r"[\w.:][\w.:-]*", serial, re.ASCII):
-        raise SerialError(
-            f"{serial!r} is no serial number that a flashing tool can be given (letters, digits "
-            "and . : _ - only); unplug the other boards, and name none"
-        )
 
 
 def _disk(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:

@@ -117,7 +117,10 @@ def arguments(job: Job, image: str) -> list[str]:
     check = chip_check(job)
     if check:
         given += ["-c", check]
-    given += ["-c", f"program {_word(Path(image).as_posix())} 0x{job.address:08x} verify reset exit"]
+    given += [
+        "-c",
+        f"program {_word(Path(image).as_posix())} 0x{job.address:08x} verify reset exit",
+    ]
     return given
 
 

@@ -16,6 +16,7 @@ import serial
 from edge_autoglm.device.probes import UsbDevice, sees_all, usb_devices
 from edge_autoglm.device.transport import open_error
 from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.job import check_serial
 
 SPEED = 1200
 PATIENCE_SECONDS = 15.0
@@ -75,6 +76,7 @@ def into_bootloader(port: str, ids: tuple[int, int]) -> str | None:
             f"the board at {port} came into its bootloader, where it cannot be told from another "
             f"one ({which}); unplug that, then flash again"
         )
+    check_serial(serial)
     return serial
 
 
