@@ -88,6 +88,16 @@ def test_flash_and_profile_leaves_json_that_the_schema_takes(first: dict[str, ob
     assert first["runs"] == first["warmup"] == 1
 
 
+def test_a_board_reached_by_its_ptys_path_has_no_measured_figures(
+    program: Program, first: dict[str, object]
+) -> None:
+    path = program.state / "virtual/stm32f746/console"
+    program.done("profile", "--board", "stm32f746", "--port", path, "--json", "path.json")
+    found = read(program, "path.json")
+    assert found["virtual"] is True
+    assert found["totals"] == first["totals"]
+
+
 def test_the_schema_insists_on_every_key_that_is_promised(first: dict[str, object]) -> None:
     promised = [
         ("schema",), ("board",), ("model", "sha256"), ("toolchain",), ("layers",),
