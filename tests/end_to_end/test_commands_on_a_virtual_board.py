@@ -300,6 +300,28 @@ def test_a_board_that_was_watched_can_be_profiled_afterwards(program: Program) -
     assert "outputs: " in program.done("profile", *ON_BOARD).stdout
 
 
+@pytest.mark.usefixtures("first")
+def test_monitor_on_a_pipe_writes_rows_as_they_come_and_ends_when_nobody_reads(
+    program: Program,
+) -> None:
+    running = program.start("monitor", *ON_BOARD)  # without end
+    assert running.stdout is not None
+    assert running.stderr is not None
+    head = [running.stdout.readline() for _ in range(4)]
+    running.stdout.close()
+    try:
+        assert running.wait(timeout=60) == 1
+    finally:
+        running.kill()
+        said = running.stderr.read()
+        running.stderr.close()
+    assert head[0] == "cycles and ms modelled\n"
+    assert head[1].split() == ["s", "seq", "cycles", "ms", "stack", "mV", "°C", "mJ", "result"]
+    assert [row.split()[1] for row in head[2:]] == ["0", "1"]
+    assert said == ""
+    assert "outputs: " in program.done("profile", *ON_BOARD).stdout  # it no longer runs by itself
+
+
 def lines_shown(text: str) -> list[str]:
     """The lines on a terminal, without its commands."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n").splitlines()
