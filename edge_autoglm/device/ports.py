@@ -192,7 +192,7 @@ def _virtual_clock(name: str) -> Callable[[], float | None]:
     def seconds() -> float:
         if info is None or (status := virtual.attach(name)) is None or status.pid != info.pid:
             raise TransportError(
-                f"virtual {name}: it is not running any more; start it again "
+                f"virtual {name}: its process ended; start it again "
                 f"(`edge-autoglm virtual start {name}`)"
                 + (f", and look at its log: {info.log}" if info is not None else "")
             )
