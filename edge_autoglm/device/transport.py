@@ -18,6 +18,7 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge_autoglm.errors import TransportError
+from edge_boards.errors import BoardsError
 
 
 class Transport(Protocol):
@@ -160,6 +161,15 @@ class SerialTransport:
         self.close()
 
     def _gone(self, error: Exception) -> TransportError:
+        if self._clock is not None:
+            try:
+                self._clock()
+            except (TransportError, BoardsError) as why:
+                return TransportError(str(why))
+            return TransportError(
+                f"{self._name}: the connection was lost; repeat the command "
+                "(`edge-autoglm virtual list` tells whether the board runs)"
+            )
         # pyserial raises TypeError when another thread closed the port under a read.
         return TransportError(
             f"{self._name}: the connection was lost ({error}); plug the board in again, or start "
