@@ -45,6 +45,10 @@ def tflm_lines(result: TflmExport) -> list[str]:
             if only
             else f"--arena sets aside {result.arena_bytes:,} B"
         )
+    lines += [
+        f"A TFLM with its checks in it (BUILD_TYPE=default) stops in the first inference: {stop}"
+        for stop in result.stops
+    ]
     ops = ", ".join(result.ops)
     lines.append(f"Ops: {ops} (MicroMutableOpResolver<{len(result.registrations)}>)")
     lines.append(
@@ -72,6 +76,7 @@ def tflm_json(result: TflmExport) -> dict[str, Any]:
             f"{method}({f'tflite::{given}()' if given else ''})"
             for method, given in result.registrations
         ],
+        "stops_with_checks": list(result.stops),
         "sources": list(result.sources),
         "arena_bytes": result.arena_needed or result.arena_bytes,
         "arena_bytes_reference": result.arena_reference,

@@ -27,7 +27,7 @@ def seal(said: Mapping[str, Any], files: Mapping[str, str], compiled: Iterable[s
             path: hashlib.sha256(files[path].encode("utf-8")).hexdigest() for path in compiled
         },
     }
-    return json.dumps(document | {"digest": _digest(document)}, indent=1) + "\n"
+    return json.dumps(document | {"digest": digest(document)}, indent=1) + "\n"
 
 
 def read_sealed(directory: Path) -> dict[str, Any]:
@@ -48,27 +48,27 @@ def read_sealed(directory: Path) -> dict[str, Any]:
             f"{path}: schema {found!r}, this version reads {EXPORT_SCHEMA}; export the model again"
         )
     # Everything after this was written by an export itself.
-    if document.get("digest") != _digest(document):
+    if document.get("digest") != digest(document):
         raise ExportError(f"{path}: changed since it was exported; export the model again")
     _check_files(directory, document["files"])
     return document
 
 
-def _digest(document: Mapping[str, Any]) -> str:
+def digest(document: Mapping[str, Any]) -> str:
     """SHA-256 of everything that export.json says but this."""
     said = {key: value for key, value in document.items() if key != "digest"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _check_files(directory: Path, files: Mapping[str, str]) -> None:
-    for name, digest in files.items():
+    for name, expected in files.items():
         try:
             content = (directory / name).read_bytes()
         except OSError as error:
             raise ExportError(
                 f"{directory / name}: {error.strerror or error}; export the model again"
             ) from error
-        if hashlib.sha256(content).hexdigest() != digest:
+        if hashlib.sha256(content).hexdigest() != expected:
             raise ExportError(
                 f"{directory / name}: changed since it was exported; export the model again"
             )

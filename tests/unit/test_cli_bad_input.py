@@ -14,6 +14,7 @@ import pytest
 from aot_models import classifier
 from cli_tools import call, environment
 
+from edge_export.sealed import digest
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.writer import write_tflite
 
@@ -293,14 +294,12 @@ def test_a_model_is_not_built_but_exported_first(
 def test_a_compilers_error_names_the_source(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from edge_export.sealed import _digest
-
     assert call(capsys, "export", model, *BOARD, "-o", "out").code == 0
     source, listing = tmp_path / "out/src/tiny.c", tmp_path / "out/export.json"
     source.write_text("int x = ;\n", encoding="utf-8")
     document = json.loads(listing.read_text(encoding="utf-8"))
     document["files"]["src/tiny.c"] = hashlib.sha256(source.read_bytes()).hexdigest()
-    document["digest"] = _digest(document)
+    document["digest"] = digest(document)
     listing.write_text(json.dumps(document), encoding="utf-8")
     answer = call(capsys, "build", "out")
     assert answer.code == 1

@@ -413,3 +413,11 @@ def test_the_project_names_files_that_exist(tmp_path: Path) -> None:
         *files,
         "export.json",
     }
+
+
+def test_where_a_library_with_checks_stops_is_said(tmp_path: Path) -> None:
+    graph, content = golden("dense_keep_num_dims")
+    assert "operator 0 FULLY_CONNECTED" in exported(tmp_path / "a", graph, content).stops[0]
+    portable = exported(tmp_path / "b", graph, content, kernels="reference")
+    assert portable.stops == ()
+    assert load_export(tmp_path / "a").stops == exported(tmp_path / "c", graph, content).stops  # type: ignore[union-attr]

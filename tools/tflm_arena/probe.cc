@@ -1,6 +1,6 @@
 /* Says what TFLM takes of its arena: for each model of a list, its memory plan, what
  * arena_used_bytes() reports, and the smallest arena that works. Runs under QEMU's mps2-an500 with
- * semihosting; built and read by tools/tflm_arena.py.
+ * semihosting; built and read by tools/tflm_arena/__main__.py.
  */
 
 #include <setjmp.h>

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.problem import Problem, operator_problem
 
+from .cmsis_nn import Simd
 from .kernel_memory import kernel_memory
 from .kernel_sets import KERNEL_SETS
 
@@ -211,7 +212,6 @@ def stops_with_checks(graph: Graph, kernels: str = "cmsis-nn") -> list[Problem]:
     problems = []
     requests = 0
     for operator in graph.operators:
-        memory = kernel_memory(graph, operator, simd)
         reason = None
         if operator.op == "DEPTHWISE_CONV_2D":
             reason = _depthwise_stop(graph, operator, simd is not None)
@@ -219,8 +219,17 @@ def stops_with_checks(graph: Graph, kernels: str = "cmsis-nn") -> list[Problem]:
             reason = _dense_stop(graph, operator, requests)
         if reason:
             problems.append(operator_problem(graph, operator, reason))
-        requests += len(memory.scratch) if memory else 0
+        requests += _scratch_requests(graph, operator, simd)
     return problems
+
+
+def _scratch_requests(graph: Graph, operator: Operator, simd: Simd | None) -> int:
+    """How many scratch buffers the operator asks for; 0 where that cannot be said."""
+    try:
+        memory = kernel_memory(graph, operator, simd)
+    except (ValueError, IndexError, AssertionError):
+        return 0
+    return len(memory.scratch) if memory else 0
 
 
 def _depthwise_stop(graph: Graph, operator: Operator, optimized: bool) -> str | None:

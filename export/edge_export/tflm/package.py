@@ -33,7 +33,7 @@ from edge_quantize.ingest.outside import outside_buffers
 
 from . import emit
 from .arena import Arena, ArenaError, arena_of
-from .ops import tflm_problems
+from .ops import stops_with_checks, tflm_problems
 from .project import project_files
 from .registrations import registrations
 from .tree import CMSIS_NN, REFERENCE, default_kernels, is_arm, kernel_set
@@ -61,6 +61,7 @@ class TflmExport:
     model_bytes: int
     ops: tuple[str, ...]
     registrations: tuple[tuple[str, str | None], ...]  # resolver's method, what it is given
+    stops: tuple[str, ...]  # where a library stops that was built with its checks
     sources: tuple[str, ...]
     description: Mapping[str, Any]
 
@@ -118,9 +119,10 @@ def compile_tflm(
 ) -> dict[str, str]:
     """The same without touching the disk: path in the folder -> text."""
     symbols = prefix(graph.name, name)
-    require_tflm(graph)
     kernels = kernels or default_kernels(board.core)
     check_kernels(board, kernels)
+    chosen = kernel_set(board.core, kernels)
+    require_tflm(graph, chosen)
     stated = _stated(graph, board, kernels, arena)
     reference = _stated(graph, board, REFERENCE, arena) if stated else None
     model = _model(graph, _inside(graph, content), board, symbols, stated, arena)
@@ -141,6 +143,7 @@ def compile_tflm(
         "model_bytes": len(model.content),
         "ops": sorted({operator.op for operator in graph.operators}),
         "registrations": [list(pair) for pair in model.registrations],
+        "stops": [str(problem) for problem in stops_with_checks(graph, chosen)],
         "sources": [path for path in sorted(sources) if path.endswith(".cc")],
         "description": model.description,
     }
@@ -148,9 +151,10 @@ def compile_tflm(
     return files
 
 
-def require_tflm(graph: Graph) -> None:
-    """Raises LoweringError, with every reason, where TFLM must not be given the model."""
-    found = [str(problem) for problem in tflm_problems(graph)]
+def require_tflm(graph: Graph, kernels: str = "cmsis-nn") -> None:
+    """Raises LoweringError, with every reason, where TFLM must not be given the model; `kernels` of
+    KERNEL_SETS."""
+    found = [str(problem) for problem in tflm_problems(graph, kernels)]
     for what, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
         if not tensors or len(tensors) > _MOST_TENSORS:
             found.append(f"{len(tensors)} {what}; a model needs 1 to {_MOST_TENSORS}")
@@ -295,6 +299,7 @@ def read_result(directory: Path, document: Mapping[str, Any]) -> TflmExport:
         model_bytes=int(document["model_bytes"]),
         ops=tuple(document["ops"]),
         registrations=tuple((str(m), r) for m, r in document["registrations"]),
+        stops=tuple(document["stops"]),
         sources=tuple(document["sources"]),
         description=dict(document["description"]),
     )

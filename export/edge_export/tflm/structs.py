@@ -2,7 +2,7 @@
 
 Everything here is a fact of one version, measured: `sizeof` under arm-none-eabi-gcc (AAPCS, short
 enums), TF_LITE_STATIC_MEMORY defined, no compression. Only this module has to change with TFLM.
-`tools/tflm_arena.py` compares every allocation of a real run with what follows from it.
+`tools/tflm_arena` holds the sizes, and what follows from them, against a real library.
 """
 
 from __future__ import annotations
