@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_autoglm.errors import UsageError
+from edge_autoglm.errors import EdgeError, UsageError
 from edge_boards import Board
 from edge_boards.platformio.build import build_with_platformio
 from edge_boards.platformio.ini import by_framework
@@ -226,7 +226,7 @@ def exported(
 ) -> Exported:
     """The export that `target` names: a generated folder, or a model, which is exported first.
 
-    Raises UsageError for what only a model takes.
+    Raises UsageError for what only a model takes, EdgeError where nothing is there.
     """
     if target.is_dir():
         if folder is not None:
@@ -238,4 +238,8 @@ def exported(
                 f"--runtime goes with a model; {target} is a folder that was exported already"
             )
         return load_export(target)
+    if not target.exists():
+        raise EdgeError(
+            f"{target}: no such file or folder; name a .tflite file, or what `export` wrote"
+        )
     return export(target, board, folder, asked)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -190,6 +192,30 @@ def serial_ports() -> tuple[str, ...]:
     return tuple(str(port.device) for port in real_ports())
 
 
+def is_no_port(path: str) -> bool:
+    """Whether `path` is a folder, or a device as /dev/null is, and so can be no serial port.
+
+    It is not opened for that: opening a port may reset the board.
+    """
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return False
+    if stat.S_ISDIR(found.st_mode):
+        return True
+    memory = 1  # Linux's major number of /dev/null, /dev/zero, /dev/mem
+    return (
+        sys.platform == "linux"
+        and stat.S_ISCHR(found.st_mode)
+        and os.major(found.st_rdev) == memory
+    )
+
+
+def no_port_error(path: str) -> TransportError:
+    there = ", ".join(serial_ports()) or "none"
+    return TransportError(f"{path}: is no serial port; ports here: {there}")
+
+
 def open_error(path: str, error: Exception) -> TransportError:
     """What went wrong when `path` was opened, in one line, with what to try."""
     number = getattr(error, "errno", None)
@@ -209,6 +235,8 @@ def open_error(path: str, error: Exception) -> TransportError:
         holders = holders_of(path)
         by = f" by {', '.join(holders)}" if holders else ""
         return TransportError(f"{path}: busy, held{by}; close that program and try again")
+    if is_no_port(path) or number in (errno.ENOTTY, errno.EISDIR) or "Inappropriate" in text:
+        return no_port_error(path)
     return TransportError(f"{path}: cannot be opened as a serial port ({text})")
 
 

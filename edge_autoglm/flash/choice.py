@@ -20,7 +20,7 @@ from edge_autoglm.device.probes import (
     usb_devices,
     written,
 )
-from edge_autoglm.device.transport import open_error
+from edge_autoglm.device.transport import is_no_port, no_port_error, open_error
 from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.disks import find_disks
 from edge_autoglm.flash.job import SerialError, check_serial
@@ -117,6 +117,8 @@ def choose_programmer(
     """
     if port != "auto" and os.name == "posix" and not Path(port).exists():
         raise open_error(port, FileNotFoundError())
+    if port != "auto" and is_no_port(port):
+        raise no_port_error(port)
     if not board.programmers:
         raise FlashError(
             f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
