@@ -164,14 +164,18 @@ _BIAS_TYPES_INT16 = {
     "FULLY_CONNECTED": (DType.INT64,),
     "TRANSPOSE_CONV": (DType.INT16, DType.INT64),
 }
-# Their kernels take the integers as they are: all tensors must be of one scale and zero point. So many
-# inputs, from the first, are looked at; None is all.
+# Their kernels take the integers as they are: inputs (so many from the first; None: all) and output
+# must be of one scale and zero point.
 _UNSCALED: dict[str, int | None] = {
+    "BROADCAST_TO": 1,
     "CONCATENATION": None,
     "EXPAND_DIMS": 1,
     "MAXIMUM": None,
     "MINIMUM": None,
+    "PAD": 1,
     "RESHAPE": 1,
+    "REVERSE_V2": 1,
+    "SLICE": 1,
     "SQUEEZE": 1,
     "TRANSPOSE": 1,
 }
