@@ -106,7 +106,7 @@ def test_a_board_that_lost_its_control_socket_can_be_ended(state: Path) -> None:
     first.control.unlink()
     assert virtual.attach(BOARD, state_dir=state) is None
     with pytest.raises(VirtualBoardError, match=rf"process {first.pid}\) does not answer; .*stop"):
-        virtual.start(BOARD, state_dir=state, wait=1.0)
+        virtual.start(BOARD, state_dir=state, wait=8.0)
     virtual.stop(BOARD.name, state_dir=state)
     assert gone(first.pid)
 

@@ -14,8 +14,9 @@ BOARD = ("--board", "stm32f746")
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, and no TFLM in the environment."""
+    """A folder to work in, no virtual board, and no TFLM in the environment."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGE_AUTOGLM_STATE", str(tmp_path / ".state"))
     monkeypatch.delenv("EDGE_AUTOGLM_TFLM", raising=False)
     return tmp_path
 
