@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from cli_tools import Program
 
-from edge_export.aot.package import _digest
+from edge_export.sealed import digest
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.writer import write_tflite
 
@@ -92,7 +92,7 @@ def seal(folder: Path, source: Path) -> None:
     document = json.loads(listing.read_bytes())
     name = source.relative_to(folder).as_posix()
     document["files"][name] = hashlib.sha256(source.read_bytes()).hexdigest()
-    document["digest"] = _digest(document)
+    document["digest"] = digest(document)
     listing.write_text(json.dumps(document), encoding="utf-8")
 
 
