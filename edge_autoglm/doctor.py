@@ -16,8 +16,9 @@ from serial.tools import list_ports
 from edge_autoglm.device.ports import find_port
 from edge_autoglm.device.probes import PROBE_KINDS, UsbDevice, udev_rule, usb_devices, written
 from edge_autoglm.device.transport import holders_of, serial_ports
+from edge_autoglm.device.usb import ids_of
 from edge_autoglm.errors import FlashError, TransportError
-from edge_autoglm.flash.choice import choose_programmer, reach_now
+from edge_autoglm.flash.choice import AmbiguousError, choose_programmer, reach_now
 from edge_autoglm.flash.picotool import BOOTSEL
 from edge_autoglm.flash.programmers import PROGRAMMERS
 from edge_autoglm.flash.tool import ToolMissingError, find_tool
@@ -96,9 +97,10 @@ def _port(path: str, what: str) -> Check:
     holders = holders_of(path)
     if holders:
         numbers = " ".join(re.findall(r"\(pid (\d+)\)", " ".join(holders)))
-        return Check(
-            name, False, f"{what}; held by {', '.join(holders)}", f"kill {numbers}", needed=False
-        )
+        mend = "close the program that holds it"
+        if numbers:
+            mend += f"; if it does not end: kill {numbers}"
+        return Check(name, False, f"{what}; held by {', '.join(holders)}", mend, needed=False)
     return Check(name, True, f"{what}; free", needed=False)
 
 
@@ -145,16 +147,27 @@ def _device(kind: str, device: UsbDevice) -> Check:
 
 def _attached(board: Board) -> list[Check]:
     """Whether a board can be flashed now, and its console heard."""
-    plug = "plug the board in, or name a port with --port PATH"
+    plug, port = "plug the board in", "name its port with --port PATH"
+    virtual = "use --port virtual"
     flashing, console = f"flashing {board.name}", f"console of {board.name}"
     found = []
     try:
         words = choose_programmer(board).describe()
         found.append(Check(flashing, True, words, needed=False))
+    except AmbiguousError as error:
+        mend = "choose one with --probe SERIAL, or unplug the others"
+        found.append(Check(flashing, False, str(error), mend, needed=False))
     except (FlashError, TransportError) as error:
-        found.append(Check(flashing, False, str(error), plug, needed=False))
+        mend = f"{plug}, or {port}"
+        if not board.programmers:
+            mend = virtual if board.virtual is not None else "give its file [[programmers]]"
+        found.append(Check(flashing, False, str(error), mend, needed=False))
     try:
         found.append(Check(console, True, find_port(board).path, needed=False))
     except (TransportError, BoardsError) as error:
-        found.append(Check(console, False, str(error), plug, needed=False))
+        # Without an id of its own a port is never recognised, however often it is plugged in.
+        mend = f"{plug}, or {port}" if ids_of(board, "console") else port
+        if not board.programmers and board.virtual is not None:
+            mend = virtual
+        found.append(Check(console, False, str(error), mend, needed=False))
     return found

@@ -93,11 +93,27 @@ def test_a_port_that_somebody_holds_names_him_and_what_ends_it(desk: Desk) -> No
     try:
         check = found()[f"port {port}"]
         assert f"held by sleep (pid {holder.pid})" in check.detail
-        assert check.mend == f"kill {holder.pid}"
+        assert check.mend == (
+            f"close the program that holds it; if it does not end: kill {holder.pid}"
+        )
         assert not check.needed
     finally:
         holder.kill()
         holder.wait()
+
+
+def test_a_holder_without_a_number_is_not_to_be_killed(desk: Desk) -> None:
+    port = desk.st_link()
+    desk.patch.setattr("edge_autoglm.doctor.holders_of", lambda _: ("a program",))
+    assert found()[f"port {port}"].mend == "close the program that holds it"
+
+
+def test_what_is_never_recognised_is_not_to_be_plugged_in(desk: Desk) -> None:
+    assert desk.ports == []
+    assert found("bluepill")["console of bluepill"].mend == "name its port with --port PATH"
+    told = found("mps3-an547")
+    for name in ("flashing mps3-an547", "console of mps3-an547"):
+        assert told[name].mend == "use --port virtual"
 
 
 def test_a_port_without_permission_is_a_fault_with_its_group(desk: Desk) -> None:

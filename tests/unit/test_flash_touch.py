@@ -1,5 +1,5 @@
-"""A board is brought into its bootloader through its port, where another may wait already (a tree as
-/sys has it)."""
+"""A board is brought into its bootloader through its port, where another may wait already (a tree
+as /sys has it)."""
 
 from __future__ import annotations
 
