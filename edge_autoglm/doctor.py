@@ -27,14 +27,52 @@ from edge_boards.doctor import Check
 from edge_boards.doctor import checks as machine_checks
 from edge_boards.errors import BoardsError
 from edge_boards.loader import list_boards
+from edge_boards.platformio.tool import find_core, has_platform
+from edge_export.errors import TflmTreeError
+from edge_export.tflm.tree import ENVIRONMENT, look_at_tree, tree_from_environment
 
 
 def checks(board: Board | None = None) -> tuple[Check, ...]:
     """All checks, in the order of a report; of programmers, with a board, only that board's."""
-    found = [*machine_checks(), *_programmers(board), *_ports(), *_devices()]
+    found = [*machine_checks(), _tflm(), *_programmers(board), *_ports(), *_devices()]
+    if board is not None and board.platformio is not None:
+        found.append(_platform(board.name, board.platformio.platform))
     if board is not None:
         found += _attached(board)
     return tuple(found)
+
+
+def _tflm() -> Check:
+    """The TFLM tree that builds with TFLM take where no option names one."""
+    name, purpose = "TFLM tree", "needed for --runtime tflm only"
+    directory = tree_from_environment()
+    if directory is None:
+        mend = f"name a tflite-micro checkout in {ENVIRONMENT}, or with --tflm"
+        return Check(name, False, f"{ENVIRONMENT} is not set; {purpose}", mend, needed=False)
+    try:
+        root, libraries = look_at_tree(directory)
+    except TflmTreeError as error:
+        words = str(error).partition("; ")
+        mend = words[2] or f"name another tflite-micro checkout in {ENVIRONMENT}"
+        where = f"{ENVIRONMENT}: {words[0].removeprefix('--tflm ')}; {purpose}"
+        return Check(name, False, where, mend, needed=False)
+    made = f"{libraries} {'library' if libraries == 1 else 'libraries'} made in it"
+    return Check(name, True, f"{root} ({ENVIRONMENT}), {made}; {purpose}", needed=False)
+
+
+def _platform(board: str, platform: str) -> Check:
+    """Whether PlatformIO could build for a board without a network."""
+    name, purpose = f"PlatformIO's platform for {board}", "needed for --with platformio"
+    try:
+        core = find_core()
+    except BoardsError as error:
+        words = str(error).partition("; ")
+        mend = words[2].strip("`").partition("`")[0] or "install PlatformIO again"
+        return Check(name, False, f"{words[0]}; {purpose}", mend, needed=False)
+    if has_platform(core, platform):
+        return Check(name, True, f"{platform} is installed; {purpose}", needed=False)
+    mend = f"{' '.join(core.command)} pkg install --global --platform {platform}"
+    return Check(name, False, f"{platform} is not installed; {purpose}", mend, needed=False)
 
 
 def _programmers(board: Board | None) -> list[Check]:

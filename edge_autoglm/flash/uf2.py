@@ -134,8 +134,8 @@ def _disk(job: Job) -> Disk:
         another = "other " if before else ""
         raise FlashError(
             f"{job.board.title}: no {another}disk called {label} is mounted; bring the board into "
-            "its bootloader (hold BOOTSEL while it is plugged in, or press reset twice) and mount the "
-            "disk that appears (`udisksctl mount`)"
+            "its bootloader (hold BOOTSEL while it is plugged in, or press reset twice) and mount "
+            "the disk that appears (`udisksctl mount`)"
         )
     return found
 
