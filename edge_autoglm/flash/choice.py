@@ -120,8 +120,9 @@ def choose_programmer(
     if port != "auto" and is_no_port(port):
         raise no_port_error(port)
     if not board.programmers:
+        instead = "use --port virtual" if board.virtual is not None else "give it [[programmers]]"
         raise FlashError(
-            f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
+            f"{board.title}: its board file knows no way to flash a real one; {instead}"
         )
     if probe is not None:
         check_serial(probe)
@@ -180,6 +181,9 @@ def _scene(board: Board, port: str, probe: str | None) -> _Scene:
 def _serve(scene: _Scene, entry: Programmer, *, asked: bool) -> Choice:
     """What `entry` would go through. Raises FlashError or TransportError with the reason."""
     row = PROGRAMMERS[entry.name]
+    if asked:
+        # Whoever names a tool must have it, whatever is attached.
+        _tool(row)
     reaches: dict[Reach, Callable[[_Scene, Programmer, Row, bool], Choice]] = {
         Reach.DISK: _disk,
         Reach.PROBE: _probe,

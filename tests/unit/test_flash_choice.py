@@ -204,9 +204,17 @@ class TestByName:
         assert choose_programmer(board, name="st-flash").entry.name == "st-flash"
 
     def test_one_that_does_not_serve_says_why(self, desk: Desk, board: Board) -> None:
-        assert desk.ports == []
+        desk.installed("openocd")
         with pytest.raises(FlashError, match="STM32F746G-DISCO: openocd: no ST-LINK is attached"):
             choose_programmer(board, name="openocd")
+
+    def test_one_that_is_not_installed_says_that_before_what_is_not_attached(
+        self, desk: Desk
+    ) -> None:
+        assert desk.ports == []
+        with pytest.raises(FlashError, match=r"pyocd is not installed; .*pip install") as error:
+            choose_programmer(load_board("raspberry-pi-pico"), name="pyocd")
+        assert "attached" not in str(error.value)
 
     def test_one_of_another_board_lists_the_boards_own(self, desk: Desk, board: Board) -> None:
         assert desk.ports == []

@@ -154,6 +154,16 @@ def tree_from_environment() -> Path | None:
     return Path(named) if named else None
 
 
+def look_at_tree(directory: Path) -> tuple[Path, int]:
+    """The root of the TFLM tree that `directory` is or lies in, and how many libraries it has.
+
+    Raises TflmTreeError where it is none, or one of another age.
+    """
+    root = _root(directory)
+    _check_headers(root, ())
+    return root, len(_archives(root))
+
+
 def find_tree(
     directory: Path, board: Board, kernels: str = CMSIS_NN, symbols: Iterable[str] = ()
 ) -> TflmTree:
