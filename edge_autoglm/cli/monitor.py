@@ -5,7 +5,8 @@ from __future__ import annotations
 import json as json_module
 import sys
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -14,12 +15,16 @@ import typer
 from .common import BoardOption, BoardsOption, JsonLinesOption, PortOption, notes, output, the_board
 
 if TYPE_CHECKING:
+    from threading import Timer
+
     from rich.table import Table
 
+    from edge_autoglm.device.session import Session
     from edge_autoglm.measure.monitor import Sample
 
 _SHOWN = 12
 _LONGEST_MS = 3_600_000
+_QUIET_S = 2.0
 
 
 def monitor(
@@ -55,11 +60,14 @@ def monitor(
     with ExitStack() as stack:
         lines = _lines(jsonl, stack)
         found = find_port(aim, port or "auto")
-        session = stack.enter_context(Session(open_port(found)))
+        session = Session(open_port(found))
+        waiting = stack.enter_context(_note_of_waiting(session))
+        stack.enter_context(session)
         watch = Monitor(session, aim, session.model(model), counter_of(found, session.info))
         screen = _Screen(stack, shown=lines is not sys.stdout)
         stack.enter_context(watch.running(period))
         for sample in watch.samples():
+            waiting.cancel()
             if isinstance(sample, LogLine):
                 screen.say(f"board: {sample.detail}")
                 continue
@@ -68,6 +76,25 @@ def monitor(
             screen.add(sample)
             if count and screen.seen >= count:
                 break
+
+
+@contextmanager
+def _note_of_waiting(session: Session) -> Iterator[Timer]:
+    """Says once that a board that is heard has shown nothing for a while, unless it is cancelled:
+    an inference that an earlier command left there goes on to its end."""
+    from threading import Timer
+
+    def say() -> None:
+        if session.link.decoder.counters.accepted:  # of a silent one the session says more
+            notes().print("waiting for the board to finish an inference ...")
+
+    timer = Timer(_QUIET_S, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer
+    finally:
+        timer.cancel()
 
 
 def _lines(jsonl: Path | None, stack: ExitStack) -> TextIO | None:
