@@ -16,8 +16,9 @@ from serial.tools import list_ports
 from edge_autoglm.device.ports import find_port
 from edge_autoglm.device.probes import PROBE_KINDS, UsbDevice, udev_rule, usb_devices, written
 from edge_autoglm.device.transport import holders_of, serial_ports
+from edge_autoglm.device.usb import ids_of
 from edge_autoglm.errors import FlashError, TransportError
-from edge_autoglm.flash.choice import choose_programmer, reach_now
+from edge_autoglm.flash.choice import AmbiguousError, choose_programmer, reach_now
 from edge_autoglm.flash.picotool import BOOTSEL
 from edge_autoglm.flash.programmers import PROGRAMMERS
 from edge_autoglm.flash.tool import ToolMissingError, find_tool
@@ -26,14 +27,52 @@ from edge_boards.doctor import Check
 from edge_boards.doctor import checks as machine_checks
 from edge_boards.errors import BoardsError
 from edge_boards.loader import list_boards
+from edge_boards.platformio.tool import find_core, has_platform
+from edge_export.errors import TflmTreeError
+from edge_export.tflm.tree import ENVIRONMENT, look_at_tree, tree_from_environment
 
 
 def checks(board: Board | None = None) -> tuple[Check, ...]:
     """All checks, in the order of a report; of programmers, with a board, only that board's."""
-    found = [*machine_checks(), *_programmers(board), *_ports(), *_devices()]
+    found = [*machine_checks(), _tflm(), *_programmers(board), *_ports(), *_devices()]
+    if board is not None and board.platformio is not None:
+        found.append(_platform(board.name, board.platformio.platform))
     if board is not None:
         found += _attached(board)
     return tuple(found)
+
+
+def _tflm() -> Check:
+    """The TFLM tree that builds with TFLM take where no option names one."""
+    name, purpose = "TFLM tree", "needed for --runtime tflm only"
+    directory = tree_from_environment()
+    if directory is None:
+        mend = f"name a tflite-micro checkout in {ENVIRONMENT}, or with --tflm"
+        return Check(name, False, f"{ENVIRONMENT} is not set; {purpose}", mend, needed=False)
+    try:
+        root, libraries = look_at_tree(directory)
+    except TflmTreeError as error:
+        words = str(error).partition("; ")
+        mend = words[2] or f"name another tflite-micro checkout in {ENVIRONMENT}"
+        where = f"{ENVIRONMENT}: {words[0].removeprefix('--tflm ')}; {purpose}"
+        return Check(name, False, where, mend, needed=False)
+    made = f"{libraries} {'library' if libraries == 1 else 'libraries'} made in it"
+    return Check(name, True, f"{root} ({ENVIRONMENT}), {made}; {purpose}", needed=False)
+
+
+def _platform(board: str, platform: str) -> Check:
+    """Whether PlatformIO could build for a board without a network."""
+    name, purpose = f"PlatformIO's platform for {board}", "needed for --with platformio"
+    try:
+        core = find_core()
+    except BoardsError as error:
+        words = str(error).partition("; ")
+        mend = words[2].strip("`").partition("`")[0] or "install PlatformIO again"
+        return Check(name, False, f"{words[0]}; {purpose}", mend, needed=False)
+    if has_platform(core, platform):
+        return Check(name, True, f"{platform} is installed; {purpose}", needed=False)
+    mend = f"{' '.join(core.command)} pkg install --global --platform {platform}"
+    return Check(name, False, f"{platform} is not installed; {purpose}", mend, needed=False)
 
 
 def _programmers(board: Board | None) -> list[Check]:
@@ -96,9 +135,10 @@ def _port(path: str, what: str) -> Check:
     holders = holders_of(path)
     if holders:
         numbers = " ".join(re.findall(r"\(pid (\d+)\)", " ".join(holders)))
-        return Check(
-            name, False, f"{what}; held by {', '.join(holders)}", f"kill {numbers}", needed=False
-        )
+        mend = "close the program that holds it"
+        if numbers:
+            mend += f"; if it does not end: kill {numbers}"
+        return Check(name, False, f"{what}; held by {', '.join(holders)}", mend, needed=False)
     return Check(name, True, f"{what}; free", needed=False)
 
 
@@ -145,16 +185,27 @@ def _device(kind: str, device: UsbDevice) -> Check:
 
 def _attached(board: Board) -> list[Check]:
     """Whether a board can be flashed now, and its console heard."""
-    plug = "plug the board in, or name a port with --port PATH"
+    plug, port = "plug the board in", "name its port with --port PATH"
+    virtual = "use --port virtual"
     flashing, console = f"flashing {board.name}", f"console of {board.name}"
     found = []
     try:
         words = choose_programmer(board).describe()
         found.append(Check(flashing, True, words, needed=False))
+    except AmbiguousError as error:
+        mend = "choose one with --probe SERIAL, or unplug the others"
+        found.append(Check(flashing, False, str(error), mend, needed=False))
     except (FlashError, TransportError) as error:
-        found.append(Check(flashing, False, str(error), plug, needed=False))
+        mend = f"{plug}, or {port}"
+        if not board.programmers:
+            mend = virtual if board.virtual is not None else "give its file [[programmers]]"
+        found.append(Check(flashing, False, str(error), mend, needed=False))
     try:
         found.append(Check(console, True, find_port(board).path, needed=False))
     except (TransportError, BoardsError) as error:
-        found.append(Check(console, False, str(error), plug, needed=False))
+        # Without an id of its own a port is never recognised, however often it is plugged in.
+        mend = f"{plug}, or {port}" if ids_of(board, "console") else port
+        if not board.programmers and board.virtual is not None:
+            mend = virtual
+        found.append(Check(console, False, str(error), mend, needed=False))
     return found

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edge_autoglm.errors import UsageError
+from edge_autoglm.errors import EdgeError, UsageError
 from edge_boards import Board
 from edge_boards.platformio.build import build_with_platformio
 from edge_boards.platformio.ini import by_framework
 from edge_boards.toolchain import BuildRequest, Image, build_image, find_toolchain
 from edge_export import (
     Exported,
+    ExportError,
     ExportResult,
     TflmExport,
     TflmTree,
@@ -24,7 +25,9 @@ from edge_export import (
     find_tree,
     load_export,
 )
-from edge_export.tflm.tree import tree_from_environment, wanted_files
+from edge_export.tflm.package import check_kernels, require_tflm
+from edge_export.tflm.registrations import registrations
+from edge_export.tflm.tree import default_kernels, tree_from_environment, wanted_files
 from edge_quantize.check import require_supported
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.source import read_model_file
@@ -88,16 +91,32 @@ def default_folder(model: Path, board: Board, runtime: str = AOT) -> Path:
 
 
 def export(
-    model: Path, board: Board, folder: Path | None = None, asked: Asked | None = None
+    model: Path,
+    board: Board,
+    folder: Path | None = None,
+    asked: Asked | None = None,
+    tflm: Path | None = None,
 ) -> Exported:
-    """Exports `model` for `board`. Raises what reading, lowering and planning raise."""
+    """Exports `model` for `board`. A TFLM tree that is named must serve: nothing is written else.
+
+    Raises what reading, lowering and planning raise, UsageError, TflmTreeError.
+    """
     asked = asked or Asked()
     asked.check()
     to = folder or default_folder(model, board, asked.runtime)
     if asked.runtime == TFLM:
+        kernels = asked.kernels or default_kernels(board.core)
+        try:
+            check_kernels(board, kernels)
+        except ExportError as error:
+            raise UsageError(str(error)) from error
         content = read_model_file(model)
         graph = _labelled(replace(read_tflite(content), name=model.stem), asked.labels)
-        return export_tflm(graph, content, board, to, kernels=asked.kernels, arena=asked.arena)
+        if tflm is not None:
+            require_tflm(graph)
+            symbols = [name for pair in registrations(graph) for name in pair if name]
+            find_tree(tflm, board, kernels, symbols)
+        return export_tflm(graph, content, board, to, kernels=kernels, arena=asked.arena)
     return export_model(_labelled(read_model(model), asked.labels), board, to, plan=asked.plan)
 
 
@@ -207,7 +226,7 @@ def exported(
 ) -> Exported:
     """The export that `target` names: a generated folder, or a model, which is exported first.
 
-    Raises UsageError for what only a model takes.
+    Raises UsageError for what only a model takes, EdgeError where nothing is there.
     """
     if target.is_dir():
         if folder is not None:
@@ -219,4 +238,8 @@ def exported(
                 f"--runtime goes with a model; {target} is a folder that was exported already"
             )
         return load_export(target)
+    if not target.exists():
+        raise EdgeError(
+            f"{target}: no such file or folder; name a .tflite file, or what `export` wrote"
+        )
     return export(target, board, folder, asked)

@@ -271,7 +271,13 @@ def dfu_util(arguments: list[str], plays: str) -> int:
     for percent in (0, 40, 100):
         say(f"\rDownload\t[{'=' * (percent // 4):25}] {percent:3d}%       {percent * 10} bytes",
             end="")  # fmt: skip
+    if plays == "cut":
+        say("\ndfu-util: Error during download get_status (LIBUSB_ERROR_PIPE)", to=sys.stderr)
+        return 74
     say("\nErase    done.", "File downloaded successfully", "Submitting leave request...")
+    if plays in ("leaves at once", "leaves at once, older"):
+        say("dfu-util: Error during download get_status", to=sys.stderr)
+        return 74 if plays == "leaves at once" else 1
     return 0
 
 

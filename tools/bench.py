@@ -226,10 +226,11 @@ def summary(results: list[Figures], names: list[str], console: Console) -> None:
     console.print(
         table(
             "Instructions an inference (exact); outputs beside tflite_micro's",
-            ["<board", "<compiler", *(f">{name}" for name in names), "<outputs"],
+            ["<board", "<by", *(f">{name}" for name in names), "<outputs"],
             [
                 (
-                    *row,
+                    row[0],
+                    row[1].split()[0],  # its version stands above the board's own table
                     *(found[*row, name].instructions for name in names),
                     "exact" if all(found[*row, name].bit_exact for name in names) else "DIFFER",
                 )

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from edge_boards.errors import BoardsError
+from edge_boards.errors import BoardsError, ToolchainError
 from edge_boards.loader import list_boards, load_board
 from edge_boards.toolchain import find_host_compiler, find_toolchain
 from edge_boards.toolchain.compiler import CompileJob, cache_folder, compile_objects, run_tool
+from edge_boards.toolchain.gcc import CXX_PROGRAM
+from edge_boards.toolchain.library import cxx_compiler
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def checks() -> tuple[Check, ...]:
     compilers = [_cross("gcc"), _cross("zig")]
     if not any(c.ok for c in compilers):
         compilers = [Check(c.name, c.ok, c.detail, c.mend) for c in compilers]
-    found += [*compilers, _host()]
+    found += [*compilers, _cxx(), _host()]
     found += [_extra(*row) for row in _EXTRAS]
     found += [_ptys(), _tool("qemu-system-arm", "runs the boards mps2-an500 and mps3-an547")]
     found.append(_cache())
@@ -101,6 +103,25 @@ def _cross(name: str) -> Check:
         "zig": f"{Path(sys.executable).name} -m pip install ziglang",
     }
     return _try(f"board compiler {name}", work, mend[name], needed=False)
+
+
+def _cxx() -> Check:
+    """The C++ compiler with its library's headers, which Debian has in a package of their own."""
+
+    def work(_folder: Path) -> str:
+        board = load_board("stm32f746")
+        try:
+            compiler = cxx_compiler(find_toolchain(board, "gcc"), board.core)
+        except ToolchainError as error:
+            raise ToolchainError(f"{str(error).partition(': install ')[0]}; {purpose}") from error
+        return f"{compiler.command[0]} {compiler.version}; {purpose}"
+
+    purpose = "needed for --runtime tflm only"
+    mend = (
+        "install arm-none-eabi-g++ with its libraries (Debian: gcc-arm-none-eabi "
+        "libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib)"
+    )
+    return _try(CXX_PROGRAM, work, mend, needed=False)
 
 
 def _host() -> Check:

@@ -58,7 +58,8 @@ def board_folders(folders: Sequence[Path | str] = ()) -> tuple[Path, ...]:
 def load_board(name_or_path: str | Path, folders: Sequence[Path | str] = ()) -> Board:
     """The board of that name or alias, or the one in that .toml file.
 
-    Raises `UnknownBoardError` with the nearest names, `BoardFileError` for a bad file.
+    Raises `UnknownBoardError` with the nearest names or what else the path is, `BoardFileError` for
+    a bad file.
     """
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or text.endswith(".toml"):
@@ -67,7 +68,7 @@ def load_board(name_or_path: str | Path, folders: Sequence[Path | str] = ()) -> 
     where = board_folders(folders)
     for folder in where:
         path = folder / f"{wanted}.toml"
-        if re.fullmatch(r"[a-z0-9_-]+", wanted) and path.is_file():
+        if re.fullmatch(r"[a-z0-9_-]{1,100}", wanted) and path.is_file():
             return read_board(path)
     known: dict[str, None] = {}  # names, and aliases behind them
     boards: dict[str, None] = {}
@@ -79,11 +80,22 @@ def load_board(name_or_path: str | Path, folders: Sequence[Path | str] = ()) -> 
         boards[names[0]] = None
     near = [name for name in boards if len(wanted) > 2 and wanted in name][:3]
     near = near or difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known boards: {', '.join(boards)};"
+    if (os.sep in text or not near) and os.path.exists(text):  # noqa: PTH110 - any text is taken
+        raise UnknownBoardError(_no_board_file(Path(text)))
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UnknownBoardError(
-        f"no board {text!r}; {hint} `edge-autoglm boards` lists them all, "
+        f"no board {text!r}; {hint}`edge-autoglm boards` lists all {len(boards)}, "
         f"--boards DIR or {BOARDS_VARIABLE} adds a folder of your own"
     )
+
+
+def _no_board_file(path: Path) -> str:
+    if path.is_dir():
+        return (
+            f"{path} is a folder, not a board; name one of its .toml files, or add the folder with "
+            "--boards DIR"
+        )
+    return f"{path} is no .toml file, as board files are; `edge-autoglm boards` lists the boards"
 
 
 def list_boards(folders: Sequence[Path | str] = ()) -> tuple[Board, ...]:

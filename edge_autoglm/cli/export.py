@@ -66,7 +66,7 @@ def export(
         raise UsageError("--tflm: only with --runtime tflm")
     aim = the_board(board, boards)
     asked = pipeline.Asked(runtime, plan, labels, kernels, arena)
-    result = pipeline.export(model, aim, out, asked)
+    result = pipeline.export(model, aim, out, asked, tflm)
     if isinstance(result, TflmExport):
         for line in tflm_lines(result):
             output(json).print(wrapped(line, "  "), soft_wrap=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json as json_module
 import sys
 from collections import deque
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -14,12 +15,16 @@ import typer
 from .common import BoardOption, BoardsOption, JsonLinesOption, PortOption, notes, output, the_board
 
 if TYPE_CHECKING:
+    from threading import Timer
+
     from rich.table import Table
 
+    from edge_autoglm.device.session import Session
     from edge_autoglm.measure.monitor import Sample
 
 _SHOWN = 12
 _LONGEST_MS = 3_600_000
+_QUIET_S = 2.0
 
 
 def monitor(
@@ -55,11 +60,14 @@ def monitor(
     with ExitStack() as stack:
         lines = _lines(jsonl, stack)
         found = find_port(aim, port or "auto")
-        session = stack.enter_context(Session(open_port(found)))
+        session = Session(open_port(found))
+        waiting = stack.enter_context(_note_of_waiting(session))
+        stack.enter_context(session)
         watch = Monitor(session, aim, session.model(model), counter_of(found, session.info))
         screen = _Screen(stack, shown=lines is not sys.stdout)
         stack.enter_context(watch.running(period))
         for sample in watch.samples():
+            waiting.cancel()
             if isinstance(sample, LogLine):
                 screen.say(f"board: {sample.detail}")
                 continue
@@ -68,6 +76,25 @@ def monitor(
             screen.add(sample)
             if count and screen.seen >= count:
                 break
+
+
+@contextmanager
+def _note_of_waiting(session: Session) -> Iterator[Timer]:
+    """Says once that a board that is heard has shown nothing for a while, unless it is cancelled:
+    an inference that an earlier command left there goes on to its end."""
+    from threading import Timer
+
+    def say() -> None:
+        if session.link.decoder.counters.accepted:  # of a silent one the session says more
+            notes().print("waiting for the board to finish an inference ...")
+
+    timer = Timer(_QUIET_S, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield timer
+    finally:
+        timer.cancel()
 
 
 def _lines(jsonl: Path | None, stack: ExitStack) -> TextIO | None:
@@ -88,7 +115,8 @@ def _append(lines: TextIO, line: str) -> None:
 
 
 class _Screen:
-    """A rolling table on a terminal; elsewhere one table when the watch ends, however it does."""
+    """A rolling table on a terminal; elsewhere a line an inference as it comes, and the sum when
+    the watch ends, however it does."""
 
     def __init__(self, stack: ExitStack, shown: bool) -> None:
         from rich.live import Live
@@ -96,12 +124,14 @@ class _Screen:
         self.seen = 0
         self._lost = 0
         self._recent: deque[Sample] = deque(maxlen=_SHOWN)
-        self._console = output()
         self._live: Live | None = None
-        if shown and self._console.is_terminal:
-            self._live = stack.enter_context(Live(console=self._console, auto_refresh=False))
+        self._lines = False
+        console = output()
+        if shown and console.is_terminal:
+            self._live = stack.enter_context(Live(console=console, auto_refresh=False))
         elif shown:
-            stack.callback(self._print)
+            self._lines = True
+            stack.callback(self._sum_up)
 
     def say(self, line: str) -> None:
         """A remark, above the table where that moves."""
@@ -113,43 +143,72 @@ class _Screen:
         self._recent.append(sample)
         if self._live:
             self._live.update(_table(self._recent, self.seen, self._lost), refresh=True)
+        elif self._lines:
+            if self.seen == 1:
+                print(_kinds(sample), _line(_columns(sample)), sep="\n")
+            # At once: who reads a pipe waits for it, or has gone.
+            print(_line(_cells(sample)), flush=True)
 
-    def _print(self) -> None:
+    def _sum_up(self) -> None:
         if self.seen:
-            self._console.print(_table(self._recent, self.seen, self._lost))
+            print(_title(self._recent[-1], self.seen, self._lost), flush=True)
+
+
+def _kinds(sample: Sample) -> str:
+    """What the figures are."""
+    from edge_autoglm.report.profile import kinds
+
+    said = kinds(instructions=sample.instructions, cycles=sample.cycles, ms=sample.latency_ms)
+    return said + (f", energy {sample.energy_mj.kind.value}" if sample.energy_mj else "")
+
+
+def _title(last: Sample, seen: int, lost: int) -> str:
+    inferences = "1 inference" if seen == 1 else f"{seen:,} inferences"
+    return f"{inferences}, {lost:,} records lost; {_kinds(last)}"
 
 
 def _table(recent: deque[Sample], seen: int, lost: int) -> Table:
-    from edge_autoglm.report.profile import count, kinds
-    from edge_autoglm.report.tables import table
+    from edge_autoglm.report.tables import RIGHT, SHRINK, table
 
-    last = recent[-1]
-    inferences = "1 inference" if seen == 1 else f"{seen:,} inferences"
-    title = f"{inferences}, {lost:,} records lost; "
-    title += kinds(instructions=last.instructions, cycles=last.cycles, ms=last.latency_ms)
-    if last.energy_mj:
-        title += f", energy {last.energy_mj.kind.value}"
+    columns = _columns(recent[-1])
+    marks = [SHRINK if each == "result" else RIGHT for each in columns]
     return table(
-        title,
-        [
-            ">s", ">seq", ">instr." if last.instructions else ">cycles", ">ms", "~result",
-            ">stack", ">mV", ">°C", ">mJ",
-        ],
-        [
-            (
-                f"{sample.seconds:.3f}" if sample.seconds is not None else None,
-                sample.sequence,
-                count(sample.instructions or sample.cycles),
-                f"{sample.latency_ms.value:.3f}" if sample.latency_ms else None,
-                _result(sample),
-                sample.stack,
-                sample.supply_mv,
-                f"{sample.die_celsius:.1f}" if sample.die_celsius is not None else None,
-                f"{sample.energy_mj.value:.4g}" if sample.energy_mj else None,
-            )
-            for sample in recent
-        ],
-    )  # fmt: skip
+        _title(recent[-1], seen, lost),
+        [mark + name for mark, name in zip(marks, columns, strict=True)],
+        [_cells(sample) for sample in recent],
+    )
+
+
+def _columns(sample: Sample) -> tuple[str, ...]:
+    counted = "instr." if sample.instructions else "cycles"
+    return ("s", "seq", counted, "ms", "stack", "mV", "°C", "mJ", "result")
+
+
+def _cells(sample: Sample) -> tuple[str, ...]:
+    from edge_autoglm.report.profile import count
+    from edge_autoglm.report.tables import written
+
+    values = (
+        f"{sample.seconds:.3f}" if sample.seconds is not None else None,
+        sample.sequence,
+        count(sample.instructions or sample.cycles),
+        f"{sample.latency_ms.value:.3f}" if sample.latency_ms else None,
+        sample.stack,
+        sample.supply_mv,
+        f"{sample.die_celsius:.1f}" if sample.die_celsius is not None else None,
+        f"{sample.energy_mj.value:.4g}" if sample.energy_mj else None,
+        _result(sample),
+    )
+    return tuple(map(written, values))
+
+
+_WIDTHS = (9, 6, 13, 10, 6, 5, 5, 6)
+"""Of the columns of a line but the last, which is as long as a label."""
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    padded = [f"{cell:>{width}}" for cell, width in zip(cells, _WIDTHS, strict=False)]
+    return "  ".join([" ".join(padded), cells[-1]])
 
 
 def _result(sample: Sample) -> str | None:

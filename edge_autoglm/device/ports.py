@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,8 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
     Args:
         port: `auto` (the one USB port whose ids match what the link goes through; where a probe's
             disk has the label of one board, it is that board's), `virtual` (the running virtual
-            board; one is started if none runs), or a path.
+            board; one is started if none runs), or a path (a virtual board's pty is known as that
+            board's, so that nothing of it counts as measured).
         link: a serial link of the board file.
 
     Raises:
@@ -56,6 +58,9 @@ def find_port(board: Board, port: str = "auto", link: str = "console") -> Port:
     if port == "virtual":
         return _virtual_port(board, link, serial_link.baud)
     if port != "auto":
+        running = _virtual_behind(port)
+        if running is not None:
+            return Port(port, f"virtual {running}", running, None, serial_link.baud)
         return Port(port, port, None, usb_ids(port), serial_link.baud)
     ids = ids_of(board, link)
     there = [each for each in list_ports.comports() if (each.vid, each.pid) in ids]
@@ -149,6 +154,19 @@ def open_port(port: Port, *, baud: int | None = None) -> SerialTransport:
     return SerialTransport(port.path, baud or port.baud, name=port.name, clock=clock)
 
 
+def _virtual_behind(path: str) -> str | None:
+    """The name of the running virtual board one of whose ptys `path` is or leads to."""
+    pty = os.path.realpath(path)
+    if not pty.startswith("/dev/pts/"):
+        return None  # a real port: no virtual board is asked
+    from edge_boards import virtual
+
+    for info in virtual.list_running():
+        if pty in map(os.path.realpath, info.links.values()):
+            return info.control.parent.name
+    return None
+
+
 def _virtual_port(board: Board, link: str, baud: int) -> Port:
     # Starting a virtual board loads what only virtual boards need.
     from edge_boards import virtual
@@ -174,7 +192,7 @@ def _virtual_clock(name: str) -> Callable[[], float | None]:
     def seconds() -> float:
         if info is None or (status := virtual.attach(name)) is None or status.pid != info.pid:
             raise TransportError(
-                f"virtual {name}: it is not running any more; start it again "
+                f"virtual {name}: its process ended; start it again "
                 f"(`edge-autoglm virtual start {name}`)"
                 + (f", and look at its log: {info.log}" if info is not None else "")
             )

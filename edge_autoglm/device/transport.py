@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +20,7 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
 from edge_autoglm.errors import TransportError
+from edge_boards.errors import BoardsError
 
 
 class Transport(Protocol):
@@ -160,6 +163,15 @@ class SerialTransport:
         self.close()
 
     def _gone(self, error: Exception) -> TransportError:
+        if self._clock is not None:
+            try:
+                self._clock()
+            except (TransportError, BoardsError) as why:
+                return TransportError(str(why))
+            return TransportError(
+                f"{self._name}: the connection was lost; repeat the command "
+                "(`edge-autoglm virtual list` tells whether the board runs)"
+            )
         # pyserial raises TypeError when another thread closed the port under a read.
         return TransportError(
             f"{self._name}: the connection was lost ({error}); plug the board in again, or start "
@@ -178,6 +190,30 @@ def real_ports() -> tuple[ListPortInfo, ...]:
 def serial_ports() -> tuple[str, ...]:
     """Their devices."""
     return tuple(str(port.device) for port in real_ports())
+
+
+def is_no_port(path: str) -> bool:
+    """Whether `path` is a folder, or a device as /dev/null is, and so can be no serial port.
+
+    It is not opened for that: opening a port may reset the board.
+    """
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return False
+    if stat.S_ISDIR(found.st_mode):
+        return True
+    memory = 1  # Linux's major number of /dev/null, /dev/zero, /dev/mem
+    return (
+        sys.platform == "linux"
+        and stat.S_ISCHR(found.st_mode)
+        and os.major(found.st_rdev) == memory
+    )
+
+
+def no_port_error(path: str) -> TransportError:
+    there = ", ".join(serial_ports()) or "none"
+    return TransportError(f"{path}: is no serial port; ports here: {there}")
 
 
 def open_error(path: str, error: Exception) -> TransportError:
@@ -199,6 +235,8 @@ def open_error(path: str, error: Exception) -> TransportError:
         holders = holders_of(path)
         by = f" by {', '.join(holders)}" if holders else ""
         return TransportError(f"{path}: busy, held{by}; close that program and try again")
+    if is_no_port(path) or number in (errno.ENOTTY, errno.EISDIR) or "Inappropriate" in text:
+        return no_port_error(path)
     return TransportError(f"{path}: cannot be opened as a serial port ({text})")
 
 

@@ -20,9 +20,10 @@ from edge_autoglm.device.probes import (
     usb_devices,
     written,
 )
-from edge_autoglm.device.transport import open_error
+from edge_autoglm.device.transport import is_no_port, no_port_error, open_error
 from edge_autoglm.errors import FlashError, TransportError
 from edge_autoglm.flash.disks import find_disks
+from edge_autoglm.flash.job import SerialError, check_serial
 from edge_autoglm.flash.picotool import bootsel_of
 from edge_autoglm.flash.programmers import PROGRAMMERS, Reach, Row
 from edge_autoglm.flash.stm32_uart import refuse_probe, wiring
@@ -81,6 +82,7 @@ class _Scene:
     port: str | None
     serial: str | None
     at_probe: bool  # whether the port is a debug probe's console
+    port_serial: str | None = None  # of the USB device that the port is of
 
     @property
     def own_port(self) -> str | None:
@@ -109,15 +111,21 @@ def choose_programmer(
     Raises:
         NoProgrammerError: none serves; each with its reason.
         AmbiguousError: several boards are attached and none was chosen.
+        SerialError: a serial number that no tool can be given.
         FlashError: the named one is not the board's, or does not serve.
         TransportError: the port is absent.
     """
     if port != "auto" and os.name == "posix" and not Path(port).exists():
         raise open_error(port, FileNotFoundError())
+    if port != "auto" and is_no_port(port):
+        raise no_port_error(port)
     if not board.programmers:
+        instead = "use --port virtual" if board.virtual is not None else "give it [[programmers]]"
         raise FlashError(
-            f"{board.title}: its board file knows no way to flash a real one; use --port virtual"
+            f"{board.title}: its board file knows no way to flash a real one; {instead}"
         )
+    if probe is not None:
+        check_serial(probe)
     known = [each for each in board.programmers if each.name in PROGRAMMERS]
     scene = _scene(board, port, probe)
     if name is not None:
@@ -125,7 +133,7 @@ def choose_programmer(
             if each.name == name:
                 try:
                     return _serve(scene, each, asked=True)
-                except (NoProgrammerError, AmbiguousError):
+                except (NoProgrammerError, AmbiguousError, SerialError):
                     raise
                 except FlashError as error:
                     raise FlashError(f"{board.title}: {name}: {error}") from error
@@ -166,13 +174,16 @@ def _scene(board: Board, port: str, probe: str | None) -> _Scene:
             device = UsbDevice((each.vid, each.pid), each.serial_number, name)
             at_probe = device.probe is not None
             serial = probe or (device.serial if at_probe else None)
-            return _Scene(board, port, serial, at_probe)
+            return _Scene(board, port, serial, at_probe, device.serial)
     return _Scene(board, port, probe, at_probe=False)
 
 
 def _serve(scene: _Scene, entry: Programmer, *, asked: bool) -> Choice:
     """What `entry` would go through. Raises FlashError or TransportError with the reason."""
     row = PROGRAMMERS[entry.name]
+    if asked:
+        # Whoever names a tool must have it, whatever is attached.
+        _tool(row)
     reaches: dict[Reach, Callable[[_Scene, Programmer, Row, bool], Choice]] = {
         Reach.DISK: _disk,
         Reach.PROBE: _probe,
@@ -180,7 +191,10 @@ def _serve(scene: _Scene, entry: Programmer, *, asked: bool) -> Choice:
         Reach.BOOTLOADER: _bootloader,
         Reach.PROJECT: _project,
     }
-    return reaches[row.reach](scene, entry, row, asked)
+    choice = reaches[row.reach](scene, entry, row, asked)
+    if choice.probe is not None:
+        check_serial(choice.probe)
+    return choice
 
 
 def _disk(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:
@@ -190,6 +204,9 @@ def _disk(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choice:
     if scene.port is not None and not scene.at_probe and own is None:
         raise FlashError(f"{scene.port} is not the port of what shows the disk {label}")
     disks = find_disks(label, scene.serial)
+    if scene.port is not None and own is not None:
+        # A board that was named by its port is no other one that waits in its bootloader.
+        disks = tuple(disk for disk in disks if disk.serial and disk.serial == scene.port_serial)
     if len(disks) > 1:
         serial = _serial_of_console(scene.board)
         disks = find_disks(label, serial) if serial else disks
@@ -265,7 +282,12 @@ def _bootloader(scene: _Scene, entry: Programmer, row: Row, asked: bool) -> Choi
     if scene.port is not None and own is None:
         raise FlashError(f"{scene.port} is not the port of the board's own USB")
     there = [device for device in usb_devices() if device.ids == ids]
-    device = _one(scene, there, "board in its bootloader with serial number", "bootloaders")
+    if scene.port is not None:
+        # A board that was named by its port is no other one that waits in its bootloader.
+        mine = [each for each in there if each.serial and each.serial == scene.port_serial]
+        device = mine[0] if len(mine) == 1 else None
+    else:
+        device = _one(scene, there, "board in its bootloader with serial number", "bootloaders")
     if device is not None:
         if not device.usable:
             raise FlashError(_no_permission(device))

@@ -11,6 +11,8 @@ the vector table first.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
@@ -51,8 +53,10 @@ _SCRIPT = Script(
         Stage(r"File downloaded successfully|Download done", 0, 1),
     ),
     meanings=(*MEANINGS, *COMMON),
+    # Many a bootloader starts the program before it answers the last question after its state.
+    forgiven=(1, 74),
     touches=r"Erase\s|Erasing|Download\s.*\d+%|Downloading element",
-    proof=r"File downloaded successfully|Download done",
+    proof=r"File downloaded successfully",
     cut=half_image,
 )
 
@@ -67,7 +71,9 @@ def program(job: Job) -> None:
     if job.programmer.usb is None:
         raise FlashError(f"{job.board.title}: its board file gives dfu-util no usb")
     vendor, product = job.programmer.usb.split(":")
-    into_bootloader(job.port, (int(vendor, 16), int(product, 16)))
+    if job.port is not None:
+        serial = into_bootloader(job.port, (int(vendor, 16), int(product, 16)))
+        job = replace(job, probe=serial or job.probe)
     with job.image_file() as path:
         run(job, arguments(job, str(path)), _SCRIPT)
 

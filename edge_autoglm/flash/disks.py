@@ -65,8 +65,9 @@ def _candidates(label: str, mounts: Path, labels: Path) -> Iterator[tuple[Path, 
     if mounts.is_file():
         for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
             device, _, rest = line.partition(" ")
-            # Spaces and the like are written as octal: fstab(5).
-            folder = Path(rest.split(" ")[0].encode().decode("unicode_escape"))
+            # Spaces and the like are written as octal, other letters as they are: fstab(5).
+            name = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), rest.split(" ")[0])
+            folder = Path(name)
             if names.fullmatch(folder.name) or device == labelled:
                 seen.add(folder)
                 yield folder, device

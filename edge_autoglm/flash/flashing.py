@@ -216,7 +216,15 @@ def _flash_virtual(
     job = Job(board, entry, content, board.flash.address, path, "N", progress)
     try:
         PROGRAMMERS[entry.name].program(job)
+    except (FlashError, TransportError) as error:
+        if virtual.attach(info.board) is not None:
+            raise
+        raise FlashError(
+            f"virtual {board.name}: its process ended while it was flashed, and the flash may hold "
+            "half an image: flash again"
+        ) from error
     finally:
         # However it ended, the next start is from flash.
-        virtual.reset(info.board, boot0=False)
+        if virtual.attach(info.board) is not None:
+            virtual.reset(info.board, boot0=False)
     return entry, f"virtual {board.name}"

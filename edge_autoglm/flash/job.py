@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,22 @@ from edge_boards.board import Board, Programmer
 
 Progress = Callable[[int, int], None]
 """Called with bytes done and bytes in all; what is read back counts as well as what is written."""
+
+
+class SerialError(FlashError):
+    """A serial number that no tool can be given."""
+
+
+def check_serial(serial: str) -> None:
+    """Raises SerialError where a serial number could be anything but one in a tool's arguments.
+
+    It may come from a device's own descriptor, which anybody can write, and OpenOCD's are Tcl.
+    """
+    if not re.fullmatch(r"[\w.:][\w.:-]*", serial, re.ASCII):
+        raise SerialError(
+            f"{serial!r} is no serial number that a flashing tool can be given (letters, digits "
+            "and . : _ - only); unplug the other boards, and name none"
+        )
 
 
 def no_progress(done: int, total: int) -> None:

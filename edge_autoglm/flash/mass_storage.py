@@ -91,13 +91,14 @@ def _copy(job: Job, folder: Path) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         why = {
-            errno.ENOSPC: f"it has no room for {total} bytes",
+            errno.ENOSPC: f"it has no room for {total} bytes; {half_image(job.board)}",
             errno.EROFS: "it is mounted read-only",
             errno.EACCES: "no permission to write to it; mount it as your user",
-        }.get(error.errno or 0, f"the copy was cut ({error.strerror or error})")
-        raise FlashError(
-            f"{job.board.title}: disk {folder}: {why}; {half_image(job.board)}"
-        ) from error
+        }.get(
+            error.errno or 0,
+            f"the copy was cut ({error.strerror or error}); {half_image(job.board)}",
+        )
+        raise FlashError(f"{job.board.title}: disk {folder}: {why}") from error
 
 
 def _folder(job: Job, mounts: Path | None) -> Path | None:

@@ -9,6 +9,7 @@ A cut leaves half an image: OpenOCD writes in order of address, the vector table
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
@@ -99,7 +100,8 @@ def program(job: Job) -> None:
 def arguments(job: Job, image: str) -> list[str]:
     """What follows `openocd`.
 
-    Raises FlashError where a probe is named and this OpenOCD cannot be told which.
+    Raises FlashError where a probe is named and this OpenOCD cannot be told which, or where a
+    name cannot be written in Tcl.
     """
     given: list[str] = []
     for config in job.programmer.configs:
@@ -111,13 +113,30 @@ def arguments(job: Job, image: str) -> list[str]:
                 f"{job.needed_tool.describe()} cannot be told which probe to use; "
                 f"{dotted(_SERIAL_SINCE)} can, or unplug the other one"
             )
-        given += ["-c", f"adapter serial {job.probe}"]
+        given += ["-c", f"adapter serial {_word(job.probe)}"]
     check = chip_check(job)
     if check:
         given += ["-c", check]
-    # In braces, so that a space in a temporary folder's name is part of it.
-    given += ["-c", f"program {{{image}}} 0x{job.address:08x} verify reset exit"]
+    given += [
+        "-c",
+        f"program {_word(Path(image).as_posix())} 0x{job.address:08x} verify reset exit",
+    ]
     return given
+
+
+def _word(text: str) -> str:
+    """A word of Tcl, in braces: nothing in it is run, and a space is part of it.
+
+    Braces and backslashes end that, and `program` evaluates a file's name a second time. Raises
+    FlashError.
+    """
+    found = re.search(r"[][{}\\\n]", text)
+    if found:
+        raise FlashError(
+            f"openocd cannot be given {text!r}, for its {found[0]!r}; is it a temporary file, name "
+            "another folder in TMPDIR"
+        )
+    return f"{{{text}}}"
 
 
 def chip_check(job: Job) -> str:

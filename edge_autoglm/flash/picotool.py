@@ -7,6 +7,8 @@ A cut leaves half an image: picotool writes in order of address.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edge_autoglm.errors import FlashError
 from edge_autoglm.flash.job import Job
 from edge_autoglm.flash.meanings import COMMON, Meaning, half_image
@@ -62,8 +64,8 @@ def program(job: Job) -> None:
         KeyboardInterrupt: with the state of the board for text.
     """
     ids = bootsel_of(job.board.soc.name)
-    if ids is not None:
-        into_bootloader(job.port, ids)
+    if ids is not None and job.port is not None:
+        job = replace(job, probe=into_bootloader(job.port, ids) or job.probe)
     with job.image_file() as path:
         run(job, arguments(job, str(path)), _SCRIPT)
 

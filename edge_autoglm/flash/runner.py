@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +30,6 @@ _LAST_LINES = 8
 _POLL_SECONDS = 0.1
 _END_SECONDS = 3.0
 _HOLD_SECONDS = 1.0
-_BYTES_A_SECOND = 2048
 
 
 class ToolError(FlashError):
@@ -47,14 +46,22 @@ class ToolError(FlashError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: without any output, and in all beside what the image's size takes."""
+    """How long a tool may take.
+
+    Attributes:
+        silence: seconds without any output, and
+        total: in all; both beside what the image's size takes, for OpenOCD says nothing meanwhile.
+        speed: bytes a second through the slowest line that is in use.
+    """
 
     silence: float = 120.0
     total: float = 180.0
+    speed: float = 2048.0
 
-    def seconds(self, size: int) -> float:
-        """For an image of `size` bytes, through the slowest line that is in use."""
-        return self.total + size / _BYTES_A_SECOND
+    def of(self, size: int) -> Limits:
+        """For an image of `size` bytes."""
+        more = size / self.speed
+        return replace(self, silence=self.silence + more, total=self.total + more)
 
 
 LIMITS = Limits()
@@ -101,6 +108,7 @@ class Script:
         touches: in its output once the flash is being changed; None where nothing tells.
         proof: in its output when it has done its work; None where its exit code is enough.
         cut: what state a board may be in when the tool was ended in mid-work.
+        forgiven: exit codes that are no failure where the proof is there.
         environment: variables that it gets beside ours.
     """
 
@@ -109,6 +117,7 @@ class Script:
     touches: str | None
     proof: str | None
     cut: Callable[[Board], str]
+    forgiven: tuple[int, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -121,10 +130,10 @@ def run(job: Job, arguments: Sequence[str | Path], script: Script) -> str:
     """
     tool = job.needed_tool
     output = _Output(job, script)
-    limits = LIMITS
+    limits = LIMITS.of(len(job.image))
     process = _start([*tool.command, *map(str, arguments)], job, script)
     try:
-        hung = _follow(process, output, limits, time.monotonic() + limits.seconds(len(job.image)))
+        hung = _follow(process, output, limits, time.monotonic() + limits.total)
     except KeyboardInterrupt:
         _end(process)
         raise KeyboardInterrupt(script.cut(job.board) if output.touched else "") from None
@@ -138,9 +147,10 @@ def run(job: Job, arguments: Sequence[str | Path], script: Script) -> str:
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         raise output.error(f"{tool.name} was killed in mid-work ({name})")
-    if code:
+    proven = script.proof is not None and re.search(script.proof, output.text) is not None
+    if code and not (proven and code in script.forgiven):
         raise output.error(f"{tool.name} failed (exit code {code})")
-    if script.proof is not None and not re.search(script.proof, output.text):
+    if script.proof is not None and not proven:
         raise output.error(f"{tool.name} ended without having done its work")
     return output.text
 

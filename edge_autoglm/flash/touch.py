@@ -13,8 +13,10 @@ from typing import TypeVar
 
 import serial
 
-from edge_autoglm.device.probes import sees_all, usb_devices
+from edge_autoglm.device.probes import UsbDevice, sees_all, usb_devices
 from edge_autoglm.device.transport import open_error
+from edge_autoglm.errors import FlashError
+from edge_autoglm.flash.job import check_serial
 
 SPEED = 1200
 PATIENCE_SECONDS = 15.0
@@ -37,23 +39,45 @@ def touch(port: str) -> None:
         opened.close()
 
 
-def into_bootloader(port: str | None, ids: tuple[int, int]) -> None:
-    """Sees to it that a bootloader with these USB ids is attached, where it can be done.
+def into_bootloader(port: str, ids: tuple[int, int]) -> str | None:
+    """Brings the board at `port` into its bootloader, which has these USB ids.
 
-    Raises TransportError where `port` cannot be opened. A bootloader that does not come is for the
-    flashing tool to tell.
+    Returns the serial number that a tool must be told, because another board waits in the same
+    bootloader; else None.
+
+    Raises:
+        TransportError: `port` cannot be opened.
+        FlashError: another board waits in the same bootloader, and this one does not come or
+            cannot be told from it. Without another, that is for the flashing tool to tell.
     """
 
-    def there() -> bool | None:
-        return any(device.ids == ids for device in usb_devices()) or None
+    def there() -> list[UsbDevice]:
+        return [device for device in usb_devices() if device.ids == ids]
 
-    if port is None or there():
-        return
+    before = there()
     touch(port)
-    if sees_all():
-        wait_for(there)
-    else:
+    if not sees_all():
         time.sleep(_BLIND_SECONDS)
+        return None
+    # A device that comes has a number on its bus that no device before it had.
+    came = wait_for(lambda: [each for each in there() if each not in before] or None)
+    others = [each for each in there() if each in before]
+    if not others:
+        return None
+    which = "; ".join(device.describe() for device in others)
+    if came is None:
+        raise FlashError(
+            f"the board at {port} did not come into its bootloader, and another board is in the "
+            f"same one ({which}); unplug that, then flash again"
+        )
+    serial = came[0].serial
+    if len(came) > 1 or serial is None or serial in [device.serial for device in others]:
+        raise FlashError(
+            f"the board at {port} came into its bootloader, where it cannot be told from another "
+            f"one ({which}); unplug that, then flash again"
+        )
+    check_serial(serial)
+    return serial
 
 
 def wait_for(look: Callable[[], _Found | None]) -> _Found | None:

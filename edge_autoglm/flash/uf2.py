@@ -112,8 +112,11 @@ def _disk(job: Job) -> Disk:
     if label is None:
         raise FlashError(f"{job.board.title}: its board file gives uf2 no volume")
 
+    # A board that is named by its port is none of those that wait in their bootloader already.
+    before = find_disks(label) if job.port is not None else ()
+
     def look() -> Disk | None:
-        found = find_disks(label, job.probe)
+        found = [disk for disk in find_disks(label, job.probe) if disk not in before]
         if len(found) > 1:
             raise FlashError(
                 f"{job.board.title}: several disks are called {label} "
@@ -122,15 +125,17 @@ def _disk(job: Job) -> Disk:
             )
         return found[0] if found else None
 
-    found = look()
-    if found is None and job.port is not None:
+    if job.port is not None:
         touch(job.port)
         found = wait_for(look)
+    else:
+        found = look()
     if found is None:
+        another = "other " if before else ""
         raise FlashError(
-            f"{job.board.title}: no disk called {label} is mounted; bring the board into its "
-            "bootloader (hold BOOTSEL while it is plugged in, or press reset twice) and mount the "
-            "disk that appears (`udisksctl mount`)"
+            f"{job.board.title}: no {another}disk called {label} is mounted; bring the board into "
+            "its bootloader (hold BOOTSEL while it is plugged in, or press reset twice) and mount "
+            "the disk that appears (`udisksctl mount`)"
         )
     return found
 

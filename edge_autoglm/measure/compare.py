@@ -117,7 +117,10 @@ def compare_runtimes(
         try:
             exported = pipeline.export(model, board, folder / name, asked)
         except (ExportError, UnsupportedModelError) as error:
-            sides.append(Side(name, row.title, missing=str(error)))
+            why, reasons = str(error), getattr(error, "problems", ())
+            if reasons and str(reasons[0]) not in why:  # here is no list after the line
+                why += f"; the first: {reasons[0]}"
+            sides.append(Side(name, row.title, missing=why))
             continue
         stated = _stated(exported)
         if name == pipeline.TFLM and pipeline.builder(board, toolchain) == pipeline.PLATFORMIO:

@@ -57,7 +57,8 @@ class Counter:
         info = client.attach(self.board)
         if info is None:
             raise SessionError(
-                f"virtual {self.board} is not running; `edge-autoglm virtual start {self.board}`"
+                f"virtual {self.board}: its process ended; start it again "
+                f"(`edge-autoglm virtual start {self.board}`)"
             )
         answer: dict[str, Any] = client.control(info, request)
         return answer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edge_export.tflm.structs import TFLM_COMMIT
+from edge_export.tflm.tree import REFERENCE
 
 from .tables import size
 
@@ -29,6 +30,8 @@ def _arena(result: TflmExport) -> str:
     )
     if result.arena_plain != result.arena_needed:
         arena += f"; {result.arena_plain:,} B where TFLM plans it on the board"
+    if result.arena_reference is not None and result.kernels != REFERENCE:
+        arena += f"; {result.arena_reference:,} B with {kernels_title(REFERENCE)}"
     return arena
 
 
@@ -57,8 +60,9 @@ def tflm_lines(result: TflmExport) -> list[str]:
 
 def tflm_json(result: TflmExport) -> dict[str, Any]:
     """What was generated. `arena_bytes` is what the model needs, `arena_plain_bytes` the same for
-    an interpreter that plans on the board (null where that could not be stated), `arena_set_aside`
-    what the firmware sets aside."""
+    an interpreter that plans on the board, `arena_bytes_reference` the same as the first with
+    TFLM's reference kernels (both null where they could not be stated), `arena_set_aside` what the
+    firmware sets aside."""
     return {
         "schema": 1,
         "folder": str(result.directory),
@@ -75,6 +79,7 @@ def tflm_json(result: TflmExport) -> dict[str, Any]:
         "stops_with_checks": list(result.stops),
         "sources": list(result.sources),
         "arena_bytes": result.arena_needed or result.arena_bytes,
+        "arena_bytes_reference": result.arena_reference,
         "arena_plain_bytes": result.arena_plain,
         "arena_set_aside": result.arena_bytes,
         "arena": {result.region: result.arena_bytes},

@@ -37,6 +37,8 @@ def read_sealed(directory: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if not directory.exists():
+            raise ExportError(f"{directory}: no such folder; `export` a model into it") from None
         raise ExportError(f"{directory}: not an exported model (no {EXPORT_FILE})") from None
     except OSError as error:
         raise ExportError(f"{path}: {error.strerror or error}") from error

@@ -28,10 +28,10 @@ extern "C" {
 #endif
 
 /* One buffer of the arena, as it was planned when the model was exported: bytes, and the first and
- * the last op that needs it, counted from 1 (0: before the first). */
+ * the last op that needs it, counted from 1 (0: before the first; both -1: no op needs it). */
 typedef struct {
   uint32_t size, offset;
-  uint16_t first, last;
+  int16_t first, last;
 } eag_tflm_buffer;
 
 #ifdef __cplusplus

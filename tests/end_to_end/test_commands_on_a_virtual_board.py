@@ -88,6 +88,16 @@ def test_flash_and_profile_leaves_json_that_the_schema_takes(first: dict[str, ob
     assert first["runs"] == first["warmup"] == 1
 
 
+def test_a_board_reached_by_its_ptys_path_has_no_measured_figures(
+    program: Program, first: dict[str, object]
+) -> None:
+    path = program.state / "virtual/stm32f746/console"
+    program.done("profile", "--board", "stm32f746", "--port", path, "--json", "path.json")
+    found = read(program, "path.json")
+    assert found["virtual"] is True
+    assert found["totals"] == first["totals"]
+
+
 def test_the_schema_insists_on_every_key_that_is_promised(first: dict[str, object]) -> None:
     promised = [
         ("schema",), ("board",), ("model", "sha256"), ("toolchain",), ("layers",),
@@ -288,6 +298,28 @@ def test_monitor_can_be_a_stream_of_json_lines_alone(program: Program) -> None:
 def test_a_board_that_was_watched_can_be_profiled_afterwards(program: Program) -> None:
     program.done("monitor", *ON_BOARD, "-n", "2")
     assert "outputs: " in program.done("profile", *ON_BOARD).stdout
+
+
+@pytest.mark.usefixtures("first")
+def test_monitor_on_a_pipe_writes_rows_as_they_come_and_ends_when_nobody_reads(
+    program: Program,
+) -> None:
+    running = program.start("monitor", *ON_BOARD)  # without end
+    assert running.stdout is not None
+    assert running.stderr is not None
+    head = [running.stdout.readline() for _ in range(4)]
+    running.stdout.close()
+    try:
+        assert running.wait(timeout=60) == 1
+    finally:
+        running.kill()
+        said = running.stderr.read()
+        running.stderr.close()
+    assert head[0] == "cycles and ms modelled\n"
+    assert head[1].split() == ["s", "seq", "cycles", "ms", "stack", "mV", "°C", "mJ", "result"]
+    assert [row.split()[1] for row in head[2:]] == ["0", "1"]
+    assert said in ("", "waiting for the board to finish an inference ...\n")
+    assert "outputs: " in program.done("profile", *ON_BOARD).stdout  # it no longer runs by itself
 
 
 def lines_shown(text: str) -> list[str]:

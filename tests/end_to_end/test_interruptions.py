@@ -260,7 +260,8 @@ def test_a_board_that_dies_while_it_is_flashed_is_one_line_and_can_be_started_ag
         assert "Traceback" not in errors
         last = errors.strip().splitlines()[-1]
         assert last.startswith("edge-autoglm: ")
-        assert "virtual" in last
+        assert "virtual stm32f746: its process ended" in last
+        assert "half an image: flash again" in last
         own.done("virtual", "start", "stm32f746")
     finally:
         own.stop_boards()
@@ -276,5 +277,6 @@ def test_a_board_that_dies_while_it_is_watched_is_one_line(tmp_path: Path) -> No
     os.kill(int((own.state / "virtual" / "stm32f746" / "pid").read_text()), signal.SIGKILL)
     out, errors = running.process.communicate(timeout=PATIENCE_S)
     answer = of(subprocess.CompletedProcess([], running.process.returncode, out, errors))
-    answer.refused("virtual stm32f746")
+    said = answer.refused("virtual stm32f746", "its process ended", "virtual start stm32f746")
+    assert "multiple access" not in said
     assert "0 records lost" in out

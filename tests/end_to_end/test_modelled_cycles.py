@@ -53,7 +53,7 @@ def test_moving_ads_weights_to_ram_saves_seven_and_a_half_cycles_a_line(
     assert moved > 180_000
     changed = tmp_path / "plan.json"
     changed.write_text(json.dumps(plan), encoding="utf-8")
-    pipeline.export(mlperf_tiny("ad"), BOARD, tmp_path / "ram", plan=changed)
+    pipeline.export(mlperf_tiny("ad"), BOARD, tmp_path / "ram", pipeline.Asked(plan=changed))
     in_ram, after = modelled(tmp_path / "ram")
     assert after == before, "the same instructions ran"
     assert (in_flash - in_ram) / (moved / LINE) == pytest.approx(7.5, rel=0.1)

@@ -344,7 +344,7 @@ class TestRefusals:
         # The kernels that came with the model no longer fit its sources.
         header = next(folder.glob("kernels/eag_softmax.h"))
         header.write_text("#error broken here\n", encoding="utf-8")
-        monkeypatch.setattr("edge_export.aot.package._check_files", lambda *_: None)
+        monkeypatch.setattr("edge_export.sealed._check_files", lambda *_: None)
         answer = call(capsys, "build", folder, "--with", "platformio")
         assert answer.code == 1
         assert "PlatformIO could not build" in answer.err

@@ -123,12 +123,12 @@ def test_its_profile_has_no_cycles_and_is_of_the_schema(program: Program) -> Non
 def test_an_erased_flash_is_said_and_a_bootloader_is_not_there(program: Program) -> None:
     of(program.run("virtual", "start", BOARD.name, "--boot0")).refused("has no ROM bootloader")
     started = program.done("virtual", "start", BOARD.name)
-    assert "stopped: the flash is erased; program an image" in started.stdout
+    assert "stopped: the flash is erased and holds no image" in started.stdout
     refused = of(program.run("virtual", "reset", BOARD.name, "--boot0"))
     refused.refused("has no ROM bootloader")
     profiled = program.run("profile", "--board", BOARD.name, "--port", "virtual")
     assert profiled.returncode == 1
-    assert "virtual mps2-an500: the flash is erased; program an image" in profiled.stderr
+    assert "virtual mps2-an500: the flash is erased and holds no image" in profiled.stderr
 
 
 def test_without_qemu_the_line_that_installs_it_is_said(program: Program, tmp_path: Path) -> None:

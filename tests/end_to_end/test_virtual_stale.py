@@ -17,7 +17,7 @@ pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)
 
 from cli_tools import Program
 
-from edge_boards import virtual
+from edge_boards import data_path, virtual
 from edge_boards.errors import VirtualBoardError
 from edge_boards.loader import load_board
 from edge_boards.virtual import client, stale
@@ -106,7 +106,7 @@ def test_a_board_that_lost_its_control_socket_can_be_ended(state: Path) -> None:
     first.control.unlink()
     assert virtual.attach(BOARD, state_dir=state) is None
     with pytest.raises(VirtualBoardError, match=rf"process {first.pid}\) does not answer; .*stop"):
-        virtual.start(BOARD, state_dir=state, wait=1.0)
+        virtual.start(BOARD, state_dir=state, wait=8.0)
     virtual.stop(BOARD.name, state_dir=state)
     assert gone(first.pid)
 
@@ -117,6 +117,7 @@ def test_a_board_of_an_older_version_is_named_and_can_be_stopped(
     package = Path(client.__file__).parents[1]
     older = tmp_path / "older" / "edge_boards"
     shutil.copytree(package, older, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "firmware").symlink_to(data_path("firmware"))  # where that copy looks for it
     with (older / "virtual" / "clock.py").open("a", encoding="utf-8") as source:
         source.write("# as it once was\n")
     subprocess.run(

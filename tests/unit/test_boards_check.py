@@ -88,7 +88,7 @@ def test_what_cannot_be_read_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call(capsys, "boards", "check", tmp_path / "gone.toml").refused("gone.toml", "No such file")
-    call(capsys, "boards", "check", "zzz").refused("zzz", "known boards")
+    call(capsys, "boards", "check", "zzz").refused("zzz", "edge-autoglm boards")
     assert call(capsys, "boards", "check").code == 2
 
 

@@ -217,8 +217,28 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_an_unknown_board_offers_the_nearest_names() -> None:
     with pytest.raises(UnknownBoardError, match="did you mean stm32f746"):
         load_board("stm32f764")
-    with pytest.raises(UnknownBoardError, match=r"known boards: .*stm32f746"):
+    with pytest.raises(UnknownBoardError, match="`edge-autoglm boards` lists all") as caught:
         load_board("zzz")
+    assert len(str(caught.value)) < 200
+    with pytest.raises(UnknownBoardError, match="no board"):
+        load_board("x" * 5000)
+
+
+def test_what_a_path_is_that_is_no_board_file_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("a board")
+    (tmp_path / "zzz").mkdir()
+    (tmp_path / "stm32f7").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for text in (str(tmp_path), "zzz", "zzz/"):
+        with pytest.raises(UnknownBoardError, match=r"is a folder, not a board.*--boards DIR"):
+            load_board(text)
+    for text in ("notes.txt", str(tmp_path / "notes.txt")):
+        with pytest.raises(UnknownBoardError, match=r"is no \.toml file"):
+            load_board(text)
+    with pytest.raises(UnknownBoardError, match="did you mean stm32f7"):
+        load_board("stm32f7")  # a folder's name that is nearly a board's
 
 
 def test_an_alias_finds_its_board() -> None:

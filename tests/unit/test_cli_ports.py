@@ -105,6 +105,28 @@ def test_a_file_is_no_port(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     call(capsys, "monitor", *BOARD, "--port", file).refused(str(file), "serial port")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="device numbers of Linux")
+def test_a_device_that_is_no_port_is_refused_before_anything_is_compiled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.tflite").write_bytes(b"")  # would be refused, were it read first
+    for command in (("monitor",), ("flash", "m.tflite")):
+        answer = call(capsys, *command, *BOARD, "--port", "/dev/null")
+        assert "ioctl" not in answer.refused("/dev/null: is no serial port", "ports here")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.tflite"]
+
+
+def test_what_is_not_there_to_be_flashed_or_built_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)")
+    monkeypatch.setenv("EDGE_AUTOGLM_STATE", str(tmp_path / "state"))
+    call(capsys, "build", tmp_path / "nowhere").refused("nowhere: no such folder")
+    flashed = call(capsys, "flash", tmp_path / "nowhere", *BOARD, "--port", "virtual")
+    flashed.refused("nowhere: no such file or folder")
+
+
 def test_a_busy_port_names_who_holds_it(silent: Line, capsys: pytest.CaptureFixture[str]) -> None:
     with serial.Serial(silent.path, exclusive=True):
         call(capsys, "monitor", *BOARD, "--port", silent.path).refused(silent.path, "busy", "close")

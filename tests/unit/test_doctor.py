@@ -33,6 +33,10 @@ def test_without_any_compiler_each_way_to_get_one_is_named(
     for name in ("board compiler gcc", "board compiler zig", "host compiler"):
         assert not found[name].ok
         assert found[name].needed
+    # TFLM alone is C++.
+    assert not found["arm-none-eabi-g++"].ok
+    assert not found["arm-none-eabi-g++"].needed
+    assert "--runtime tflm" in found["arm-none-eabi-g++"].detail
     assert "pip install ziglang" in found["board compiler zig"].mend
 
 

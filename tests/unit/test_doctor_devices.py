@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cli_tools import Answer, call
 from desk import DISCO_DISK, FIRST, SECOND, Desk
+from tflm_fakes import fake_headers
 
 from edge_autoglm.device import probes
 from edge_autoglm.doctor import checks
@@ -93,11 +94,27 @@ def test_a_port_that_somebody_holds_names_him_and_what_ends_it(desk: Desk) -> No
     try:
         check = found()[f"port {port}"]
         assert f"held by sleep (pid {holder.pid})" in check.detail
-        assert check.mend == f"kill {holder.pid}"
+        assert check.mend == (
+            f"close the program that holds it; if it does not end: kill {holder.pid}"
+        )
         assert not check.needed
     finally:
         holder.kill()
         holder.wait()
+
+
+def test_a_holder_without_a_number_is_not_to_be_killed(desk: Desk) -> None:
+    port = desk.st_link()
+    desk.patch.setattr("edge_autoglm.doctor.holders_of", lambda _: ("a program",))
+    assert found()[f"port {port}"].mend == "close the program that holds it"
+
+
+def test_what_is_never_recognised_is_not_to_be_plugged_in(desk: Desk) -> None:
+    assert desk.ports == []
+    assert found("bluepill")["console of bluepill"].mend == "name its port with --port PATH"
+    told = found("mps3-an547")
+    for name in ("flashing mps3-an547", "console of mps3-an547"):
+        assert told[name].mend == "use --port virtual"
 
 
 def test_a_port_without_permission_is_a_fault_with_its_group(desk: Desk) -> None:
@@ -125,6 +142,49 @@ def test_a_probe_without_permission_is_a_fault_with_its_udev_rule(desk: Desk) ->
 def test_a_pico_in_its_bootloader_is_told(desk: Desk) -> None:
     desk.plug(0x2E8A, 0x0003, "E660A", "RP2 Boot")
     assert "serial number E660A" in found()["bootloader 2e8a:0003"].detail
+
+
+class TestPlatform:
+    name = "PlatformIO's platform for raspberry-pi-pico"
+
+    def test_one_that_is_not_installed_has_the_command_that_brings_it(self, desk: Desk) -> None:
+        desk.installed("pio")
+        assert found("raspberry-pi-pico")[self.name].ok
+        desk.patch.setenv("STANDIN_PLAYS", "no platform")
+        check = found("raspberry-pi-pico")[self.name]
+        assert "platform-raspberrypi.git is not installed" in check.detail
+        assert check.mend == (
+            f"{desk.tools / 'pio'} pkg install --global --platform "
+            "https://github.com/maxgerhardt/platform-raspberrypi.git"
+        )
+
+    def test_without_platformio_that_comes_first(self, desk: Desk) -> None:
+        assert desk.ports == []
+        check = found("raspberry-pi-pico")[self.name]
+        assert "PlatformIO is not installed" in check.detail
+        assert check.mend == "pip install platformio"
+
+
+class TestTflm:
+    def test_without_a_name_it_says_what_it_is_for(self, desk: Desk) -> None:
+        desk.patch.delenv("EDGE_AUTOGLM_TFLM", raising=False)
+        check = found()["TFLM tree"]
+        assert (check.ok, check.needed) == (False, False)
+        assert "needed for --runtime tflm only" in check.detail
+        assert "EDGE_AUTOGLM_TFLM" in check.mend
+
+    def test_a_folder_that_is_no_tree_is_told(self, desk: Desk) -> None:
+        desk.patch.setenv("EDGE_AUTOGLM_TFLM", str(desk.root))
+        check = found()["TFLM tree"]
+        assert "no TFLM there" in check.detail
+        assert check.mend == "name the root of a tflite-micro checkout"
+
+    def test_a_good_one_is_named(self, desk: Desk) -> None:
+        tree = fake_headers(desk.root / "tflm")
+        desk.patch.setenv("EDGE_AUTOGLM_TFLM", str(tree))
+        check = found()["TFLM tree"]
+        assert check.ok, check
+        assert str(tree) in check.detail
 
 
 class TestCommand:

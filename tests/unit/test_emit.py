@@ -289,6 +289,8 @@ def test_a_damaged_description_is_one_line(tmp_path: Path, content: bytes, messa
 def test_a_folder_that_is_not_an_export_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="not an exported model"):
         load_export(tmp_path)
+    with pytest.raises(ExportError, match=r"nowhere: no such folder"):
+        load_export(tmp_path / "nowhere")
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:

@@ -126,6 +126,29 @@ class TestAuto:
         port = desk.plug(0x2E8A, 0x000A, "E660A", "Pico", "ttyACM0")
         assert choose_programmer(pico, port).port == port
 
+    @pytest.mark.parametrize(
+        "entry",
+        [Programmer("uf2", volume="RPI-RP2", target="0xe48bff56"), Programmer("picotool")],
+        ids=lambda entry: entry.name,
+    )
+    def test_a_named_port_is_no_other_board_that_waits_in_its_bootloader(
+        self, entry: Programmer, desk: Desk
+    ) -> None:
+        pico = arduino(entry)
+        desk.installed("picotool")
+        port = desk.plug(0x2E8A, 0x000A, "E660A", "Pico", "ttyACM0")
+        desk.plug(0x2E8A, 0x0003, "E0C9", "RP2 Boot")
+        desk.disk("RPI-RP2", "E0C9")
+        choice = choose_programmer(pico, port)
+        assert (choice.port, choice.through, choice.probe) == (port, port, None)
+
+    def test_a_bootloader_that_has_a_port_of_its_own_is_named_by_it(self, desk: Desk) -> None:
+        board = arduino(Programmer("uf2", volume="FTHR840BOOT", target="0xada52840"))
+        port = desk.plug(0x239A, 0x0029, "A1", "Feather", "ttyACM0")
+        folder = desk.disk("FTHR840BOOT", "A1")
+        choice = choose_programmer(board, port)
+        assert (choice.port, choice.through) == (None, f"disk {folder}")
+
     def test_another_kind_of_probe_is_not_taken(self, desk: Desk, board: Board) -> None:
         desk.plug(0x1366, 0x0105, "000683", "J-Link")
         desk.installed("openocd", "st-flash")
@@ -181,9 +204,17 @@ class TestByName:
         assert choose_programmer(board, name="st-flash").entry.name == "st-flash"
 
     def test_one_that_does_not_serve_says_why(self, desk: Desk, board: Board) -> None:
-        assert desk.ports == []
+        desk.installed("openocd")
         with pytest.raises(FlashError, match="STM32F746G-DISCO: openocd: no ST-LINK is attached"):
             choose_programmer(board, name="openocd")
+
+    def test_one_that_is_not_installed_says_that_before_what_is_not_attached(
+        self, desk: Desk
+    ) -> None:
+        assert desk.ports == []
+        with pytest.raises(FlashError, match=r"pyocd is not installed; .*pip install") as error:
+            choose_programmer(load_board("raspberry-pi-pico"), name="pyocd")
+        assert "attached" not in str(error.value)
 
     def test_one_of_another_board_lists_the_boards_own(self, desk: Desk, board: Board) -> None:
         assert desk.ports == []
@@ -260,6 +291,25 @@ class TestTwoBoards:
         with pytest.raises(FlashError, match="enough"):
             flash_image(board, built, probe=SECOND)
         assert asked == [second]
+
+
+class TestSerialNumbers:
+    """They end up in a tool's arguments, and anybody can write a device's."""
+
+    @pytest.mark.parametrize("serial", ["x; exec touch F", "-f", "", "a b", "[exit]", "a\n"])
+    def test_one_that_is_none_is_refused(self, serial: str, desk: Desk, board: Board) -> None:
+        desk.st_link(FIRST)
+        desk.installed("openocd", "st-flash")
+        for name in (None, "openocd", "st-flash"):
+            with pytest.raises(FlashError, match="is no serial number"):
+                choose_programmer(board, name=name, probe=serial)
+
+    def test_a_devices_own_is_refused_as_well(self, desk: Desk, board: Board) -> None:
+        desk.st_link(FIRST, "ttyACM0")
+        second = desk.st_link("x; exec touch F", "ttyACM1")
+        desk.installed("openocd")
+        with pytest.raises(FlashError, match="is no serial number"):
+            choose_programmer(board, second, "openocd")
 
 
 class TestCommand:

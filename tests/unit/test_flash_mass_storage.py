@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +173,34 @@ def test_ctrl_c_says_what_the_board_holds(disk: Disk) -> None:
 
     with pytest.raises(KeyboardInterrupt, match="half an image now"):
         program(job(progress=interrupt), mounts=disk.mounts, waits=QUICK)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.EROFS, "mounted read-only"), (errno.EACCES, "no permission")]
+)
+def test_what_was_never_written_left_no_half_image(
+    number: int, words: str, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The superuser may write everywhere, so the system's refusal is played."""
+
+    opened = Path.open
+
+    def refuse(path: Path, mode: str = "r", **given: Any) -> Any:
+        if "w" in mode:
+            raise OSError(number, os.strerror(number))
+        return opened(path, mode, **given)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(FlashError, match=words) as error:
+        program(job(), mounts=disk.mounts, waits=QUICK)
+    assert "half an image" not in str(error.value)
+
+
+def test_a_disk_below_a_name_that_is_not_ascii(tmp_path: Path) -> None:
+    home = tmp_path / "josé ü"
+    home.mkdir()
+    disk = Disk(home)
+    assert folders(LABEL, disk) == [disk.folder]
 
 
 def test_a_disk_whose_name_has_a_space(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_a_flashing_that_was_cut_leaves_nothing_that_starts(
         program(job_for(board, rom, image, progress=cut))
     assert rom.flash.read_bytes()[:8] == b"\xff" * 8
     virtual.reset(board.name)
-    assert "the flash is erased; program an image" in wait_for_stop(rom)
+    assert "the flash is erased and holds no image" in wait_for_stop(rom)
     virtual.reset(board.name, boot0=True)
     program(job_for(board, rom, image))
     assert rom.flash.read_bytes()[: len(image)] == image

@@ -257,6 +257,25 @@ def test_a_running_arduino_is_brought_into_its_bootloader(
         os.close(end)
 
 
+def test_a_board_named_by_its_port_is_not_the_one_whose_disk_was_there(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk.mount()
+    second = tmp_path / "media" / f"{LABEL}1"
+
+    def touch(_port: str) -> None:
+        second.mkdir()
+        with disk.mounts.open("a", encoding="utf-8") as mounts:
+            mounts.write(f"/dev/sdc1 {second} vfat rw 0 0\n")
+
+    monkeypatch.setattr(uf2, "touch", touch)
+    monkeypatch.setattr(uf2, "_LEAVE_SECONDS", 0.2)
+    with pytest.raises(FlashError, match="still there"):
+        program(job(port="/dev/ttyACM0"))
+    assert (second / FILE).exists()
+    assert not (disk.folder / FILE).exists()
+
+
 def test_two_disks_of_one_label_are_told_apart_by_serial_number(
     tmp_path: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -314,5 +314,36 @@ def test_a_virtual_boards_ports_are_listed_as_such_with_who_holds_them(tmp_path:
         assert held["bootloader"]["holders"] == []
 
 
+def test_a_virtual_board_is_known_by_the_path_of_its_pty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("unicorn", reason="unicorn is not installed (extra: virtual)")
+    from edge_boards import virtual
+
+    monkeypatch.setenv("EDGE_AUTOGLM_STATE", str(tmp_path / "state"))
+    board = load_board("stm32f746")
+    info = virtual.start(board, boot0=True)
+    ours, another = pty.openpty()
+    try:
+        link = info.links["console"]
+        for path in (str(link), os.path.realpath(link), str(info.links["bootloader"])):
+            found = find_port(board, path)
+            assert (found.path, found.virtual) == (path, "stm32f746")
+            assert found.name == "virtual stm32f746"
+        assert not find_port(board, os.ttyname(another)).is_virtual
+    finally:
+        virtual.stop("stm32f746")
+        os.close(ours)
+        os.close(another)
+
+
+def test_no_virtual_board_is_asked_about_a_real_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked() -> None:
+        pytest.fail("a virtual board was asked")
+
+    monkeypatch.setattr("edge_boards.virtual.list_running", asked)
+    assert not find_port(load_board("stm32f746"), "/dev/ttyACM0").is_virtual
+
+
 def _own_name() -> str:
     return Path("/proc/self/comm").read_text(encoding="utf-8").strip()

@@ -14,6 +14,7 @@ from firmware_host import Toy, build_host_firmware
 from line_relay import LineRelay
 from session_models import VWW_INPUT, build_model_firmware
 
+from edge_autoglm.cli.monitor import _note_of_waiting as note_of_waiting
 from edge_autoglm.device.link import Link
 from edge_autoglm.device.messages import LogLine, Record
 from edge_autoglm.device.patience import Patience
@@ -355,6 +356,26 @@ class TestTrouble:
             with pytest.raises(BoardSilentError):
                 list(session.records())
             session.transport.close()
+
+    @pytest.mark.parametrize(("heard", "shown", "said"), [
+        (True, False, "waiting for the board to finish an inference"),
+        (True, True, ""),
+        (False, False, ""),
+    ])  # fmt: skip
+    def test_a_watch_says_that_it_waits_for_a_board_that_is_heard_and_shows_nothing(
+        self, heard: bool, shown: bool, said: str, session: Session,
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr("edge_autoglm.cli.monitor._QUIET_S", 0.2)
+        fresh = Session(session.transport)  # one that has heard nothing yet
+        with note_of_waiting(session if heard else fresh) as timer:
+            if shown:
+                timer.cancel()
+            timer.join()
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith(said)
+        assert bool(captured.err) == bool(said)
 
     def test_the_line_is_pulled_in_mid_transfer(self, firmware: Path) -> None:
         relay = LineRelay(firmware, baud=115_200)

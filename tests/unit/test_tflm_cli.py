@@ -14,8 +14,9 @@ BOARD = ("--board", "stm32f746")
 
 @pytest.fixture(autouse=True)
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to work in, and no TFLM in the environment."""
+    """A folder to work in, no virtual board, and no TFLM in the environment."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGE_AUTOGLM_STATE", str(tmp_path / ".state"))
     monkeypatch.delenv("EDGE_AUTOGLM_TFLM", raising=False)
     return tmp_path
 
@@ -34,6 +35,9 @@ def test_an_export_states_the_arena_and_says_what_a_build_will_need(
     said = json.loads((tmp_path / "a.json").read_text())
     assert f"Arena: {said['arena_bytes']:,} B in dtcm, with CMSIS-NN" in answer.out
     assert "(modelled after TFLM" in answer.out
+    assert f"{said['arena_bytes_reference']:,} B with TFLM's reference" in " ".join(
+        answer.out.split()
+    )
     assert "make -f tensorflow/lite/micro/tools/make/Makefile" in answer.err
     assert "FPU=fpv5-sp-d16 OPTIMIZED_KERNEL_DIR=cmsis_nn microlite" in answer.err
     assert "EDGE_AUTOGLM_TFLM=DIR" in answer.err
@@ -50,6 +54,7 @@ def test_its_json_carries_arena_and_ops(capsys: pytest.CaptureFixture[str], tmp_
     assert said["arena_bytes"] % 16 == 0
     assert said["arena_bytes"] <= said["arena_plain_bytes"]
     assert said["arena_set_aside"] == said["arena_bytes"]
+    assert 0 < said["arena_bytes_reference"] < said["arena_bytes"]
     assert said["ops"] == sorted(said["ops"])
     assert "CONV_2D" in said["ops"]
     assert "AddConv2D(tflite::Register_CONV_2D_INT8())" in said["resolver"]
@@ -91,6 +96,24 @@ def test_options_that_would_go_unheard_are_wrong_usage(
     assert not list(tmp_path.iterdir())
 
 
+def test_cmsis_nn_beside_another_core_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ("--board", "esp32-c3", "--runtime", "tflm", "--kernels", "cmsis-nn")
+    answer = call(capsys, "export", DIGITS, *options, "--arena", 20_000)
+    answer.refused("for Cortex-M alone", "--kernels reference", code=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tree_that_does_not_serve_is_said_before_anything_is_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    export = ("export", DIGITS, *BOARD, "--runtime", "tflm", "--tflm")
+    call(capsys, *export, "NOSUCH").refused("NOSUCH: no such folder")
+    call(capsys, *export, ".").refused("no TFLM there")
+    assert not list(tmp_path.iterdir())
+
+
 def test_labels_are_as_many_as_the_output_has_elements(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -112,7 +135,10 @@ def test_a_model_that_tflm_must_not_be_given_is_refused_by_name(
         capsys, "export", mlperf_tiny("kws_float.tflite"), *BOARD, "--runtime", "tflm"  # type: ignore[operator]
     )  # fmt: skip
     assert answer.code == 1
-    assert "not for TFLM: operator 0 CONV_2D" in answer.err
+    line, *listed = answer.err.splitlines()
+    assert line == "edge-autoglm: kws_float: not for TFLM: 5 reasons"
+    assert len(listed) == 5
+    assert listed[0].startswith("  - operator 0 CONV_2D")
     assert "TFLM has no hybrid kernels" in answer.err
     assert not list(tmp_path.iterdir())
 

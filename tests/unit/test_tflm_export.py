@@ -24,11 +24,12 @@ from edge_boards.data import data_path
 from edge_boards.loader import load_board
 from edge_export import ExportError, LoweringError, PlanError, TflmExport, export_tflm, load_export
 from edge_export.sealed import EXPORT_FILE, seal
+from edge_export.tflm.arena import ArenaError
 from edge_export.tflm.emit import c_string
 from edge_export.tflm.ops import TFLM_OPS
 from edge_export.tflm.package import compile_tflm
 from edge_export.tflm.registrations import registrations
-from edge_quantize.graph import DType, Graph, Quantization
+from edge_quantize.graph import DType, Graph, Quantization, Tensor
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
@@ -216,6 +217,19 @@ def test_the_generated_code_and_its_adapter_compile_against_the_interface(tmp_pa
             assert done.returncode == 0, done.stderr
 
 
+def test_a_tensor_that_no_operator_uses_compiles_too(tmp_path: Path) -> None:
+    graph, _ = small()
+    idle = Tensor(len(graph.tensors), "idle", (1, 50), DType.INT8, Quantization((1.0,), (0,)))
+    graph = replace(graph, tensors=(*graph.tensors, idle))
+    export = exported(tmp_path / "out", graph, write_tflite(graph))
+    source = export.directory / "src" / "model.cc"
+    assert re.search(r"^  \{64, \d+, -1, -1\},$", source.read_text(), re.M)
+    folders = [fake_headers(tmp_path / "tree"), export.directory / "src"]
+    folders += [data_path("firmware", "runtime"), data_path("firmware", "tflm")]
+    done = cxx(["-fsyntax-only", *(f"-I{f}" for f in folders), source], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["class", "new", "std", "arena", "engine", "int", "3d model"])
 def test_a_model_may_be_called_as_it_likes(name: str, tmp_path: Path) -> None:
     graph, content = small()
@@ -323,6 +337,63 @@ def test_reference_kernels_need_no_more_than_optimized_ones(tmp_path: Path) -> N
     plain = exported(tmp_path / "b", graph, content, kernels="reference")
     assert plain.arena_needed <= optimized.arena_needed
     assert plain.kernels == "reference"
+
+
+def test_both_figures_are_in_one_export(tmp_path: Path) -> None:
+    graph, content = small()
+    optimized = exported(tmp_path / "a", graph, content)
+    plain = exported(tmp_path / "b", graph, content, kernels="reference")
+    assert optimized.arena_reference == plain.arena_reference == plain.arena_needed
+    assert load_export(tmp_path / "a") == optimized
+
+
+INT_ENUMS = ("esp32", "esp32-s3", "esp32-c3", "seeed-xiao-esp32s3")
+
+
+@pytest.mark.parametrize("name", INT_ENUMS)
+def test_no_arena_is_stated_where_enums_are_larger_than_the_model_knows(
+    name: str, tmp_path: Path
+) -> None:
+    graph, content = small()
+    board = load_board(name)
+    with pytest.raises(ArenaError, match=r"cannot be stated for .*: --arena BYTES"):
+        export_tflm(graph, content, board, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    export = export_tflm(graph, content, board, tmp_path / "out", arena=20_000)
+    assert (export.arena_bytes, export.arena_needed, export.arena_plain) == (20_000, None, None)
+    assert export.kernels == "reference"
+    # So it is the library that plans, not a table of ours.
+    assert "eag_tflm_plain," in (tmp_path / "out" / "src" / "model.cc").read_text()
+
+
+def test_cmsis_nn_is_for_arm() -> None:
+    graph, content = small()
+    with pytest.raises(ExportError, match="for Cortex-M alone, and esp32 has xtensa-lx6"):
+        compile_tflm(graph, content, load_board("esp32"), kernels="cmsis-nn", arena=20_000)
+
+
+def test_an_operator_without_a_figure_is_taken_with_an_arena_by_hand() -> None:
+    graph, content = small()
+    lstm = tuple(
+        replace(o, op="UNIDIRECTIONAL_SEQUENCE_LSTM") if o.op == "SOFTMAX" else o
+        for o in graph.operators
+    )
+    graph = replace(graph, operators=lstm)
+    with pytest.raises(ArenaError, match="not modelled; give it by hand: --arena BYTES"):
+        compile_tflm(graph, content, BOARD)
+    files = compile_tflm(graph, content, BOARD, arena=4096)
+    assert "AddUnidirectionalSequenceLSTM" in files["src/model_ops.h"]
+
+
+def test_advice_on_an_arena_that_fits_nowhere_can_work(mlperf_tiny: Callable[[str], Path]) -> None:
+    def advice(graph: Graph, content: bytes, arena: int | None = None) -> str:
+        with pytest.raises(PlanError) as found:
+            compile_tflm(graph, content, BOARD, arena=arena)
+        return str(found.value).split("; choose ")[1]
+
+    assert advice(*small(), arena=9_999_999) == "a smaller --arena"
+    content = mlperf_tiny("vww_float.tflite").read_bytes()
+    assert advice(read_tflite(content), content) == "a smaller model or input"
 
 
 def test_the_project_names_files_that_exist(tmp_path: Path) -> None:

@@ -225,6 +225,15 @@ def test_of_several_wrong_ones_the_nearest_is_told_of(
     refused(tree, "gen/b/lib", "double-precision")
 
 
+@pytest.mark.parametrize("name", ["esp32", "esp32-c3"])
+def test_a_core_that_the_makefile_does_not_make_for_is_told_what_it_needs(
+    name: str, tree: Path, library: Callable[..., Path]
+) -> None:
+    library()
+    with pytest.raises(TflmTreeError, match=f"{name} needs TFLM as a PlatformIO library"):
+        find_tree(tree, load_board(name), "reference")
+
+
 def test_every_board_of_ours_has_a_command_and_a_kernel_set() -> None:
     for board in list_boards():
         if not board.core.name.startswith("cortex-"):

@@ -131,8 +131,11 @@ def test_symbols_name_the_function(bench: Bench) -> None:
 def test_an_erased_flash_is_said_to_be_one(bench: Bench) -> None:
     bench.machine.load_flash(b"")
     bench.machine.reset()
-    with pytest.raises(MachineStop, match="the flash is erased; program an image"):
+    with pytest.raises(MachineStop, match="the flash is erased and holds no image") as stopped:
         bench.machine.run(1000)
+    said = str(stopped.value)
+    assert said.endswith("edge-autoglm flash MODEL --board stm32f746 --port virtual")
+    assert "0x" not in said  # no address or PC is at fault
 
 
 @pytest.mark.parametrize("seed", range(24))

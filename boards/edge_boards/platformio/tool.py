@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -117,6 +118,17 @@ def check_packages(core: PioCore, project: Path, environment: str, platform: str
             f"PlatformIO has not installed {' and '.join(missing)}; install it once, with a "
             f"network: {' '.join(core.command)} pkg install -d {project} -e {environment}"
         )
+
+
+def has_platform(core: PioCore, platform: str) -> bool:
+    """Whether PlatformIO has installed a platform, which may be the address of a repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        # A project's platform is found by its address too, which a global list does not tell.
+        ini = Path(folder) / "platformio.ini"
+        ini.write_text(f"[env:check]\nplatform = {platform}\n", encoding="utf-8")
+        asked = ("pkg", "list", "--only-platforms", "--project-dir", folder)
+        listed = run_tool([*core.command, *asked], environment=_QUIET)
+    return re.search(r"^Platform ", listed.stdout, re.MULTILINE) is not None
 
 
 def _has_framework(project: Path) -> bool:

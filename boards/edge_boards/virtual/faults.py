@@ -26,6 +26,22 @@ class MachineStop(VirtualBoardError):  # noqa: N818 - a stop is what it is
         super().__init__(f"virtual board stopped: {what}{at}, {where}")
 
 
+class NoImageStop(MachineStop):
+    """The flash is erased: that is no fault of any code, so neither address nor PC is told."""
+
+    def __init__(self, board: str) -> None:
+        super().__init__(no_image(board), pc=0xFFFF_FFFF)
+        self.args = (self.what,)
+
+
+def no_image(board: str) -> str:
+    """What a virtual board with an erased flash says, whoever emulates it."""
+    return (
+        "the flash is erased and holds no image; flash one: edge-autoglm flash MODEL "
+        f"--board {board} --port virtual"
+    )
+
+
 class Unmodelled(Exception):  # noqa: N818 - a signal inside the machine, never an error of its own
     """Raised by a peripheral; the machine turns it into `MachineStop` with address and PC."""
 

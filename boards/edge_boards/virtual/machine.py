@@ -23,7 +23,7 @@ from edge_boards.virtual.core import HFSR_VECTTBL, Core
 from edge_boards.virtual.counting import StepCounter, trampoline
 from edge_boards.virtual.engine import Engine
 from edge_boards.virtual.events import FAR, Agenda, Event
-from edge_boards.virtual.faults import BusError, FaultKind, MachineStop, Unmodelled
+from edge_boards.virtual.faults import BusError, FaultKind, MachineStop, NoImageStop, Unmodelled
 from edge_boards.virtual.image import ImageInfo, find_image_info
 from edge_boards.virtual.lines import SerialLines
 from edge_boards.virtual.memory import MemoryMap
@@ -401,11 +401,7 @@ class Machine:
         stack, entry = self._entry_words
         if self._entry_bad:
             if stack == entry == 0xFFFF_FFFF:
-                self.halt(
-                    "the flash is erased; program an image",
-                    address=self.soc.boot_vectors,
-                    pc=entry,
-                )
+                raise NoImageStop(self.board.name)
             self.core.hfsr |= HFSR_VECTTBL
             self.halt(f"the vector table's entry 0x{entry:08x} is not Thumb code", pc=entry)
 

@@ -125,8 +125,8 @@ def _operators(graph: Graph, simd: Simd | None) -> list[KernelMemory]:
             raise ArenaError(f"{where}: its operands or options do not fit: {error}") from error
         if memory is None:
             raise ArenaError(
-                f"{where}: what TFLM's kernel needs of the arena is not modelled; give the arena "
-                "by hand"
+                f"{where}: what TFLM's kernel needs of the arena is not modelled; give it by "
+                "hand: --arena BYTES"
             )
         memories.append(memory)
     return memories

@@ -1,6 +1,5 @@
 """Which operators TensorFlow Lite Micro has, and which models it refuses or computes wrongly.
 
-`resolver_methods` gives what a `MicroMutableOpResolver` has to register for a graph;
 `tflm_problems` gives every reason why TFLM must not be given it, `stops_with_checks` what only a
 library without its checks runs. The table and the rules are facts of TFLM at the version that
 `edge_export.tflm.structs` names: the methods from `micro_mutable_op_resolver.h`, the element types
@@ -165,16 +164,23 @@ _BIAS_TYPES_INT16 = {
     "FULLY_CONNECTED": (DType.INT64,),
     "TRANSPOSE_CONV": (DType.INT16, DType.INT64),
 }
+# Their kernels take the integers as they are: inputs (so many from the first; None: all) and output
+# must be of one scale and zero point.
+_UNSCALED: dict[str, int | None] = {
+    "BROADCAST_TO": 1,
+    "CONCATENATION": None,
+    "EXPAND_DIMS": 1,
+    "MAXIMUM": None,
+    "MINIMUM": None,
+    "PAD": 1,
+    "RESHAPE": 1,
+    "REVERSE_V2": 1,
+    "SLICE": 1,
+    "SQUEEZE": 1,
+    "TRANSPOSE": 1,
+}
 _DENSE_RANKS_OF_CMSIS_NN = range(2, 5)
 _LEAST_REQUEST_OF_DENSE = 4  # fully_connected.cc of CMSIS-NN's set, of buffer_conv_1x1_idx
-
-
-def resolver_methods(graph: Graph) -> tuple[str, ...]:
-    """The methods of `MicroMutableOpResolver` that register what `graph` needs, sorted, each once.
-
-    Raises KeyError for an operator that TFLM lacks: ask `tflm_problems` first.
-    """
-    return tuple(sorted({TFLM_OPS[operator.op].method for operator in graph.operators}))
 
 
 def tflm_problems(graph: Graph, kernels: str = "cmsis-nn") -> list[Problem]:
@@ -298,6 +304,10 @@ def _operator_reasons(
         yield from _bias_reasons(operator, typed, bias, optimized)
         if operator.op == "FULLY_CONNECTED" and weights is not None:
             yield from _dense_reasons(graph, operator, typed, weights, optimized)
+        if operator.op == "TRANSPOSE_CONV" and weights is not None and weights.dtype is DType.INT4:
+            yield weights.name, "is int4, which TFLM's kernel does not take: quantize it to int8"
+    if operator.op in _UNSCALED:
+        yield from _scale_reasons(graph, operator)
     if operator.op in ("QUANTIZE", "DEQUANTIZE"):
         # Both kernels read the first scale only, whatever the tensor has.
         for tensor in (*operands, *graph.results(operator)):
@@ -307,6 +317,25 @@ def _operator_reasons(
                     "quantize the whole model, activations too"
                 )
                 yield tensor.name, reason
+
+
+def _scale_reasons(graph: Graph, operator: Operator) -> Iterator[tuple[str, str]]:
+    operands = graph.operands(operator)[: _UNSCALED[operator.op]]
+    for output in graph.results(operator)[:1]:
+        if output.dtype not in (DType.INT8, DType.INT16):
+            continue
+        for tensor in operands:
+            if tensor is not None and _affine(tensor) != _affine(output):
+                reason = (
+                    f"has another scale or zero point than '{output.name}', and TFLM does not "
+                    "rescale here: give both the same, or put a QUANTIZE between"
+                )
+                yield tensor.name, reason
+
+
+def _affine(tensor: Tensor) -> tuple[tuple[float, ...], tuple[int, ...]] | None:
+    quantization = tensor.quantization
+    return (quantization.scales, quantization.zero_points) if quantization else None
 
 
 def _bias_reasons(

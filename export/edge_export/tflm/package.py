@@ -23,8 +23,9 @@ from edge_export.aot.emit import Port, ports
 from edge_export.aot.folder import write_folder
 from edge_export.aot.names import layer_name, prefix, unique
 from edge_export.aot.regions import ON_REQUEST, regions
-from edge_export.errors import LoweringError, PlanError
+from edge_export.errors import ExportError, LoweringError, PlanError
 from edge_export.sealed import EXPORT_FILE, read_sealed, seal
+from edge_quantize.check import check_supported
 from edge_quantize.graph import Graph
 from edge_quantize.graph.analysis import operator_macs
 from edge_quantize.graph.writer import write_tflite
@@ -35,11 +36,10 @@ from .arena import Arena, ArenaError, arena_of
 from .ops import stops_with_checks, tflm_problems
 from .project import project_files
 from .registrations import registrations
-from .tree import default_kernels, kernel_set
+from .tree import CMSIS_NN, REFERENCE, default_kernels, is_arm, kernel_set
 
 RUNTIME = "tflm"
 _MOST_TENSORS = 255  # input_count and output_count of eag_model are bytes
-_MOST_IN_MESSAGE = 3
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class TflmExport:
     # could not be stated.
     arena_needed: int | None
     arena_plain: int | None
+    arena_reference: int | None  # as `arena_needed`, with TFLM's reference kernels
     model_bytes: int
     ops: tuple[str, ...]
     registrations: tuple[tuple[str, str | None], ...]  # resolver's method, what it is given
@@ -119,11 +120,12 @@ def compile_tflm(
     """The same without touching the disk: path in the folder -> text."""
     symbols = prefix(graph.name, name)
     kernels = kernels or default_kernels(board.core)
+    check_kernels(board, kernels)
     chosen = kernel_set(board.core, kernels)
     require_tflm(graph, chosen)
-    stated = _stated(graph, chosen, arena)
-    set_aside = arena or (stated.bytes if stated else 0)
-    model = _model(graph, _inside(graph, content), board, symbols, stated, set_aside)
+    stated = _stated(graph, board, kernels, arena)
+    reference = _stated(graph, board, REFERENCE, arena) if stated else None
+    model = _model(graph, _inside(graph, content), board, symbols, stated, arena)
     sources = {f"src/{path}": text for path, text in emit.sources(model).items()}
     files = {**sources, **project_files(symbols, board, kernels, sources)}
     compiled = sorted(files)
@@ -137,6 +139,7 @@ def compile_tflm(
         "arena_bytes": model.arena_bytes,
         "arena_needed": stated.bytes if stated else None,
         "arena_plain": stated.standard_bytes if stated else None,
+        "arena_reference": reference.bytes if reference else None,
         "model_bytes": len(model.content),
         "ops": sorted({operator.op for operator in graph.operators}),
         "registrations": [list(pair) for pair in model.registrations],
@@ -157,20 +160,41 @@ def require_tflm(graph: Graph, kernels: str = "cmsis-nn") -> None:
             found.append(f"{len(tensors)} {what}; a model needs 1 to {_MOST_TENSORS}")
     if not found:
         return
-    message = f"{graph.name}: not for TFLM: " + "; ".join(found[:_MOST_IN_MESSAGE])
-    if len(found) > _MOST_IN_MESSAGE:
-        message += f"; and {len(found) - _MOST_IN_MESSAGE} more"
-    raise LoweringError(message, tuple(found))
+    # The list goes with the error: its line is one line of a terminal.
+    said = found[0] if len(found) == 1 else f"{len(found)} reasons"
+    raise LoweringError(f"{graph.name}: not for TFLM: {said}", tuple(found))
 
 
-def _stated(graph: Graph, kernels: str, given: int | None) -> Arena | None:
-    """The model's arena; None where it cannot be stated and one was given by hand."""
+def check_kernels(board: Board, kernels: str) -> None:
+    """Raises ExportError for kernels that the board's core cannot run."""
+    if kernels == CMSIS_NN and not is_arm(board.core):
+        raise ExportError(
+            f"--kernels {CMSIS_NN}: for Cortex-M alone, and {board.name} has {board.core.name}; "
+            f"leave it out, or use --kernels {REFERENCE}"
+        )
+
+
+def _stated(graph: Graph, board: Board, kernels: str, given: int | None) -> Arena | None:
+    """The model's arena; None where it cannot be stated and one was given by hand.
+
+    The model knows the structs of Arm's ABI, where an enum takes a byte. Elsewhere it takes four,
+    so that the same structs are larger, and no figure is better than one that is too small.
+    """
     try:
-        return arena_of(graph, kernels)
+        arena = arena_of(graph, kernel_set(board.core, kernels))
     except ArenaError:
         if given is None:
             raise
         return None
+    if is_arm(board.core):
+        return arena
+    if given is None:
+        raise ArenaError(
+            f"{graph.name}: TFLM's arena cannot be stated for {board.core.name}, only for "
+            f"Cortex-M, where this model takes {arena.standard_bytes:,} bytes and TFLM's structs "
+            f"are smaller; give one by hand, well above that: --arena BYTES"
+        )
+    return None
 
 
 def _inside(graph: Graph, content: bytes) -> bytes:
@@ -179,24 +203,27 @@ def _inside(graph: Graph, content: bytes) -> bytes:
     return write_tflite(graph) if outside_buffers(content) else content
 
 
-def _region(board: Board, arena: int) -> str:
-    """The fastest memory that holds the arena."""
+def _region(graph: Graph, board: Board, arena: int, given: bool) -> str:
+    """The fastest memory that holds the arena. What a PlanError advises can work."""
     usable = [r for r in regions(board) if r.writable and r.preference < ON_REQUEST]
     for region in usable:
         if region.capacity >= arena:
             return region.name
     largest = max(usable, key=lambda region: region.capacity)
+    advice = "a smaller --arena" if given else "a smaller model or input"
+    if not given and not check_supported(graph):
+        advice += ", or --runtime aot, which plans over several memories"
     raise PlanError(
         f"an arena of {arena:,} bytes fits no memory of {board.name}: TFLM wants it in one piece, "
-        f"and the largest, {largest.name}, has {largest.capacity:,} bytes free; choose a smaller "
-        "model or input, or --runtime aot, which plans over several memories"
+        f"and the largest, {largest.name}, has {largest.capacity:,} bytes free; choose {advice}"
     )
 
 
 def _model(
-    graph: Graph, content: bytes, board: Board, name: str, stated: Arena | None, set_aside: int
+    graph: Graph, content: bytes, board: Board, name: str, stated: Arena | None, given: int | None
 ) -> emit.TflmModel:
-    region = _region(board, set_aside)
+    set_aside = given or (stated.bytes if stated else 0)
+    region = _region(graph, board, set_aside, given is not None)
     inputs, outputs = ports(graph, ("",) * len(graph.inputs), ("",) * len(graph.outputs))
     results = tuple(
         emit.Result(operator.outputs[0], graph.tensor(operator.outputs[0]).nbytes)
@@ -268,6 +295,7 @@ def read_result(directory: Path, document: Mapping[str, Any]) -> TflmExport:
         arena_bytes=int(document["arena_bytes"]),
         arena_needed=document["arena_needed"],
         arena_plain=document["arena_plain"],
+        arena_reference=document.get("arena_reference"),
         model_bytes=int(document["model_bytes"]),
         ops=tuple(document["ops"]),
         registrations=tuple((str(m), r) for m, r in document["registrations"]),

@@ -85,17 +85,18 @@ class TflmTree:
 
 def default_kernels(core: Core) -> str:
     """CMSIS-NN is for Cortex-M alone."""
-    return CMSIS_NN if _is_arm(core) else REFERENCE
+    return CMSIS_NN if is_arm(core) else REFERENCE
 
 
-def _is_arm(core: Core) -> bool:
+def is_arm(core: Core) -> bool:
+    """Whether CMSIS-NN, the Makefile's generic target and `arena.arena_of` know the core."""
     return core.name.startswith("cortex-m")
 
 
 def make_command(core: Core, kernels: str = CMSIS_NN) -> str:
     """The command that makes the library for a core, from the root of a tflite-micro checkout;
     empty for a core that the Makefile's generic target does not know."""
-    if not _is_arm(core):
+    if not is_arm(core):
         return ""
     words = [f"make -f {MAKEFILE} TARGET=cortex_m_generic TARGET_ARCH={_target_arch(core)}"]
     if core.fpu and "+fp" in words[0]:
@@ -117,7 +118,7 @@ def kernel_set(core: Core, kernels: str) -> str:
 
 def library_folder(core: Core, kernels: str = CMSIS_NN) -> str:
     """Where that command leaves the library, from the same root."""
-    if not _is_arm(core):
+    if not is_arm(core):
         return "lib"
     kind = f"_{_CMSIS_NN_FOLDER}" if kernels == CMSIS_NN else ""
     return f"gen/cortex_m_generic_{_target_arch(core)}_default{kind}_gcc/lib"
@@ -153,6 +154,16 @@ def tree_from_environment() -> Path | None:
     return Path(named) if named else None
 
 
+def look_at_tree(directory: Path) -> tuple[Path, int]:
+    """The root of the TFLM tree that `directory` is or lies in, and how many libraries it has.
+
+    Raises TflmTreeError where it is none, or one of another age.
+    """
+    root = _root(directory)
+    _check_headers(root, ())
+    return root, len(_archives(root))
+
+
 def find_tree(
     directory: Path, board: Board, kernels: str = CMSIS_NN, symbols: Iterable[str] = ()
 ) -> TflmTree:
@@ -164,6 +175,11 @@ def find_tree(
     Raises TflmTreeError.
     """
     root = _root(directory)
+    if not is_arm(board.core):
+        raise TflmTreeError(
+            f"{directory}: libraries of TFLM's Makefile are for Arm here; a build for {board.name} "
+            "needs " + "; ".join(wanted_files(board, kernels))
+        )
     _check_headers(root, symbols)
     archives = sorted({*directory.rglob(LIBRARY)}) if directory != root else _archives(root)
     if not archives:

@@ -23,6 +23,7 @@ from edge_boards.virtual.board_process import (
     BoardProcess,
     write_flash,
 )
+from edge_boards.virtual.faults import no_image
 from edge_boards.virtual.image import find_image_info
 from edge_boards.virtual.qemu.engine import Qemu
 from edge_boards.virtual.requests import MAX_READ, Operation, number
@@ -83,7 +84,7 @@ class QemuProcess(BoardProcess):
         image = find_image_info(content)
         self._build_id = image.build_id.hex() if image else None
         if content[:8] == b"\xff" * 8:
-            self._halt("the flash is erased; program an image")
+            self._halt(no_image(self.board.name))
             return
         try:
             self._qemu = Qemu(self.board, self.files.flash)
