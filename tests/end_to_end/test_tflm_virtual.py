@@ -94,11 +94,12 @@ def test_every_golden_model_runs_in_the_arena_that_was_stated(path: Path, tmp_pa
     with Session(MachineTransport(BOARD, image.image.binary.read_bytes())) as session:
         model = session.model()
         try:
-            outputs = infer(session, model, arrays)
+            outputs: tuple[bytes, ...] | str = infer(session, model, arrays)
         except ModelUnreadyError as error:
-            # Only where the export said so, and only of a library with its checks in it.
-            assert exported.stops
-            assert "a check inside TFLM failed" in str(error)
+            outputs = str(error)
+        # A library with its checks in it stops where the export said so, and nowhere else.
+        if exported.stops and isinstance(outputs, str):
+            assert "a check inside TFLM failed" in outputs
             return
         assert outputs == expected
         assert sum(session.stats(model).arena_used or ()) <= exported.arena_needed
