@@ -273,6 +273,8 @@ def test_memory_is_read_as_a_debugger_does(info: virtual.VirtualInfo, binary: Pa
 
 
 def test_what_was_on_the_line_before_a_reset_is_dropped(info: virtual.VirtualInfo) -> None:
+    with qemu_boards.talk(info) as session:
+        assert session.info.boot_count == 1
     line = os.open(info.links["console"], os.O_RDWR | os.O_NOCTTY)
     try:
         os.write(line, b"\1" * 3000)
