@@ -93,7 +93,15 @@ def test_every_golden_model_runs_in_the_arena_that_was_stated(path: Path, tmp_pa
     expected = tuple(np.ascontiguousarray(a).tobytes() for a in chosen.reference().run(arrays))
     with Session(MachineTransport(BOARD, image.image.binary.read_bytes())) as session:
         model = session.model()
-        assert infer(session, model, arrays) == expected
+        try:
+            outputs: tuple[bytes, ...] | str = infer(session, model, arrays)
+        except ModelUnreadyError as error:
+            outputs = str(error)
+        # A library with its checks in it stops where the export said so, and nowhere else.
+        if exported.stops and isinstance(outputs, str):
+            assert "a check inside TFLM failed" in outputs
+            return
+        assert outputs == expected
         assert sum(session.stats(model).arena_used or ()) <= exported.arena_needed
 
 
