@@ -2,8 +2,8 @@
  * inference, cut into the steps that the runtime runs one by one.
  *
  * It runs on the lower part of the one stack, above the port's guard; the caller keeps the upper
- * EAG_COROUTINE_ABOVE bytes, with a guard of its own below them. There is one coroutine. It may be abandoned anywhere: to begin anew
- * simply forgets where it was.
+ * EAG_COROUTINE_ABOVE bytes, with a guard of its own below them. There is one coroutine. It may be
+ * abandoned anywhere: to begin anew simply forgets where it was.
  *
  * Where a framework lays out the stack (no EAG_SECTIONS) the function just runs to its end.
  */
