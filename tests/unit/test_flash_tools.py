@@ -299,12 +299,12 @@ def test_ctrl_c_ends_the_tool_and_says_what_the_board_holds(name: str, bench: Be
 
     def interrupt() -> None:
         started.wait(60)
+        time.sleep(0.5)  # on from there it comes to where it writes, and hangs
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt, match="half an image now"):
-        # Its first sign of progress is the moment at which it hangs.
         bench.program(name, progress=lambda *_: started.set())
     thread.join()
     assert still_running(bench.folder) == []
