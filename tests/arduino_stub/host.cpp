@@ -28,11 +28,14 @@ HardwareSerial Serial;
 
 static uint64_t waited; /* nanoseconds */
 
-static uint64_t nanoseconds() {
-  struct timespec used;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-  return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec + waited;
+static uint64_t used() {
+  struct timespec time;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
+/* A restart execs, which keeps the process and what it has used: a board counts from its start. */
+static const uint64_t used_at_start = used();
+static uint64_t nanoseconds() { return used() - used_at_start + waited; }
 
 unsigned long micros() {
   static const char *from = getenv("STUB_MICROS");

@@ -230,7 +230,10 @@ def test_a_reset_is_seen_though_no_starts_are_counted(sketches: dict[str, Sketch
         sketches["esp32"].on_line() as relay,
         Session(SerialTransport(relay.path)) as session,
     ):
-        session.invoke(session.model(), seed=2)
-        assert session.stats().runs == 1
+        # Long enough up that a clock which went on through the reset would show.
+        for run in range(40):
+            session.invoke(session.model(), seed=run)
+        time.sleep(0.5)
+        assert session.stats().runs == 40
         assert session.reset().boot_count is None
         assert session.stats().runs == 0
