@@ -5,6 +5,10 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- UnsupportedModelError the file is sound, but uses what this tool does not support
 +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
 +-- InputDataError        a data file does not fit the model's inputs
++-- RecipeError           a recipe matches nothing, or contradicts itself or the model
++-- PruningError          what was asked for cannot be pruned
++-- UnsoundResultError    a result that was run is wrong: a bug here or in a library, by its name
++-- MissingExtraError     a framework is not installed; the message has the install line
 """
 
 from __future__ import annotations
@@ -36,3 +40,20 @@ class ReferenceRuntimeError(QuantizeError):
 
 class InputDataError(QuantizeError):
     """A data file does not fit the model's inputs; the message says what was expected."""
+
+
+class RecipeError(QuantizeError):
+    """A recipe matches nothing, or contradicts itself or the model."""
+
+
+class PruningError(QuantizeError):
+    """A sparsity or a target is out of range, or no channel can go."""
+
+
+class UnsoundResultError(QuantizeError):
+    """A result was run and is wrong (a constant output, an unchanged file, a pass that changed the
+    outputs); the message names which of these it is."""
+
+
+class MissingExtraError(QuantizeError):
+    """A framework is needed that is not installed; the message has the one line that installs it."""
