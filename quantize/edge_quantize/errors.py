@@ -56,4 +56,4 @@ class UnsoundResultError(QuantizeError):
 
 
 class MissingExtraError(QuantizeError):
-    """A framework is needed that is not installed; the message has the one line that installs it."""
+    """A framework is needed that is not installed; the message has the line that installs it."""
