@@ -13,6 +13,7 @@ from edge_quantize.graph.options import Conv2DOptions, DepthwiseConv2DOptions
 from edge_quantize.graph.shapes import window
 
 Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
 _CHUNK = 4 << 20  # patch elements held at once
 
 
@@ -28,26 +29,43 @@ class Moments:
     cross: Array
 
 
-def moments(graph: Graph, operator: Operator, given: Array, floating: Array) -> Moments:
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What `Moments` are made from, so that two sets of samples can be put together."""
+
+    count: int
+    parts: tuple[Array, Array, Array, Array]  # of x, x_float, x x^T, x_float x^T
+
+    def __add__(self, other: Sums) -> Sums:
+        first, second, third, fourth = (a + b for a, b in zip(self.parts, other.parts, strict=True))
+        return Sums(self.count + other.count, (first, second, third, fourth))
+
+    def moments(self) -> Moments:
+        mean, float_mean, square, product = (part / self.count for part in self.parts)
+        return Moments(
+            mean,
+            float_mean,
+            square - mean[..., :, None] * mean[..., None, :],
+            product - float_mean[..., :, None] * mean[..., None, :],
+        )
+
+
+def sums(graph: Graph, operator: Operator, given: Floats, floating: Floats) -> Sums:
     """`given` and `floating` are `[samples, ...]` of the operator's first operand."""
     rows = max(1, _CHUNK // max(1, _patch_elements(graph, operator)))
-    total = 0
-    sums: list[Array] | None = None
+    total: Sums | None = None
     for start in range(0, len(given), rows):
         x = patches(graph, operator, given[start : start + rows])
         f = patches(graph, operator, floating[start : start + rows])
-        total += x.shape[-2]
         turned = np.swapaxes(x, -1, -2)
-        parts = [x.sum(axis=-2), f.sum(axis=-2), turned @ x, np.swapaxes(f, -1, -2) @ x]
-        sums = parts if sums is None else [a + b for a, b in zip(sums, parts, strict=True)]
-    assert sums is not None
-    mean, float_mean, hessian, cross = (part / total for part in sums)
-    hessian = hessian - mean[..., :, None] * mean[..., None, :]
-    cross = cross - float_mean[..., :, None] * mean[..., None, :]
-    return Moments(mean, float_mean, hessian, cross)
+        float_turned = np.swapaxes(f, -1, -2)
+        part = Sums(x.shape[-2], (x.sum(-2), f.sum(-2), turned @ x, float_turned @ x))
+        total = part if total is None else total + part
+    assert total is not None
+    return total
 
 
-def patches(graph: Graph, operator: Operator, values: Array) -> Array:
+def patches(graph: Graph, operator: Operator, values: Floats) -> Array:
     """Rows `[positions, K]` in the order of the weights' elements, one for each output position of
     each sample; for depthwise `[channels, positions, K]`, K being kernel height x width."""
     weights = graph.tensors[operator.inputs[1]]
@@ -82,10 +100,13 @@ def weight_rows(operator: Operator, weights: Array) -> Array:
     return weights.reshape(weights.shape[0], -1)
 
 
-def from_rows(operator: Operator, rows: npt.NDArray[np.generic], shape: tuple[int, ...]) -> Array:
+def from_rows(
+    operator: Operator, rows: npt.NDArray[np.int8], shape: tuple[int, ...]
+) -> npt.NDArray[np.int8]:
     """The reverse of `weight_rows`."""
     back = rows.T if operator.op == "DEPTHWISE_CONV_2D" else rows
-    return np.ascontiguousarray(back).reshape(shape)  # type: ignore[return-value]
+    result: npt.NDArray[np.int8] = np.ascontiguousarray(back).reshape(shape)
+    return result
 
 
 def _patch_elements(graph: Graph, operator: Operator) -> int:

@@ -4,7 +4,7 @@ before and the rounding itself changed.
 - Bias correction: the mean of each output channel, before its activation, is brought back to the
   float model's on the calibration samples (Nagel et al. 2019, arXiv:1906.04721, section 4.2, the
   empirical form).
-- Adaptive rounding: see `rounding`.
+- Adaptive rounding: see `fitting` and `rounding`.
 
 Layers are taken in order, so that each is fitted to the inputs that it will really get.
 """
@@ -22,16 +22,13 @@ from edge_quantize.run import quantized, real
 
 from .calibrate import Progress
 from .emit import Emission
-from .patches import Array, Moments, from_rows, moments, weight_rows
+from .fitting import Inputs, Start, fit, fit_bias_only
+from .patches import from_rows, weight_rows
 from .plan import Layer
 from .recipe import Recipe
-from .rounding import compensated, damped, descend, shifted
 from .rules import RULES, Kind
 from .single import last_readers, run_operator
 from .weights import quantize_bias
-
-DAMPING = 0.01  # of the mean of H's diagonal
-SHIFT = 0.01
 
 
 def refine(
@@ -93,57 +90,45 @@ class _Refiner:
 
     def layer(self, layer: Layer, operator: Operator) -> None:
         original = layer.operator
-        source = self.tensors[operator.inputs[0]]
+        source, weights, *rest = (self.tensors[i] for i in operator.inputs)
         assert source.quantization is not None
-        given = real(self.values[operator.inputs[0]], source.quantization)
-        found = moments(self.floating, original, given, self.reals[original.inputs[0]])
-        weights = self.tensors[operator.inputs[1]]
-        wanted = weight_rows(original, np.asarray(self.floating.tensors[original.inputs[1]].data))
-        wanted = wanted.astype(np.float64)
+        assert weights.quantization is not None
+        inputs = Inputs(
+            self.floating,
+            original,
+            real(self.values[source.index], source.quantization),
+            real(self.reals[original.inputs[0]], None),
+        )
+        start = self.start(layer, weights)
         if self.recipe.adaptive_rounding:
-            weights = self.rounded(layer, weights, wanted, found)
-            self.tensors[weights.index] = weights
-        if self.recipe.correct_bias and len(operator.inputs) > 2:
-            self.bias(layer, operator, wanted, found)
+            integers, bias = fit(inputs, start)
+            data = from_rows(original, integers.astype(np.int8), weights.shape)
+            self.tensors[weights.index] = _holding(weights, data)
+        else:
+            bias = fit_bias_only(inputs, start)
+        if rest and self.recipe.correct_bias:
+            scales = np.asarray(weights.quantization.scales, np.float64)
+            steps, _ = quantize_bias(bias, source.quantization.scale, scales, rest[0].dtype)
+            self.tensors[rest[0].index] = _holding(rest[0], steps)
 
-    def rounded(self, layer: Layer, weights: Tensor, wanted: Array, found: Moments) -> Tensor:
+    def start(self, layer: Layer, weights: Tensor) -> Start:
+        indices = layer.operator.inputs
         assert weights.quantization is not None
-        assert weights.data is not None
+        rows = weight_rows(
+            layer.operator, np.asarray(self.floating.tensors[indices[1]].data, np.float64)
+        )
+        bias = np.zeros(len(rows))
+        if len(indices) > 2 and indices[2] >= 0:
+            bias = np.asarray(self.floating.tensors[indices[2]].data, np.float64)
+        scales = np.broadcast_to(np.asarray(weights.quantization.scales, np.float64), len(rows))
+        integers = weight_rows(layer.operator, np.asarray(weights.data)).astype(np.int64)
         most = 7 if weights.dtype is DType.INT4 else 127
-        scales = np.broadcast_to(
-            np.asarray(weights.quantization.scales, np.float64), (len(wanted),)
-        )
-        hessian = damped(found.hessian, DAMPING)
-        ridge = damped(found.hessian, SHIFT) - found.hessian
-        target = shifted(wanted, found.hessian, found.cross, ridge)
-        integers = compensated(target, scales, hessian, most)
-        integers = descend(integers, target, scales, hessian, most)
-        data = from_rows(layer.operator, integers.astype(np.int8), weights.shape)
-        data.setflags(write=False)
-        return replace(weights, data=data)
-
-    def bias(self, layer: Layer, operator: Operator, wanted: Array, found: Moments) -> None:
-        """bias + E[float output] - E[output], both before the activation."""
-        source, weights, bias = (self.tensors[i] for i in operator.inputs)
-        assert source.quantization is not None
-        assert weights.quantization is not None
-        original = layer.operator
-        integers = weight_rows(original, np.asarray(weights.data, np.float64))
-        scales = np.asarray(weights.quantization.scales, np.float64)
-        used = integers * (scales[:, None] if len(scales) > 1 else scales)
-        float_bias = np.asarray(self.floating.tensors[original.inputs[2]].data, np.float64)
-        lost = _outputs(wanted, found.float_mean) - _outputs(used, found.mean)
-        steps, quantization = quantize_bias(
-            float_bias + lost, source.quantization.scale, scales, bias.dtype
-        )
-        steps.setflags(write=False)
-        self.tensors[bias.index] = replace(bias, data=steps, quantization=quantization)
+        return Start(rows, bias, scales, integers, most)
 
 
-def _outputs(rows: Array, mean: Array) -> Array:
-    """Each output channel's value for the mean patch."""
-    total: Array = (rows * mean).sum(axis=1)
-    return total
+def _holding(tensor: Tensor, data: npt.NDArray[np.generic]) -> Tensor:
+    data.setflags(write=False)
+    return replace(tensor, data=data)
 
 
 def _forget(

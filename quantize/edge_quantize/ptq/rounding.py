@@ -46,9 +46,8 @@ def shifted(weights: Array, hessian: Array, cross: Array, added: Array) -> Array
     wanted = _times(weights, cross) + _times(weights, added)
     whole = hessian + added
     if whole.ndim == 2:
-        solved: Array = np.linalg.solve(whole, wanted.T).T
-        return solved
-    return np.linalg.solve(whole, wanted[..., None])[..., 0]
+        return np.asarray(np.linalg.solve(whole, wanted.T).T, np.float64)
+    return np.asarray(np.linalg.solve(whole, wanted[..., None])[..., 0], np.float64)
 
 
 def compensated(weights: Array, scales: Array, hessian: Array, most: int) -> Integers:

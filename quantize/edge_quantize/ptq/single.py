@@ -42,9 +42,7 @@ def operator_graph(graph: Graph, operator: Operator) -> tuple[Graph, tuple[int, 
     return single, fed
 
 
-def run_operator(
-    graph: Graph, operator: Operator, values: Mapping[int, Array]
-) -> dict[int, Array]:
+def run_operator(graph: Graph, operator: Operator, values: Mapping[int, Array]) -> dict[int, Array]:
     """The operator's results, stacked `[samples, ...]` by tensor index, from `values` stacked
     alike. An operator of constants alone gives one sample."""
     single, fed = operator_graph(graph, operator)
@@ -55,9 +53,7 @@ def run_operator(
         row = [values[i][number].reshape(graph.tensors[i].shape) for i in fed]
         for kept, array in zip(results, loaded.run(row), strict=True):
             kept.append(array)
-    return {
-        index: np.stack(kept) for index, kept in zip(operator.outputs, results, strict=True)
-    }
+    return {index: np.stack(kept) for index, kept in zip(operator.outputs, results, strict=True)}
 
 
 def last_readers(graph: Graph) -> dict[int, int]:
