@@ -111,7 +111,7 @@ def _loaded(model: Graph | bytes) -> tuple[Graph, bytes]:
     try:
         return graph, write_tflite(graph)
     except UnsupportedModelError:
-        # A float model with operators that are only listed here: LiteRT can run it all the same.
+        # Custom operators, further subgraphs, sparse content: LiteRT may run it all the same.
         if isinstance(model, Graph):
             raise
         return graph, bytes(model)

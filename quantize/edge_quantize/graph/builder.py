@@ -77,12 +77,15 @@ class GraphBuilder:
         dtype: DType = DType.INT8,
         quantization: Quantization | None = None,
         data: npt.NDArray[np.generic] | None = None,
+        variable: bool = False,
     ) -> int:
         index = len(self._tensors)
         if data is not None:
             data = np.array(data, dtype.numpy).reshape(tuple(shape))
             data.setflags(write=False)
-        self._tensors.append(Tensor(index, name, tuple(shape), dtype, quantization, data))
+        self._tensors.append(
+            Tensor(index, name, tuple(shape), dtype, quantization, data, is_variable=variable)
+        )
         return index
 
     def input(
@@ -131,6 +134,7 @@ class GraphBuilder:
         shape: Sequence[int] | None = None,
         name: str | None = None,
         version: int | None = None,
+        intermediates: Sequence[int] = (),
     ) -> int:
         """Any operator with one result; its shape is inferred unless given.
 
@@ -151,7 +155,9 @@ class GraphBuilder:
         number = len(self._operators)
         result = self.tensor(name or f"{op.lower()}_{number}", shape, dtype, quantization)
         version = version if version is not None else _VERSIONS.get(op, 1)
-        self._operators.append(Operator(number, op, tuple(inputs), (result,), options, version))
+        self._operators.append(
+            Operator(number, op, tuple(inputs), (result,), options, version, tuple(intermediates))
+        )
         return result
 
     def conv_2d(

@@ -149,6 +149,8 @@ class Operator:
     outputs: tuple[int, ...]
     options: Options
     version: int = 1
+    # Tensors that only carry the quantization of what an LSTM computes inside.
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
