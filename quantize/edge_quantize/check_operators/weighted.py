@@ -64,10 +64,13 @@ def weighted(axis: int) -> Rule:
 def _weights(weights: Tensor, axis: int) -> Iterator[Fault]:
     if not weights.is_constant:
         yield weights.name, "are weights computed while running; only constants are supported"
-    if weights.dtype is not DType.INT8:
-        if weights.dtype is not DType.INT4:  # reported with the tensor
-            yield from element_type(weights, DType.INT8)
+    if weights.dtype not in (DType.INT8, DType.INT4):
+        yield from element_type(weights, DType.INT8, DType.INT4)
         return
+    if weights.dtype is DType.INT4 and weights.data is not None and weights.elements:
+        least, most = int(weights.data.min()), int(weights.data.max())
+        if not -8 <= least <= most <= 7:
+            yield weights.name, f"is int4, and runs from {least} to {most}"
     quantization = weights.quantization
     if quantization is None:
         yield weights.name, "has no scale"

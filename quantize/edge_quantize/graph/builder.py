@@ -103,11 +103,21 @@ class GraphBuilder:
         return index
 
     def weights(
-        self, name: str, data: npt.NDArray[np.generic], scales: Sequence[float], axis: int = 0
+        self,
+        name: str,
+        data: npt.NDArray[np.generic],
+        scales: Sequence[float],
+        axis: int = 0,
+        dtype: DType = DType.INT8,
     ) -> int:
-        """Symmetric int8 weights, per tensor (one scale) or per channel along `axis`."""
+        """Symmetric int8 or int4 weights, per tensor (one scale) or per channel along `axis`.
+
+        Raises ValueError for int4 weights outside -8 to 7.
+        """
+        if dtype is DType.INT4 and data.size and not -8 <= data.min() <= data.max() <= 7:
+            raise ValueError(f"'{name}' is to be int4, and runs from {data.min()} to {data.max()}")
         quantization = Quantization(tuple(_f32(s) for s in scales), (0,) * len(scales), axis)
-        return self.tensor(name, data.shape, DType.INT8, quantization, data)
+        return self.tensor(name, data.shape, dtype, quantization, data)
 
     def bias(self, name: str, data: Ints, source: int, weights: int) -> int:
         """An int32 bias whose scales are those of the input times those of the weights."""

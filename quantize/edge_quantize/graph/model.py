@@ -54,7 +54,7 @@ class DType(enum.Enum):
 
     @property
     def itemsize(self) -> int:
-        """Bytes an element takes in RAM (int4 counts as one: it is unpacked)."""
+        """Bytes of one element of `Tensor.data` (int4 counts as one: it is unpacked there)."""
         return self.numpy.itemsize
 
     @property
@@ -131,7 +131,9 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in RAM when held densely."""
+        """Bytes when held densely, in the file as on the board: int4 two in a byte."""
+        if self.dtype is DType.INT4:
+            return (self.elements + 1) // 2
         return self.elements * self.dtype.itemsize
 
     @property
