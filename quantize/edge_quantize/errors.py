@@ -5,6 +5,7 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- UnsupportedModelError the file is sound, but uses what this tool does not support
 +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
 +-- InputDataError        a data file does not fit the model's inputs
++-- GraphEditError        a change of the graph was asked for that cannot be made
 """
 
 from __future__ import annotations
@@ -36,3 +37,7 @@ class ReferenceRuntimeError(QuantizeError):
 
 class InputDataError(QuantizeError):
     """A data file does not fit the model's inputs; the message says what was expected."""
+
+
+class GraphEditError(QuantizeError):
+    """A change of the graph that cannot be made; the message says where and why."""
