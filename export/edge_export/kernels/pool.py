@@ -84,7 +84,7 @@ def _bind(layer: LayerView) -> Binding:
     windows = Windows(in_h, in_w, channels, out_h, out_w, channels, *stride, pad_h, pad_w)
     return Binding(
         params=Struct(
-            "struct eag_pool_s8_params",
+            "struct eag_pool_params",
             (
                 ("in_h", in_h),
                 ("in_w", in_w),

@@ -147,7 +147,7 @@ def _bind_clamp(layer: LayerView) -> Binding:
         high = max(INT8_MIN, min(INT8_MAX, quantize_value(6.0, scale, zero_point)))
     return Binding(
         params=Struct(
-            "struct eag_clamp_s8_params",
+            "struct eag_clamp_params",
             (("size", layer.output.elements), ("min", zero_point), ("max", high)),
         ),
         constants=(),

@@ -20,7 +20,7 @@ from .checks import (
 from .quant import quantize_multiplier
 from .row import Binding, KernelRow, LayerView
 
-_MAX_RUNS = 2  # of kept and of reduced dimensions: `struct eag_mean_s8_params`
+_MAX_RUNS = 2  # of kept and of reduced dimensions: `struct eag_mean_params`
 
 
 def mean_multiplier(in_scale: float, out_scale: float, count: int) -> tuple[int, int]:
@@ -115,7 +115,7 @@ def _bind(layer: LayerView) -> Binding:
     multiplier, shift = mean_multiplier(in_scale, out_scale, count)
     return Binding(
         params=Struct(
-            "struct eag_mean_s8_params",
+            "struct eag_mean_params",
             (
                 ("kept", tuple(size for size, _ in kept)),
                 ("kept_stride", tuple(stride for _, stride in kept)),

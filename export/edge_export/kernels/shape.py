@@ -23,7 +23,7 @@ from .checks import (
 from .row import ALIAS, NO_PARAMS, Binding, KernelRow, LayerView
 
 _MOVABLE = (DType.INT8, DType.UINT8, DType.INT16, DType.INT32, DType.FLOAT32, DType.BOOL)
-_MAX_RANK = 4  # of `struct eag_pad_s8_params`
+_MAX_RANK = 4  # of `struct eag_pad_params`
 _MAX_CONCAT = 8  # EAG_CONCAT_MAX
 
 # RESHAPE carries its new shape as input 1, EXPAND_DIMS its axis; the output's shape in the file
@@ -205,7 +205,7 @@ def _bind_pad(layer: LayerView) -> Binding:
     zeros = (0,) * missing
     return Binding(
         params=Struct(
-            "struct eag_pad_s8_params",
+            "struct eag_pad_params",
             (
                 ("dims", (1,) * missing + x.shape),
                 ("before", zeros + tuple(int(n) for n in pads[:, 0])),
@@ -248,7 +248,7 @@ ROWS: tuple[KernelRow, ...] = (
         KernelRow(
             name="eag_pad_s8",
             op=op,
-            sources=("kernels/eag_pad_s8.c", "kernels/eag_shape.h"),
+            sources=("kernels/eag_dsp.h", "kernels/eag_pad.c", "kernels/eag_shape.h"),
             refuses=_refuses_pad,
             bind=_bind_pad,
             note="up to four dimensions",
