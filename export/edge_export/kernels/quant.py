@@ -82,8 +82,8 @@ def quantize_value(real: float, scale: float, zero_point: int) -> int:
 
 
 def activation_range(output: Tensor, activation: Activation) -> tuple[int, int]:
-    """(min, max) that a fused activation allows an int8 or int16 output. Raises ValueError for activations
-    that are not a range."""
+    """(min, max) that a fused activation allows an int8 or int16 output. Raises ValueError for
+    activations that are not a range."""
     assert output.quantization is not None
     scale, zero_point = output.quantization.scale, output.quantization.zero_point
     bounds: dict[Activation, tuple[float | None, float | None]] = {

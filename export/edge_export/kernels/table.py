@@ -9,10 +9,12 @@ from __future__ import annotations
 from edge_export.errors import LoweringError
 
 from . import (
+    activation,
+    add_sub,
     conv,
     depthwise,
-    elementwise,
     fully_connected,
+    mul,
     pool,
     quantize,
     reduce,
@@ -25,10 +27,12 @@ KERNELS: tuple[KernelRow, ...] = (
     *conv.ROWS,
     *depthwise.ROWS,
     *fully_connected.ROWS,
-    *elementwise.ROWS,
+    *add_sub.ROWS,
+    *mul.ROWS,
     *pool.ROWS,
     *reduce.ROWS,
     *softmax.ROWS,
+    *activation.ROWS,
     *shape.ROWS,
     *quantize.ROWS,
 )
