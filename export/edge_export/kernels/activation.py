@@ -185,6 +185,7 @@ ROWS: tuple[KernelRow, ...] = (
             ),
             refuses=_refuses_s16,
             bind=_bind_s16,
+            dtypes=(DType.INT16,),
             note="interpolates in a table of 256",
         )
         for op in ("LOGISTIC", "TANH")

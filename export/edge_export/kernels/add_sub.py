@@ -136,6 +136,7 @@ def _row(op: str, dtype: DType) -> KernelRow:
         sources=(f"kernels/eag_add_{suffix}.c", *HEADERS),
         refuses=lambda layer: _refuses(layer, dtype) or takes_activations(layer),
         bind=_bind,
+        dtypes=(dtype,),
         note="any shapes that broadcast",
     )
 
@@ -148,6 +149,7 @@ def _constant_row(op: str, what: str, dtype: DType, *positions: int) -> KernelRo
         sources=(f"kernels/eag_add_{suffix}.c", *HEADERS),
         refuses=lambda layer: _refuses(layer, dtype) or takes_constant(layer, *positions),
         bind=_bind,
+        dtypes=(dtype,),
         note="one operand is a constant",
     )
 

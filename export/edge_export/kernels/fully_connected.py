@@ -171,6 +171,7 @@ ROWS: tuple[KernelRow, ...] = (
         ),
         refuses=refuses_s16,
         bind=bind_s16,
+        dtypes=(DType.INT16,),
         rank=100,
         note="int16 activations, 64-bit sums, portable C99",
     ),

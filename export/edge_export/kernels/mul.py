@@ -70,6 +70,7 @@ def _rows(dtype: DType) -> tuple[KernelRow, KernelRow]:
             sources=sources,
             refuses=lambda layer: _refuses(layer, dtype) or takes_activations(layer),
             bind=_bind,
+            dtypes=(dtype,),
             note="any shapes that broadcast",
         ),
         KernelRow(
@@ -78,6 +79,7 @@ def _rows(dtype: DType) -> tuple[KernelRow, KernelRow]:
             sources=sources,
             refuses=lambda layer: _refuses(layer, dtype) or takes_constant(layer, 0, 1),
             bind=_bind,
+            dtypes=(dtype,),
             note="one operand is a constant",
         ),
     )

@@ -176,6 +176,7 @@ ROWS: tuple[KernelRow, ...] = (
         sources=("kernels/eag_pool_s16.c", *_HEADERS),
         refuses=_refuses_average_s16,
         bind=_bind,
+        dtypes=(DType.INT16,),
         note="int16, one channel at a time",
     ),
     KernelRow(
@@ -184,6 +185,7 @@ ROWS: tuple[KernelRow, ...] = (
         sources=("kernels/eag_pool_s16.c", *_HEADERS),
         refuses=lambda layer: _refuses(layer, DType.INT16),
         bind=_bind,
+        dtypes=(DType.INT16,),
         note="int16, one channel at a time",
     ),
 )

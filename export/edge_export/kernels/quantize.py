@@ -94,6 +94,7 @@ def _requantize_row(source: DType, target: DType) -> KernelRow:
         sources=_REQUANTIZE_SOURCES,
         refuses=lambda layer: _refuses_requantize(layer, source, target),
         bind=lambda layer: _bind_requantize(layer, *limits(target)),
+        dtypes=(source,),
         note=f"{source.value} to {target.value}",
     )
 
@@ -195,6 +196,7 @@ def _quantize_row(target: DType) -> KernelRow:
         sources=_FLOAT_SOURCES,
         refuses=lambda layer: _refuses_float(layer, 0, target),
         bind=lambda layer: _bind_float(layer, "struct eag_quantize_f32_params", 0),
+        dtypes=(DType.FLOAT32,),
         note=f"float32 to {target.value}",
     )
 
@@ -206,6 +208,7 @@ def _dequantize_row(source: DType) -> KernelRow:
         sources=_FLOAT_SOURCES,
         refuses=lambda layer: _refuses_float(layer, 1, source),
         bind=lambda layer: _bind_float(layer, "struct eag_dequantize_f32_params", 1),
+        dtypes=(source,),
         note=f"{source.value} to float32",
     )
 
@@ -218,6 +221,7 @@ def _clamp_row(op: str, dtype: DType) -> KernelRow:
         sources=_REQUANTIZE_SOURCES,
         refuses=lambda layer: refuses(layer, dtype),
         bind=_bind_clamp,
+        dtypes=(dtype,),
         rank=50,
         note="a clamp",
     )
@@ -230,6 +234,7 @@ def _relu_row(dtype: DType) -> KernelRow:
         sources=_REQUANTIZE_SOURCES,
         refuses=lambda layer: _refuses_relu(layer, dtype),
         bind=_bind_relu,
+        dtypes=(dtype,),
         note="rescales and clamps",
     )
 
@@ -255,6 +260,7 @@ ROWS: tuple[KernelRow, ...] = (
         sources=(),
         refuses=_refuses_identity,
         bind=lambda _layer: Binding(params=NO_PARAMS, constants=(), operands=(0,)),
+        dtypes=(DType.INT8, DType.INT16),
         rank=10,
         note="no code: the quantization stays the same",
     ),

@@ -146,6 +146,7 @@ def _row(dtype: DType, suffix: str) -> KernelRow:
         ),
         refuses=lambda layer: _refuses(layer, dtype),
         bind=_bind,
+        dtypes=(dtype,),
         note="any axes",
     )
 

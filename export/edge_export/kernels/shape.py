@@ -154,6 +154,7 @@ def _concat_row(count: int) -> KernelRow:
         sources=("kernels/eag_concat.c", "kernels/eag_shape.h"),
         refuses=lambda layer: _refuses_concat(layer, count),
         bind=_bind_concat,
+        dtypes=_MOVABLE,
         note="byte copies",
     )
 
@@ -236,6 +237,7 @@ def _pad_row(op: str, dtype: DType) -> KernelRow:
         sources=("kernels/eag_dsp.h", "kernels/eag_pad.c", "kernels/eag_shape.h"),
         refuses=lambda layer: _refuses_pad(layer, dtype),
         bind=_bind_pad,
+        dtypes=(dtype,),
         note="up to four dimensions",
     )
 
@@ -248,6 +250,7 @@ ROWS: tuple[KernelRow, ...] = (
             sources=(),
             refuses=_refuses_alias,
             bind=_bind_alias,
+            dtypes=_MOVABLE,
             rank=10,
             note="no code: another shape of the same memory",
         )
@@ -260,6 +263,7 @@ ROWS: tuple[KernelRow, ...] = (
             sources=("kernels/eag_copy.c", "kernels/eag_shape.h"),
             refuses=_refuses_reshape,
             bind=_bind_copy,
+            dtypes=_MOVABLE,
             rank=200,
             note="a copy, where operand and result need memory of their own",
         )

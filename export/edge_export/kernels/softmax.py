@@ -239,6 +239,7 @@ ROWS: tuple[KernelRow, ...] = (
         ),
         refuses=_refuses_s16,
         bind=_bind_s16,
+        dtypes=(DType.INT16,),
         note="exponentials and reciprocal interpolated in tables",
     ),
 )
