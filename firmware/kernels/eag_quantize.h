@@ -8,12 +8,13 @@
 #include <stdint.h>
 
 /* out = clamp(in, min, max). `out` may be `in`. */
-struct eag_clamp_s8_params {
+struct eag_clamp_params {
   int32_t size;
   int32_t min, max;
 };
 
-void eag_clamp_s8(const struct eag_clamp_s8_params *p, const void *in, void *out, void *scratch);
+void eag_clamp_s8(const struct eag_clamp_params *p, const void *in, void *out, void *scratch);
+void eag_clamp_s16(const struct eag_clamp_params *p, const void *in, void *out, void *scratch);
 
 /* out = clamp(rescale(in + offset) + zero_point, min, max); the multiplier is Q0.31 in
  * [2^30, 2^31), the shift -31 (right) to the largest with |in + offset| << shift below 2^31.

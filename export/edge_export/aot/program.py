@@ -34,7 +34,7 @@ class BufferKind(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A constant array. `data` is one-dimensional, int8/uint8/int16/int32/uint32/float32."""
+    """A constant array. `data` is one-dimensional, of integers or float32."""
 
     name: str  # unique in the program, a valid C identifier without prefix: "conv_3_weights"
     data: npt.NDArray[np.generic]

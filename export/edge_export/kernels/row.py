@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_export.aot.program import Constant, Struct
-from edge_quantize.graph import Graph, Operator, Tensor
+from edge_quantize.graph import DType, Graph, Operator, Tensor
 
 # Name of the rows that need no code: the layer's result is its operand's bytes under another
 # shape. The lowering emits no step for such a layer; its output buffer is an alias of operand 0's
@@ -77,6 +77,7 @@ class KernelRow:
     sources: tuple[str, ...]  # relative to firmware/, with the headers it needs
     refuses: Callable[[LayerView], str | None]
     bind: Callable[[LayerView], Binding]
+    dtypes: tuple[DType, ...] = (DType.INT8,)  # of operand 0: what is asked of `refuses` at all
     needs: frozenset[str] = frozenset()  # core features: "dsp", "mve"
     rank: int = 100
     note: str = ""  # one line for the report: "SMLAD, 2 channels x 2 pixels"
