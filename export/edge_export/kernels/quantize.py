@@ -1,4 +1,4 @@
-"""QUANTIZE, DEQUANTIZE, RELU and RELU6: one element in, one element out."""
+"""QUANTIZE, DEQUANTIZE, RELU and its like: one element in, one element out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from edge_export.aot.program import Struct
 from edge_quantize.graph import DType
+from edge_quantize.graph.options import Activation
 
 from .checks import (
     activation_tensor,
@@ -16,7 +17,7 @@ from .checks import (
     same_quantization,
     scale_and_zero_point,
 )
-from .quant import INT8_MAX, INT8_MIN, quantize_multiplier, quantize_value
+from .quant import INT8_MAX, activation_range, quantize_multiplier
 from .row import ALIAS, NO_PARAMS, Binding, KernelRow, LayerView
 
 # The conversions that TensorFlow Lite Micro's QUANTIZE has and this table too.
@@ -131,7 +132,8 @@ def _refuses_relu_clamp(layer: LayerView) -> str | None:
 
 
 def _refuses_relu6(layer: LayerView) -> str | None:
-    """RELU6 clamps in the input's quantization; the reference never rescales it."""
+    """RELU6 clamps in the input's quantization; the reference never rescales it. RELU_N1_TO_1,
+    which the reference lacks as an operator, does the same."""
     reason = _refuses_unary(layer)
     if reason:
         return reason
@@ -141,14 +143,11 @@ def _refuses_relu6(layer: LayerView) -> str | None:
 
 
 def _bind_clamp(layer: LayerView) -> Binding:
-    scale, zero_point = scale_and_zero_point(layer.input(0))
-    high = INT8_MAX
-    if layer.operator.op == "RELU6":
-        high = max(INT8_MIN, min(INT8_MAX, quantize_value(6.0, scale, zero_point)))
+    low, high = activation_range(layer.output, Activation(layer.operator.op))
     return Binding(
         params=Struct(
             "struct eag_clamp_s8_params",
-            (("size", layer.output.elements), ("min", zero_point), ("max", high)),
+            (("size", layer.output.elements), ("min", low), ("max", high)),
         ),
         constants=(),
         operands=(0,),
@@ -244,7 +243,11 @@ ROWS: tuple[KernelRow, ...] = (
             rank=50,
             note="a clamp",
         )
-        for op, refuses in (("RELU", _refuses_relu_clamp), ("RELU6", _refuses_relu6))
+        for op, refuses in (
+            ("RELU", _refuses_relu_clamp),
+            ("RELU6", _refuses_relu6),
+            ("RELU_N1_TO_1", _refuses_relu6),
+        )
     ),
     KernelRow(
         name="eag_requantize_s8_s8",
