@@ -21,8 +21,9 @@ EAG_REQUANTIZE(eag_requantize_s16_s8, int16_t, int8_t)
 EAG_REQUANTIZE(eag_requantize_s16_s16, int16_t, int16_t)
 
 void eag_clamp_s8(const struct eag_clamp_s8_params *p, const void *in, void *out, void *scratch) {
+  const int32_t min = p->min, max = p->max;
   const int8_t *x = in;
   int8_t *y = out;
   (void)scratch;
-  for (int32_t n = p->size; n > 0; --n) *y++ = (int8_t)eag_clamp(*x++, p->min, p->max);
+  for (int32_t n = p->size; n > 0; --n) *y++ = (int8_t)eag_clamp(*x++, min, max);
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 
 from edge_export.aot.program import Struct
@@ -155,6 +158,27 @@ def _bind_clamp(layer: LayerView) -> Binding:
     )
 
 
+def _clamp_rows(op: str, refuses: Callable[[LayerView], str | None]) -> tuple[KernelRow, KernelRow]:
+    plain = KernelRow(
+        name="eag_clamp_s8",
+        op=op,
+        sources=_REQUANTIZE_SOURCES,
+        refuses=refuses,
+        bind=_bind_clamp,
+        rank=50,
+        note="a clamp",
+    )
+    dsp = replace(
+        plain,
+        name="eag_clamp_s8_dsp",
+        sources=("kernels/eag_clamp_s8_dsp.c", *_REQUANTIZE_SOURCES[:-1]),
+        needs=frozenset({"dsp"}),
+        rank=40,
+        note="a clamp, four elements at a time",
+    )
+    return dsp, plain
+
+
 def _bind_relu(layer: LayerView) -> Binding:
     _, zero_point = scale_and_zero_point(layer.output)
     return _bind_requantize(layer, zero_point, INT8_MAX)
@@ -220,6 +244,12 @@ _FLOAT_SOURCES = (
     "kernels/eag_requant.h",
 )
 
+_CLAMPS = (
+    ("RELU", _refuses_relu_clamp),
+    ("RELU6", _refuses_relu6),
+    ("RELU_N1_TO_1", _refuses_relu6),
+)
+
 ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name=ALIAS,
@@ -233,22 +263,7 @@ ROWS: tuple[KernelRow, ...] = (
     *(_requantize_row(source, target) for source, target in _REQUANTIZE),
     *(_quantize_row(target) for target in (DType.INT8, DType.INT16)),
     *(_dequantize_row(source) for source in (DType.INT8, DType.UINT8, DType.INT16)),
-    *(
-        KernelRow(
-            name="eag_clamp_s8",
-            op=op,
-            sources=_REQUANTIZE_SOURCES,
-            refuses=refuses,
-            bind=_bind_clamp,
-            rank=50,
-            note="a clamp",
-        )
-        for op, refuses in (
-            ("RELU", _refuses_relu_clamp),
-            ("RELU6", _refuses_relu6),
-            ("RELU_N1_TO_1", _refuses_relu6),
-        )
-    ),
+    *(row for op, refuses in _CLAMPS for row in _clamp_rows(op, refuses)),
     KernelRow(
         name="eag_requantize_s8_s8",
         op="RELU",
