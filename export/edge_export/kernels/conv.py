@@ -53,7 +53,7 @@ def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValu
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         raise ValueError("`refuses` was not asked")
-    return (*convolution_fields(mac, options), ("out_c", mac.channels))
+    return (*convolution_fields(layer, mac, options), ("out_c", mac.channels))
 
 
 def bind(layer: LayerView) -> Binding:
