@@ -6,6 +6,7 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
 +-- InputDataError        a data file does not fit the model's inputs
 +-- GraphEditError        a change of the graph was asked for that cannot be made
++-- LosslessError         a lossless pass changed the outputs: a mistake of this tool
 """
 
 from __future__ import annotations
@@ -41,3 +42,7 @@ class InputDataError(QuantizeError):
 
 class GraphEditError(QuantizeError):
     """A change of the graph that cannot be made; the message says where and why."""
+
+
+class LosslessError(QuantizeError):
+    """A graph computes something else after passes that must not change it."""
