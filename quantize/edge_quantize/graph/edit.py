@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .model import DType, Graph, Operator, Quantization, Tensor
+from .options import Activation
 
 
 def compacted(graph: Graph) -> Graph:
@@ -57,6 +59,17 @@ def readers(graph: Graph) -> Mapping[int, list[Operator]]:
 def writers(graph: Graph) -> Mapping[int, Operator]:
     """The operator that writes each activation; inputs of the model have none."""
     return {index: operator for operator in graph.operators for index in operator.outputs}
+
+
+def fused_activation(operator: Operator) -> Activation | None:
+    """The operator's fused activation; None where it can have none."""
+    return getattr(operator.options, "activation", None)
+
+
+def with_activation(operator: Operator, activation: Activation) -> Operator:
+    """The operator with another fused activation, which its options must have a place for."""
+    options: Any = operator.options
+    return replace(operator, options=replace(options, activation=activation))
 
 
 class Rewrite:

@@ -87,6 +87,13 @@ def linear(graph: Graph, operator: Operator) -> Linear | None:
     )
 
 
+def bias_values(layer: Linear) -> Reals:
+    """The bias [channels], zeros where the layer has none."""
+    if layer.bias is None or layer.bias.data is None:
+        return np.zeros(layer.output.shape[-1])
+    return layer.bias.data.reshape(-1).astype(np.float64)
+
+
 def _integer(source: Tensor, weights: Tensor, bias: Tensor | None, output: Tensor) -> bool:
     activations = (source.quantization, output.quantization)
     scales = weights.quantization
@@ -129,9 +136,7 @@ def accumulated(
         return None
     least, most = (b.astype(np.float64) - layer.zero_point for b in (low, high))
     positive, negative = np.maximum(layer.values, 0.0), np.minimum(layer.values, 0.0)
-    bias = np.zeros(layer.output.shape[-1])
-    if layer.bias is not None and layer.bias.data is not None:
-        bias = layer.bias.data.reshape(-1).astype(np.float64)
+    bias = bias_values(layer)
     apply = layer.apply
     lower = apply(least, positive) + apply(most, negative) + bias
     upper = apply(most, positive) + apply(least, negative) + bias

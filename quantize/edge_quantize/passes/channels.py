@@ -19,7 +19,7 @@ from edge_quantize.graph.channels import ChannelGroup, Role, channel_groups, rem
 from edge_quantize.graph.edit import Rewrite
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 
-from .accumulate import Linear, linear
+from .accumulate import Linear, bias_values, linear
 from .intervals import Bounds, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 from .windows import Reals
@@ -187,17 +187,11 @@ def _contribution(layer: Linear, given: npt.NDArray[Any], place: int) -> Reals |
     return np.asarray(added[0])
 
 
-def _bias(layer: Linear) -> Reals:
-    if layer.bias is None or layer.bias.data is None:
-        return np.zeros(layer.output.shape[-1])
-    return layer.bias.data.reshape(-1).astype(np.float64)
-
-
 def _fits(layer: Linear | None, added: Reals) -> bool:
     """Whether bias and partial sums stay within int32 (within float32's range)."""
     if layer is None:
         return not added.any()
-    bias = np.abs(_bias(layer) + added)
+    bias = np.abs(bias_values(layer) + added)
     if layer.source.dtype is DType.FLOAT32:
         return bool((bias < np.finfo(np.float32).max).all())
     over = tuple(range(1, layer.values.ndim))
@@ -210,7 +204,7 @@ def _with_biases(graph: Graph, adds: dict[int, Reals], readings: dict[int, Readi
         layer = readings[index].layer
         if layer is None or not added.any():
             continue
-        total = _bias(layer) + added
+        total = bias_values(layer) + added
         name = layer.bias.name if layer.bias is not None else f"{layer.output.name}/bias"
         if layer.source.dtype is DType.FLOAT32:
             tensor = rewrite.constant(name, total.astype(np.float32), DType.FLOAT32)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edge_quantize.graph.analysis import operator_macs
 from edge_quantize.graph.model import Graph, Operator
 
+_LONGEST = 40  # of a layer's name in a line for people
+
 
 @dataclass(frozen=True)
 class Change:
@@ -19,7 +21,13 @@ class Change:
     proof: str  # why outputs stay as they are
 
     def __str__(self) -> str:
-        return f"{self.layer}: {self.what} ({self.proof})"
+        return f"{_short(self.layer)}: {self.what} ({self.proof})"
+
+
+def _short(layer: str) -> str:
+    """Converters join the names of all that they fused; the first is the layer's own."""
+    name = layer.split(";")[0]
+    return name if len(name) <= _LONGEST else f"...{name[3 - _LONGEST :]}"
 
 
 Edit = tuple[Graph, tuple[Change, ...]]
