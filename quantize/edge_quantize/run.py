@@ -45,7 +45,7 @@ def real(values: Array, quantization: Quantization | None) -> Floats:
 
 def runtime(graph: Graph, preserve: bool = False) -> Reference:
     """The runtime that a graph's figures come from: `tflite_micro` for what boards run (where its
-    wheel is installed), LiteRT for the rest: float models, and those that mix float and integers."""
+    wheel is installed), LiteRT for float models and those that mix float and integers."""
     if check_supported(graph):
         return LiteRtReference(graph, preserve)
     return best_reference(graph, preserve)
