@@ -16,27 +16,37 @@ import edge_quantize.passes.pipeline as pipeline
 from edge_quantize.errors import LosslessError
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph
-from edge_quantize.graph.options import Activation, ElementwiseOptions, Padding
+from edge_quantize.graph.options import Activation, Conv2DOptions, ElementwiseOptions, Padding
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.passes import lossless
+from edge_quantize.passes.fixed_point import Multipliers, Rounding, requantize
 from edge_quantize.passes.result import Change, Edit, Pass, Settings
 from edge_quantize.passes.verify import check_same, structured_batches
 from edge_quantize.reference import best_reference, tflm_available
 
 needs_tflm = pytest.mark.skipif(not tflm_available(), reason="no tflite_micro wheel here")
-RNG = np.random.default_rng(11)
+RNG = np.random.default_rng()
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_every_test() -> None:
+    RNG.bit_generator.state = np.random.default_rng(11).bit_generator.state
 
 
 def channels_of(graph: Graph, op: str = "CONV_2D") -> list[int]:
     return [graph.results(o)[0].shape[-1] for o in graph.operators if o.op == op]
 
 
+def conv_options(activation: Activation = Activation.NONE) -> Conv2DOptions:
+    return Conv2DOptions(Padding.SAME, 1, 1, activation=activation)
+
+
 # Random models
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 4]))
 def test_outputs_of_random_models_stay_bit_identical(seed: int, align: int) -> None:
     graph = random_graph(seed)
@@ -86,7 +96,7 @@ def values_of_first_channel(graph: Graph) -> set[int]:
 
 
 @needs_tflm
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(-127, 127),
     st.integers(-40000, 40000),
@@ -96,8 +106,12 @@ def test_a_channel_goes_exactly_when_no_input_moves_it(
     weight: int, bias: int, scale: float
 ) -> None:
     graph = one_channel_graph(weight, bias, scale)
-    constant = len(values_of_first_channel(graph)) == 1
-    assert (channels_of(lossless(graph).graph)[0] == 1) == constant
+    values = values_of_first_channel(graph)
+    # Other runtimes round once instead of twice; a channel that differs between them stays.
+    sums = np.arange(-128, 128) * weight + bias
+    once = requantize(sums, Multipliers.of(float(np.float32(scale))), Rounding.SINGLE) - 128
+    values |= set(np.clip(once, -128, 127).tolist())
+    assert (channels_of(lossless(graph).graph)[0] == 1) == (len(values) == 1)
 
 
 def test_a_channel_constant_on_all_data_but_not_for_a_crafted_input_stays() -> None:
@@ -234,13 +248,14 @@ def test_a_bias_that_would_leave_int32_keeps_its_channel() -> None:
 def test_layers_of_int16_activations_lose_only_what_nobody_reads() -> None:
     b = GraphBuilder("wide")
     x = b.input("x", (1, 2, 2, 2), 0.001, 0, dtype=DType.INT16)
+    wide = {"scale": 0.001, "dtype": DType.INT16}
     w = b.weights("w", np.array([[0, 0], [5, 6], [7, 8]], np.int8).reshape(3, 1, 1, 2), [0.02])
-    inner = b.operator(
-        "CONV_2D", (x, w), conv_options(Activation.RELU), scale=0.001, dtype=DType.INT16
-    )
+    bias = b.constant("b", np.array([900, 5, 6], np.int64))
+    inner = b.operator("CONV_2D", (x, w, bias), conv_options(Activation.RELU), **wide)
     v = b.weights("v", np.array([[50, 3, 0]], np.int8).reshape(1, 1, 1, 3), [0.02])
-    out = b.operator("CONV_2D", (inner, v), conv_options(), scale=0.001, dtype=DType.INT16)
-    assert channels_of(lossless(b.build([out])).graph) == [2, 1]
+    zero = b.constant("c", np.zeros(1, np.int64))
+    graph = b.build([b.operator("CONV_2D", (inner, v, zero), conv_options(), **wide)])
+    assert channels_of(lossless(graph).graph) == [2, 1]
 
 
 def test_int4_weights_are_bounded_like_int8_ones() -> None:
@@ -251,7 +266,7 @@ def test_int4_weights_are_bounded_like_int8_ones() -> None:
     w = b.tensor("w", data.shape, DType.INT4, quantization, data)
     inner = b.conv_2d(x, w, b.bias("b", [200, 0, 0], x, w), 0.1, -10)
     v = b.weights("v", np.array([[50, 3, 7]], np.int8).reshape(1, 1, 1, 3), [0.02])
-    graph = b.build([b.conv_2d(inner, v, None, 0.1, 0)])
+    graph = b.build([b.conv_2d(inner, v, b.bias("c", [0], inner, v), 0.1, 0)])
     assert channels_of(lossless(graph).graph) == [2, 1]
 
 
@@ -292,12 +307,6 @@ def test_a_cost_decides_which_groups_are_aligned(even: bool, left: int) -> None:
 # Float models
 
 
-def conv_options(activation: Activation = Activation.NONE, padding: Padding = Padding.SAME):  # type: ignore[no-untyped-def]
-    from edge_quantize.graph.options import Conv2DOptions
-
-    return Conv2DOptions(padding, 1, 1, 1, 1, activation)
-
-
 def float_graph(scale: float = 1.0) -> Graph:
     """Convolution, batch norm and RELU twice; the second batch norm stands before its layer."""
     b = GraphBuilder("float")
@@ -309,13 +318,13 @@ def float_graph(scale: float = 1.0) -> Graph:
     def op(name: str, *inputs: int, options: object = None) -> int:
         return b.operator(name, inputs, options, dtype=DType.FLOAT32)  # type: ignore[arg-type]
 
-    y = op("CONV_2D", x, constant(5, 3, 3, 2), options=conv_options())
+    y = op("CONV_2D", x, constant(5, 3, 3, 2), constant(5), options=conv_options())
     y = op("MUL", y, constant(5), options=ElementwiseOptions())
     y = op("ADD", y, constant(1, 1, 1, 5), options=ElementwiseOptions())
     y = op("RELU", y)
     y = op("MUL", y, constant(5), options=ElementwiseOptions())
     y = op("SUB", y, constant(5), options=ElementwiseOptions())
-    return b.build([op("CONV_2D", y, constant(3, 1, 1, 5), options=conv_options())])
+    return b.build([op("CONV_2D", y, constant(3, 1, 1, 5), constant(3), options=conv_options())])
 
 
 def test_batch_norm_and_activation_are_folded_into_float_layers() -> None:
@@ -335,7 +344,8 @@ def test_a_float_channel_goes_when_its_weights_are_zero_and_its_constant_is_fold
     options = conv_options(Activation.RELU)
     y = b.operator("CONV_2D", (x, w, c), options, dtype=DType.FLOAT32)
     v = b.constant("v", RNG.normal(size=(3, 1, 1, 6)).astype(np.float32))
-    y = b.operator("CONV_2D", (y, v), conv_options(), dtype=DType.FLOAT32)
+    z = b.constant("z", np.zeros(3, np.float32))
+    y = b.operator("CONV_2D", (y, v, z), conv_options(), dtype=DType.FLOAT32)
     assert channels_of(lossless(b.build([y])).graph) == [4, 3]
 
 
@@ -405,7 +415,7 @@ def test_vww_with_channels_for_four_at_a_time(shared_data: Path) -> None:
     assert all(n % 4 == 0 for n in channels_of(smaller, "DEPTHWISE_CONV_2D"))
 
 
-def test_progress_is_told(shared_data: Path) -> None:
+def test_progress_is_told() -> None:
     told: list[tuple[int, int, str]] = []
     report: Callable[[int, int, str], None] = lambda *args: told.append(args)  # noqa: E731
     lossless(border_graph(-10, ALL_TAPS, Padding.SAME), report)
