@@ -9,24 +9,64 @@ uint32_t eag_fully_connected_w4_dsp_scratch_bytes(const struct eag_fully_connect
   return 0;
 }
 
-/* Four elements of two rows times x. Weights, and so the sums, are 16 times as large: see
- * eag_conv_2d_w4_dsp.c. */
-EAG_INLINE void two_rows(uint32_t packed, uint32_t even, uint32_t odd, int32_t *s0, int32_t *s1) {
-  const uint32_t w0 = packed << 4 & 0xf0f0f0f0u, w1 = packed & 0xf0f0f0f0u;
-  *s0 = eag_smlad(eag_sxtb16_ror8(w0), odd, eag_smlad(eag_sxtb16(w0), even, *s0));
-  *s1 = eag_smlad(eag_sxtb16_ror8(w1), odd, eag_smlad(eag_sxtb16(w1), even, *s1));
-}
-
-/* Two pairs of rows, each of `end - x` words; `second` may be the first again. */
+/* Two pairs of rows times x; `second` may be the first again. Weights, and so the sums, are 16 times
+ * as large: see eag_conv_2d_w4_dsp.c. */
 static EAG_NOINLINE void multiply(const eag_word *w, const eag_word *second, const eag_word *x,
                                   const eag_word *end, int32_t *sums) {
   int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#ifdef EAG_DSP_ARM
+  /* Ordered for dual issue, as in eag_conv_2d_dsp.c: 16 products in 29 instructions. */
+  uint32_t even, odd, low, high, t;
+  __asm__(
+      "1:\n"
+      "ldr %[odd], [%[x]], #4\n"
+      "ldr %[high], [%[w]], #4\n"
+      "sxtb16 %[even], %[odd]\n"
+      "lsl %[low], %[high], #4\n"
+      "sxtb16 %[odd], %[odd], ror #8\n"
+      "and %[low], %[low], #0xf0f0f0f0\n"
+      "and %[high], %[high], #0xf0f0f0f0\n"
+      "sxtb16 %[t], %[low]\n"
+      "sxtb16 %[low], %[low], ror #8\n"
+      "smlad %[s0], %[t], %[even], %[s0]\n"
+      "sxtb16 %[t], %[high]\n"
+      "smlad %[s0], %[low], %[odd], %[s0]\n"
+      "sxtb16 %[high], %[high], ror #8\n"
+      "smlad %[s1], %[t], %[even], %[s1]\n"
+      "ldr %[t], [%[second]], #4\n"
+      "smlad %[s1], %[high], %[odd], %[s1]\n"
+      "cmp %[x], %[end]\n"
+      "lsl %[low], %[t], #4\n"
+      "and %[high], %[t], #0xf0f0f0f0\n"
+      "and %[low], %[low], #0xf0f0f0f0\n"
+      "sxtb16 %[t], %[high]\n"
+      "sxtb16 %[high], %[high], ror #8\n"
+      "smlad %[s3], %[t], %[even], %[s3]\n"
+      "sxtb16 %[t], %[low]\n"
+      "smlad %[s3], %[high], %[odd], %[s3]\n"
+      "sxtb16 %[low], %[low], ror #8\n"
+      "smlad %[s2], %[t], %[even], %[s2]\n"
+      "smlad %[s2], %[low], %[odd], %[s2]\n"
+      "bne 1b\n"
+      : [w] "+&r"(w), [second] "+&r"(second), [x] "+&r"(x), [s0] "+&r"(s0), [s1] "+&r"(s1),
+        [s2] "+&r"(s2), [s3] "+&r"(s3), [even] "=&r"(even), [odd] "=&r"(odd), [low] "=&r"(low),
+        [high] "=&r"(high), [t] "=&r"(t)
+      : [end] "r"(end)
+      : "cc", "memory");
+#else
   do {
     const uint32_t even = eag_sxtb16(*x), odd = eag_sxtb16_ror8(*x);
-    two_rows(*w++, even, odd, &s0, &s1);
-    two_rows(*second++, even, odd, &s2, &s3);
+    const uint32_t w0 = *w << 4 & 0xf0f0f0f0u, w1 = *w & 0xf0f0f0f0u;
+    const uint32_t w2 = *second << 4 & 0xf0f0f0f0u, w3 = *second & 0xf0f0f0f0u;
+    s0 = eag_smlad(eag_sxtb16_ror8(w0), odd, eag_smlad(eag_sxtb16(w0), even, s0));
+    s1 = eag_smlad(eag_sxtb16_ror8(w1), odd, eag_smlad(eag_sxtb16(w1), even, s1));
+    s2 = eag_smlad(eag_sxtb16_ror8(w2), odd, eag_smlad(eag_sxtb16(w2), even, s2));
+    s3 = eag_smlad(eag_sxtb16_ror8(w3), odd, eag_smlad(eag_sxtb16(w3), even, s3));
+    w++;
+    second++;
     x++;
   } while (x != end);
+#endif
   sums[0] = s0 >> 4;
   sums[1] = s1 >> 4;
   sums[2] = s2 >> 4;
