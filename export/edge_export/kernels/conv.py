@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_export.aot.program import FieldValue, Struct
+from edge_quantize.graph import DType
 from edge_quantize.graph.options import Conv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
@@ -20,8 +21,8 @@ SCRATCH_GOAL = 2048  # bytes of widened windows
 MAX_TILE = 16  # windows; more save little
 
 
-def refuses(layer: LayerView) -> str | None:
-    """Why the portable kernel cannot take a CONV_2D."""
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a CONV_2D."""
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         return "its options are missing"
@@ -31,7 +32,7 @@ def refuses(layer: LayerView) -> str | None:
     depth, channels = layer.input(1).shape[3], layer.input(0).shape[3]
     if depth != channels:
         return f"is grouped: {channels} input channels, {depth} in the weights"
-    return refuses_mac(layer, CHANNEL_AXIS)
+    return refuses_mac(layer, CHANNEL_AXIS, weights)
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
@@ -150,6 +151,7 @@ ROWS: tuple[KernelRow, ...] = (
         sources=(
             "kernels/eag_conv_2d.c",
             "kernels/eag_conv_2d.h",
+            "kernels/eag_conv_2d_window.h",
             "kernels/eag_dsp.h",
             "kernels/eag_requant.h",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_export.aot.program import FieldValue, Struct
+from edge_quantize.graph import DType
 from edge_quantize.graph.options import DepthwiseConv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
@@ -16,8 +17,8 @@ from .window import convolution_fields, convolution_macs, refuses_convolution
 CHANNEL_AXIS = 3
 
 
-def refuses(layer: LayerView) -> str | None:
-    """Why the portable kernel cannot take a DEPTHWISE_CONV_2D."""
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a DEPTHWISE_CONV_2D."""
     options = layer.operator.options
     if not isinstance(options, DepthwiseConv2DOptions):
         return "its options are missing"
@@ -29,7 +30,7 @@ def refuses(layer: LayerView) -> str | None:
         return f"its weights' first dimension is {w[0]}, not 1"
     if w[3] % x[3]:
         return f"{w[3]} output channels are no multiple of {x[3]} input channels"
-    return refuses_mac(layer, CHANNEL_AXIS)
+    return refuses_mac(layer, CHANNEL_AXIS, weights)
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:

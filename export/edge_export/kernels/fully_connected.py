@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_export.aot.program import Struct
+from edge_quantize.graph import DType
 from edge_quantize.graph.options import FullyConnectedOptions
 
 from .mac import mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
@@ -15,8 +16,8 @@ from .row import Binding, KernelRow, LayerView
 CHANNEL_AXIS = 0
 
 
-def refuses(layer: LayerView) -> str | None:
-    """Why the portable kernel cannot take a FULLY_CONNECTED."""
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a FULLY_CONNECTED."""
     options = layer.operator.options
     if not isinstance(options, FullyConnectedOptions):
         return "its options are missing"
@@ -35,7 +36,7 @@ def refuses(layer: LayerView) -> str | None:
         return f"input of {x.elements} elements does not divide into rows of {depth}"
     if out.elements != x.elements // depth * out_c:
         return f"output shape {out.shape} does not hold {x.elements // depth} rows of {out_c}"
-    return refuses_mac(layer, CHANNEL_AXIS)
+    return refuses_mac(layer, CHANNEL_AXIS, weights)
 
 
 def bind(layer: LayerView) -> Binding:
