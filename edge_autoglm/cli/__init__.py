@@ -17,6 +17,7 @@ import typer
 from . import (
     boards,
     build,
+    compare,
     compare_runtimes,
     convert,
     doctor,
@@ -45,6 +46,7 @@ app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("sensitivity")(sensitivity.sensitivity)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

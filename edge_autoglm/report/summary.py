@@ -43,6 +43,7 @@ QUANTITIES = {
     "flash": Quantity("flash, whole image", "B"),
     "ram": Quantity("RAM, static and stack", "B"),
     "arena": Quantity("arena", "B"),
+    "constants": Quantity("constants as kernels read them", "B"),
     "activation_bytes": Quantity("activations alive at once", "B"),
     "instructions": Quantity("instructions"),
     "cycles": Quantity("cycles"),

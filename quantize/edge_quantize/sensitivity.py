@@ -144,9 +144,8 @@ def sensitivity(
             uniform.append((precision.value, quality))
     costs = []
     for number, turn in enumerate(turns):
-        say(number + 2, f"{turn.change} of {turn.layer[-24:]}")
+        say(number + 2, f"one layer {turn.change}")
         costs.append(runner.cost(turn))
-    say(total, "done")
     accuracy = runner.accuracy
     return Sensitivity(study.mode, len(measured), len(held), tuple(costs), tuple(uniform), accuracy)
 
