@@ -96,6 +96,8 @@ def compare(
     """
     limits = limits or Limits()
     check_comparable(first, second)
+    _check_limits(limits, samples)
+    slower = _slower(first, second, limits.slower)
     quality: Quality | None = None
     metrics: tuple[OutputMetrics, ...] = ()
     qualities: tuple[LayerQuality, ...] = ()
@@ -114,7 +116,7 @@ def compare(
         _layers(first, second, qualities),
         quality,
         metrics,
-        _failures(first, second, quality, limits),
+        (*_failures(quality, limits), *slower),
         first.notes + second.notes,
     )
 
@@ -210,31 +212,34 @@ def _by_name(side: Side) -> dict[str, tuple[str, dict[str, Figure | int]]]:
     return found
 
 
-def _failures(
-    first: Side, second: Side, quality: Quality | None, limits: Limits
-) -> tuple[str, ...]:
+def _check_limits(limits: Limits, samples: Samples | None) -> None:
+    """Before anything is run."""
+    if limits.drop is not None and (
+        samples is None or samples.labels is None or samples.labels.ndim != 1
+    ):
+        raise CompareError("a drop of accuracy is judged on data with class labels")
+    if limits.sqnr_db is not None and samples is None:
+        raise CompareError("an SQNR is judged on data: name some")
+
+
+def _failures(quality: Quality | None, limits: Limits) -> list[str]:
     found = []
-    if limits.drop is not None:
-        if quality is None or quality.paired_drop is None:
-            raise CompareError("a drop of accuracy is judged with --data that has class labels")
+    if limits.drop is not None and quality is not None and quality.paired_drop is not None:
         drop = quality.paired_drop
         if drop.value > limits.drop:
             found.append(
                 f"accuracy drops by {100 * drop.value:.2f} points (95 % interval "
                 f"{100 * drop.low:.2f} to {100 * drop.high:.2f}), more than {100 * limits.drop:g}"
             )
-    if limits.sqnr_db is not None:
-        if quality is None:
-            raise CompareError("an SQNR is judged with --data")
-        if quality.sqnr_db < limits.sqnr_db:
-            found.append(f"SQNR is {quality.sqnr_db:.2f} dB, less than {limits.sqnr_db:g}")
-    if limits.slower is not None:
-        found += _slower(first, second, limits.slower)
-    return tuple(found)
+    if limits.sqnr_db is not None and quality is not None and quality.sqnr_db < limits.sqnr_db:
+        found.append(f"SQNR is {quality.sqnr_db:.2f} dB, less than {limits.sqnr_db:g}")
+    return found
 
 
-def _slower(first: Side, second: Side, limit: float) -> list[str]:
+def _slower(first: Side, second: Side, limit: float | None) -> list[str]:
     """Of the figure that both have, the most certain: instructions, then cycles, then time."""
+    if limit is None:
+        return []
     for key in ("instructions", "cycles", "latency_ms"):
         one, other = first.figures.get(key), second.figures.get(key)
         if one is None or other is None or one.kind is not other.kind or not one.value:

@@ -12,7 +12,8 @@ from edge_autoglm.errors import EdgeError
 from edge_boards import Board
 from edge_export.aot.package import compile_model
 from edge_export.errors import ExportError
-from edge_quantize.errors import QuantizeError, UnsupportedModelError
+from edge_quantize.check import check_supported
+from edge_quantize.errors import QuantizeError
 from edge_quantize.graph import Graph
 from edge_quantize.graph.analysis import analyse
 from edge_quantize.ingest.tflite import read_tflite
@@ -94,13 +95,15 @@ def on_board(side: Side, board: Board) -> Side:
     the kernels read them; with a note where no kernel takes it."""
     if side.graph is None or "arena" in side.figures:
         return side
+    problems = tuple(map(str, check_supported(side.graph)))
     try:
-        compiled = compile_model(side.graph, board)
-    except (ExportError, UnsupportedModelError) as error:
-        reasons = getattr(error, "problems", ())
-        why = str(reasons[0]) if reasons else str(error)
-        more = f", and {len(reasons) - 1} more reasons" if len(reasons) > 1 else ""
-        note = f"{side.name}: cannot be compiled for {board.name}: {why}{more}"
+        compiled = compile_model(side.graph, board) if not problems else None
+    except ExportError as error:
+        problems = tuple(map(str, getattr(error, "problems", ()))) or (str(error),)
+        compiled = None
+    if compiled is None:
+        more = f", and {len(problems) - 1} more reasons" if len(problems) > 1 else ""
+        note = f"{side.name}: cannot be compiled for {board.name}: {problems[0]}{more}"
         return replace(side, notes=(*side.notes, note))
     constants = sum(constant.nbytes for constant in compiled.program.constants)
     figures = {
