@@ -39,7 +39,7 @@ def _one_folded(graph: Graph) -> tuple[Graph, bool]:
         if order is None:
             continue
         folded = (
-            _as_reshape(graph, operator, order)
+            _as_reshape(graph, operator, readers)
             or _into_reduction(graph, operator, order, readers)
             or _into_weights(graph, operator, order, readers)
         )
@@ -68,42 +68,80 @@ def _order(graph: Graph, operator: Operator) -> tuple[int, ...] | None:
     return None if permutation is None else tuple(int(i) for i in permutation)
 
 
-def _as_reshape(graph: Graph, operator: Operator, order: tuple[int, ...]) -> Graph | None:
-    """Where only dimensions of 1 move, nothing moves in memory."""
+def _as_reshape(graph: Graph, operator: Operator, readers: _Readers) -> Graph | None:
+    """TRANSPOSEs and RESHAPEs in a row after which every number is where it was."""
     source = graph.tensors[operator.inputs[0]]
-    moved = [i for i in order if source.shape[i] != 1]
-    if moved != sorted(moved):
+    places = np.arange(source.elements).reshape(source.shape)
+    passed: list[Operator] = []
+    last: Operator | None = operator
+    while last is not None and last.op in ("TRANSPOSE", "RESHAPE"):
+        order = _order(graph, last)
+        if order is not None:
+            places = places.transpose(order)
+        elif last.op == "RESHAPE":
+            places = places.reshape(graph.results(last)[0].shape)
+        else:
+            return None
+        passed.append(last)
+        if order is not None and np.array_equal(places.ravel(), np.arange(source.elements)):
+            break
+        last = readers.only(last)
+    else:
         return None
-    shape = graph.results(operator)[0].shape
+    shape = graph.results(passed[-1])[0].shape
     graph, place = _with_constant(graph, f"{source.name}_shape", np.asarray(shape, np.int32))
     reshape = replace(
-        operator,
+        passed[-1],
         op="RESHAPE",
         inputs=(operator.inputs[0], place),
         options=ReshapeOptions(shape),
         version=1,
     )
-    return _replaced(graph, {operator.index: reshape})
+    return _replaced(graph, {**{o.index: None for o in passed}, passed[-1].index: reshape})
 
 
 def _into_reduction(
     graph: Graph, operator: Operator, order: tuple[int, ...], readers: _Readers
 ) -> Graph | None:
-    """The mean over rows and columns is over the axes where these lie before the TRANSPOSE."""
+    """The mean over rows and columns is over the axes where these lie before the TRANSPOSE.
+
+    A RESHAPE between, which only drops or adds dimensions of 1, is passed over.
+    """
+    source, turned = graph.tensors[operator.inputs[0]], graph.results(operator)[0]
     reader = readers.only(operator)
+    passed = [operator]
+    if reader is not None and reader.op == "RESHAPE":
+        passed.append(reader)
+        reader = readers.only(reader)
     if reader is None or reader.op not in _REDUCTIONS:
         return None
     options, axes = reader.options, graph.tensors[reader.inputs[1]].data
     if not isinstance(options, ReducerOptions) or options.keep_dims or axes is None:
         return None
-    reduced = {order[int(axis)] for axis in np.ravel(axes)}
-    kept = [i for i in order if i not in reduced]
-    if kept != sorted(kept):
+    shape = graph.tensors[reader.inputs[0]].shape
+    # Dimensions of more than 1, in order: the RESHAPE leaves them as they are.
+    there = [i for i, n in enumerate(shape) if n != 1]
+    here = [order[i] for i, n in enumerate(turned.shape) if n != 1]
+    if [shape[i] for i in there] != [source.shape[i] for i in here]:
+        return None
+    wanted = {int(axis) % len(shape) for axis in np.ravel(axes)}
+    reduced = {before for after, before in zip(there, here, strict=True) if after in wanted}
+    kept = [before for before in here if before not in reduced]
+    # What is left of dimensions of 1 must give the result's shape.
+    results = list(graph.results(reader)[0].shape)
+    for axis, size in enumerate(source.shape):
+        if axis not in reduced and results[:1] == [size]:
+            results.pop(0)
+        elif axis not in reduced and size == 1:
+            reduced.add(axis)
+        elif axis not in reduced:
+            return None
+    if results or kept != sorted(kept):
         return None
     before = np.asarray(sorted(reduced), np.int32)
     graph, place = _with_constant(graph, f"{graph.layer_name(reader)}_axes", before)
     changed = replace(reader, inputs=(operator.inputs[0], place))
-    return _replaced(graph, {operator.index: None, reader.index: changed})
+    return _replaced(graph, {**{o.index: None for o in passed}, reader.index: changed})
 
 
 def _into_weights(
