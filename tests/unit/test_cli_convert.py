@@ -152,7 +152,12 @@ def test_ctrl_c_while_a_users_function_runs_is_130_and_leaves_nothing(tmp_path: 
     assert not Path("x.tflite").exists()
 
 
-def test_a_float_model_stays_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("in.tflite").write_bytes(write_tflite(dense()))
-    assert call(capsys, "convert", "in.tflite", "-o", "out.tflite").code == 0
-    assert Path("out.tflite").read_bytes() == Path("in.tflite").read_bytes()
+def test_what_was_converted_stays_as_it_is_when_converted_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a", "b", "c"):
+        Path(name).mkdir()
+    Path("a/m.tflite").write_bytes(write_tflite(dense()))
+    assert call(capsys, "convert", "a/m.tflite", "-o", "b/m.tflite").code == 0
+    assert call(capsys, "convert", "b/m.tflite", "-o", "c/m.tflite").code == 0
+    assert Path("b/m.tflite").read_bytes() == Path("c/m.tflite").read_bytes()

@@ -38,7 +38,7 @@ def test_another_open_dimension_is_refused_by_its_number() -> None:
 
 def test_a_quantized_model_is_named_as_such_with_its_first_layer() -> None:
     with pytest.raises(
-        UnsupportedModelError, match="already quantized: 8 of 8 operators compute in int8.*CONV_2D"
+        UnsupportedModelError, match=r"already quantized: 8 of 8 operators compute in int8.*CONV_2D"
     ):
         float_graph(classifier())
 
@@ -52,7 +52,7 @@ def test_weights_that_are_int8_alone_are_named_too() -> None:
         quantization=classifier().tensors[1].quantization,
     )
     graph = replace(graph, tensors=(graph.tensors[0], packed, *graph.tensors[2:]))
-    with pytest.raises(UnsupportedModelError, match="1 of its constants are int8.*'w'"):
+    with pytest.raises(UnsupportedModelError, match=r"1 of its constants are int8.*'w'"):
         float_graph(graph)
 
 

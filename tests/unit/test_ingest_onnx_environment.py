@@ -114,7 +114,7 @@ def test_too_little_room_is_said_before_anything_is_made(
 ) -> None:
     calls = python("true")
     monkeypatch.setattr(oe, "_DISK_BYTES", 1 << 62)
-    with pytest.raises(ConversionError, match="MiB are free.*EDGE_AUTOGLM_CACHE"):
+    with pytest.raises(ConversionError, match=r"MiB are free.*EDGE_AUTOGLM_CACHE"):
         oe.prepare_environment(lambda _: None)
     assert not calls.exists()
 
@@ -126,7 +126,7 @@ def test_a_cache_that_cannot_be_made_is_named(
     python("true")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EDGE_AUTOGLM_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(ConversionError, match="cannot be made in .*file/cache"):
+    with pytest.raises(ConversionError, match=r"cannot be made in .*file/cache"):
         oe.prepare_environment(lambda _: None)
 
 

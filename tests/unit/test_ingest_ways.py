@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -91,11 +92,11 @@ def test_a_way_whose_framework_is_missing_says_the_line_that_installs_it(
     ("name", "content", "words"),
     [
         ("none.tflite", None, "no such file"),
-        ("empty.keras", b"", "not a model that is known here"),
+        ("empty.keras", b"", "the file is empty"),
         ("page.h5", b"<!DOCTYPE html>", "saved web page"),
         ("cut.tflite", b"\x1c\0\0\0TFL3", "outside the file"),
         ("noise.bin", bytes(range(256)), "known are .tflite"),
-        ("half.zip", b"PK\x03\x04 cut off", "not a model"),
+        ("half.zip", b"PK\x03\x04 cut off", "cut short"),
         ("lfs.h5", b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
     ],
 )
@@ -117,7 +118,7 @@ def test_a_folder_that_is_no_saved_model_is_named(tmp_path: Path) -> None:
 
 def test_a_pickle_is_not_loaded_but_a_function_asked_for(tmp_path: Path) -> None:
     path = zipped(tmp_path / "weights.pt", "weights/data.pkl", "weights/version")
-    with pytest.raises(ModelFileError, match="pickled PyTorch object.*module:function"):
+    with pytest.raises(ModelFileError, match=r"pickled PyTorch object.*module:function"):
         read_any(path)
 
 
@@ -133,7 +134,7 @@ def test_no_content_gets_more_than_an_error_of_ours_out_of_it(
 
 
 def test_an_object_of_another_kind_is_named_with_what_is_needed() -> None:
-    with pytest.raises(ModelFileError, match="builtins.int: a Keras model"):
+    with pytest.raises(ModelFileError, match=r"builtins.int: a Keras model"):
         read_any(3)
 
 
@@ -213,8 +214,8 @@ def test_what_frameworks_print_is_kept_from_the_terminal(capfd: pytest.CaptureFi
 
 
 def test_the_terminal_is_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ValueError, match="inside"), quiet():
+    with contextlib.suppress(ValueError), quiet():
         os.write(2, b"noise")
-        raise ValueError("inside")
+        raise ValueError
     os.write(2, b"visible")
     assert capfd.readouterr().err == "visible"
