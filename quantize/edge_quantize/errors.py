@@ -8,7 +8,10 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- RecipeError           a recipe matches nothing, or contradicts itself or the model
 +-- PruningError          what was asked for cannot be pruned
 +-- UnsoundResultError    a result that was run is wrong: a bug here or in a library, by its name
++-- ConversionError       a framework cannot read the model, or cannot express it as a .tflite
 +-- MissingExtraError     a framework is not installed; the message has the install line
++-- GraphEditError        a change of the graph was asked for that cannot be made
++-- LosslessError         a lossless pass changed the outputs: a mistake of this tool
 """
 
 from __future__ import annotations
@@ -55,5 +58,21 @@ class UnsoundResultError(QuantizeError):
     outputs); the message names which of these it is."""
 
 
+class ConversionError(QuantizeError):
+    """A framework cannot load or convert a model; `log` is all that it printed."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
 class MissingExtraError(QuantizeError):
     """A framework is needed that is not installed; the message has the line that installs it."""
+
+
+class GraphEditError(QuantizeError):
+    """A change of the graph that cannot be made; the message says where and why."""
+
+
+class LosslessError(QuantizeError):
+    """A graph computes something else after passes that must not change it."""
