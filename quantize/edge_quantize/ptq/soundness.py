@@ -49,8 +49,8 @@ def check_file(before: Graph, after: Graph, asked: Mapping[str, Precision]) -> N
         name = after.layer_name(operator)
         if asked.get(name) is not Precision.DYNAMIC:
             raise UnsoundResultError(
-                f"{after.name}: weight-only: layer '{name}' ({operator.op}) has integer weights and "
-                "float activations, which TensorFlow Lite Micro computes wrongly"
+                f"{after.name}: weight-only: layer '{name}' ({operator.op}) has integer weights "
+                "and float activations, which TensorFlow Lite Micro computes wrongly"
             )
 
 
