@@ -28,11 +28,13 @@ _MOST_TO_CHOOSE = 48  # samples that decide whether equalization stays
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """`layers` has (name, operator, precision) of every operator of the float model; `notes` are
-    remarks for the user, a line each."""
+    """`layers` has (name, operator, precision) of every operator of the float model; `floating` is
+    that model as it was quantized: equalized, where that helped, so that its layers' values are
+    those that the layers of `graph` come near. `notes` are remarks for the user, a line each."""
 
     graph: Graph
     layers: tuple[tuple[str, str, Precision], ...]
+    floating: Graph
     notes: tuple[str, ...] = ()
 
 
@@ -81,8 +83,8 @@ def quantize(
     )
     if verify:
         check_file(floating, made, {name: precision for name, _, precision in layers})
-        check_outputs(floating, made, samples or _noise(floating))
-    return Quantized(made, layers, tuple(notes))
+        check_outputs(base, made, samples or _noise(floating))
+    return Quantized(made, layers, base, tuple(notes))
 
 
 def _equalized(
