@@ -74,7 +74,7 @@ def quantize(
         base, calibration, note = _equalized(floating, samples, recipe, calibration, progress)
         notes += note
     plan = make_plan(base, recipe, calibration)
-    emission = emit(base, plan)
+    emission = emit(base, plan, biases=recipe.correct_bias)
     made = emission.graph
     if samples is not None and integers and (recipe.correct_bias or recipe.adaptive_rounding):
         made = refine(base, emission, samples, recipe, progress)
@@ -108,7 +108,7 @@ def _equalized(
     plain = replace(recipe, adaptive_rounding=False)
 
     def lost(candidate: Graph, found: Calibration) -> float:
-        emission = emit(candidate, make_plan(candidate, plain, found))
+        emission = emit(candidate, make_plan(candidate, plain, found), plain.correct_bias)
         made = emission.graph
         if plain.correct_bias:
             made = refine(candidate, emission, few, plain)
