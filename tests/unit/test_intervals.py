@@ -10,7 +10,7 @@ from lossless_models import random_graph
 
 from edge_export.kernels import add_linear, quant, reduce
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.model import Graph, Quantization, Tensor
+from edge_quantize.graph.model import DType, Graph, Quantization, Tensor
 from edge_quantize.graph.options import Activation, Padding
 from edge_quantize.inputs import lcg_inputs
 from edge_quantize.passes import fixed_point
@@ -99,7 +99,7 @@ def test_the_arithmetic_is_that_of_the_kernels(real: float, x: int) -> None:
 
 @pytest.mark.parametrize("activation", [a for a in Activation if a.value.startswith(("N", "R"))])
 def test_the_ranges_of_activations_are_those_of_the_kernels(activation: Activation) -> None:
-    tensor = Tensor(0, "t", (1,), None, Quantization((0.0471,), (-7,)))  # type: ignore[arg-type]
+    tensor = Tensor(0, "t", (1,), DType.INT8, Quantization((0.0471,), (-7,)))
     assert fixed_point.activation_range(tensor, activation) == quant.activation_range(
         tensor, activation
     )
@@ -108,8 +108,7 @@ def test_the_ranges_of_activations_are_those_of_the_kernels(activation: Activati
 def test_adding_is_that_of_the_kernels() -> None:
     quantizations = [Quantization((s,), (z,)) for s, z in ((0.031, 3), (0.0071, -9), (0.044, 1))]
     first, second, output = (
-        Tensor(i, "t", (256,), None, q)  # type: ignore[arg-type]
-        for i, q in enumerate(quantizations)
+        Tensor(i, "t", (256,), DType.INT8, q) for i, q in enumerate(quantizations)
     )
     every = np.arange(-128, 128)
     m = add_linear.add_multipliers((0.031, 0.0071, 0.044), (3, -9, 1), (-(1 << 30), 1 << 30))

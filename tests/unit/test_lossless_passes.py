@@ -19,6 +19,7 @@ from edge_quantize.graph.options import (
     NoOptions,
     Padding,
     Pool2DOptions,
+    ReshapeOptions,
     UnknownOptions,
 )
 from edge_quantize.graph.writer import write_tflite
@@ -307,14 +308,31 @@ def test_operators_on_constants_are_computed_beforehand() -> None:
     assert ops(result) == ["ADD"]
 
 
-def test_float16_weights_are_unpacked_beforehand() -> None:
+def test_weights_that_are_stored_small_stay_so() -> None:
     b = GraphBuilder("half")
     x = b.input("x", (1, 6), dtype=DType.FLOAT32)
     half = b.constant("w", RNG.normal(size=(4, 6)).astype(np.float16))
     w = b.operator("DEQUANTIZE", (half,), dtype=DType.FLOAT32)
     bias = b.constant("b", RNG.normal(size=4).astype(np.float32))
     y = b.operator("FULLY_CONNECTED", (x, w, bias), FullyConnectedOptions(), dtype=DType.FLOAT32)
-    assert ops(lossless(b.build([y]))) == ["FULLY_CONNECTED"]
+    graph = b.build([y])
+    assert lossless(graph).graph is graph
+
+
+def test_a_shape_computed_from_fixed_shapes_is_settled() -> None:
+    b = GraphBuilder("keras reshape")
+    x = image(b)
+    batch = b.operator("SHAPE", (x,), UnknownOptions("ShapeOptions"), shape=(4,), dtype=DType.INT32)
+    wanted = b.constant("rest", np.array([108, 1, 1], np.int32))
+    shape = b.operator(
+        "PACK", (batch, wanted), UnknownOptions("PackOptions"), shape=(2,), dtype=DType.INT32
+    )
+    y = b.operator("RESHAPE", (x, shape), ReshapeOptions(), shape=(1, 108))
+    w = b.weights("w", RNG.integers(-90, 90, (4, 108)).astype(np.int8), [0.01])
+    graph = b.build([b.fully_connected(y, w, None, 0.1, 0)])
+    result = lossless(graph)
+    assert ops(result) == ["RESHAPE", "FULLY_CONNECTED"]
+    assert "bit-identical" in result.checked
 
 
 # Batch norm

@@ -206,6 +206,8 @@ def _contribution(layer: Linear, given: npt.NDArray[Any], place: int) -> Reals |
     one = slice(place, place + 1)
     x = given[..., one].astype(np.float64) - layer.zero_point
     added = layer.apply(x, layer.values[..., one]).reshape(-1, layer.output.shape[-1])
+    if layer.source.dtype is DType.INT16 and added.any():
+        return None  # their accumulators and biases are left alone
     spread = np.ptp(added, axis=0)
     if (spread > _FLAT * np.abs(added).max(axis=0)).any():
         return None
@@ -214,8 +216,8 @@ def _contribution(layer: Linear, given: npt.NDArray[Any], place: int) -> Reals |
 
 def _fits(layer: Linear | None, added: Reals) -> bool:
     """Whether bias and partial sums stay within int32 (within float32's range)."""
-    if layer is None:
-        return not added.any()
+    if layer is None or not added.any():
+        return True
     bias = np.abs(bias_values(layer) + added)
     if layer.source.dtype is DType.FLOAT32:
         return bool((bias < np.finfo(np.float32).max).all())
