@@ -17,7 +17,9 @@ import typer
 from . import (
     boards,
     build,
+    compare,
     compare_runtimes,
+    convert,
     doctor,
     export,
     flash,
@@ -25,6 +27,7 @@ from . import (
     monitor,
     ports,
     profile,
+    sensitivity,
     verify,
     virtual,
 )
@@ -41,6 +44,9 @@ app = typer.Typer(
 )
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
+app.command("convert")(convert.convert)
+app.command("sensitivity")(sensitivity.sensitivity)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

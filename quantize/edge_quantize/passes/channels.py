@@ -1,7 +1,7 @@
 """Channels that no output depends on, taken out.
 
 A channel may go when each layer that sums over it does without: because its weights for the channel
-are all zero, or because the channel is constant for every input (see `intervals`), so that what it
+are all zero, or because the channel is constant for every input (see `bounds`), so that what it
 adds is a number that the bias can hold. Where windows reach over a border, padding takes part of
 that number away there; it is computed for every position, and the channel stays unless it is the
 same at all of them.
@@ -21,7 +21,7 @@ from edge_quantize.graph.edit import Rewrite
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 
 from .accumulate import Linear, bias_values, linear
-from .intervals import Bounds, tensor_bounds
+from .bounds import Bounds, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 from .windows import Reals
 

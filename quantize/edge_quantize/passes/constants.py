@@ -14,7 +14,7 @@ from edge_quantize.graph.edit import Rewrite, readers
 from edge_quantize.graph.model import Graph, Operator, Tensor
 from edge_quantize.reference import LiteRtReference, TflmReference, tflm_available
 
-from .intervals import is_int8, tensor_bounds
+from .bounds import is_int8, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 
 # Takes constants as operands on every runtime here, and is worth having one.

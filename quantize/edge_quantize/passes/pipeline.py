@@ -48,13 +48,13 @@ def lossless(
     if not changes:
         return _result(graph, graph, (), "", ())
     try:
-        base = _runnable(graph)
+        write_tflite(graph)
     except UnsupportedModelError as error:
         return _result(graph, graph, (), "", (f"left as it is: {error}",))
     notes: tuple[str, ...] = ()
     for left_out in _LEFT_OUT:
         try:
-            return _result(graph, smaller, changes, check_same(base, smaller, progress), notes)
+            return _result(graph, smaller, changes, check_same(graph, smaller, progress), notes)
         except LosslessError as error:
             if not _is_float(graph):
                 raise
@@ -63,19 +63,7 @@ def lossless(
         smaller, changes = _until_nothing_changes(graph, passes, settings, progress)
         if not changes:
             return _result(graph, graph, (), "", notes)
-    return _result(graph, smaller, changes, check_same(base, smaller, progress), notes)
-
-
-def _runnable(graph: Graph) -> Graph:
-    """What the result is compared with: the graph, or where it cannot be written for its shapes
-    computed while running, the graph without those. Raises UnsupportedModelError."""
-    try:
-        write_tflite(graph)
-    except UnsupportedModelError:
-        passes = tuple(p for p in PASSES if p.name in ("shapes", "dead-operators"))
-        graph, _ = _until_nothing_changes(graph, passes, Settings(), None)
-        write_tflite(graph)
-    return graph
+    return _result(graph, smaller, changes, check_same(graph, smaller, progress), notes)
 
 
 def _cheapest(
