@@ -20,7 +20,7 @@ from edge_quantize.graph.options import Activation, Conv2DOptions, ElementwiseOp
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.passes import lossless
-from edge_quantize.passes.fixed_point import Multipliers, Rounding, requantize
+from edge_quantize.passes.arithmetic import Multipliers, Rounding, requantize
 from edge_quantize.passes.result import Change, Edit, Pass, Settings
 from edge_quantize.passes.verify import check_same, structured_batches
 from edge_quantize.reference import best_reference, tflm_available
@@ -54,7 +54,6 @@ def test_outputs_of_random_models_stay_bit_identical(seed: int, align: int) -> N
     if result.changes:
         check_same(graph, result.graph, random_runs=12)
     assert result.after.macs <= result.before.macs
-    assert result.after.weight_bytes <= result.before.weight_bytes or result.after.macs == 0
 
 
 def test_random_models_do_have_channels_to_remove() -> None:

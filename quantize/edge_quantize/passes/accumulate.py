@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import Conv2DOptions, DepthwiseConv2DOptions
 
-from .fixed_point import Multipliers
+from .arithmetic import Multipliers
 from .windows import Reals, Sliding
 
 _EPSILON = 2.0**-23  # of float32

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.fixed_point import activation_range, mean_multiplier, quantize_value
 from edge_quantize.graph.edit import fused_activation
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import (
@@ -30,17 +31,7 @@ from edge_quantize.graph.options import (
 )
 
 from .accumulate import Accumulated, accumulated
-from .fixed_point import (
-    Ints,
-    Multipliers,
-    Rounding,
-    activation_range,
-    added,
-    divided_half_away,
-    mean_multiplier,
-    quantized_value,
-    requantize,
-)
+from .arithmetic import Ints, Multipliers, Rounding, added, divided_half_away, requantize
 from .windows import Sliding
 
 Array = npt.NDArray[Any]
@@ -163,8 +154,10 @@ class _Rules:
         return Bounds(np.minimum.reduce(lows), np.maximum.reduce(highs))
 
     def clamped(self, bounds: Bounds, output: Tensor, activation: Activation) -> Bounds | None:
+        if activation not in _REAL_CLAMPS:
+            return None
         limits = activation_range(output, activation)
-        return None if limits is None else bounds.mapped(lambda b: np.clip(b, *limits))
+        return bounds.mapped(lambda b: np.clip(b, *limits))
 
     def accumulate(self, operator: Operator) -> Bounds | None:
         source, bounds = self.operand(operator)
@@ -297,7 +290,7 @@ class _Rules:
         over = tuple(sorted({int(axis) % len(source.shape) for axis in axes.reshape(-1)}))
         count = int(np.prod([source.shape[axis] for axis in over], dtype=np.int64))
         (in_scale, in_zero), (out_scale, out_zero) = _affine(source), _affine(output)
-        mantissa, shift = mean_multiplier(in_scale / out_scale, count)
+        mantissa, shift = mean_multiplier(in_scale, out_scale, count)
         by = Multipliers(np.array([mantissa]), np.array([shift]))
         if not by.fits(np.array([256 * count])).all() or shift < -31:
             return None
@@ -343,7 +336,7 @@ class _Rules:
         output = self.output(operator)
         if not is_int8(source) or source.quantization != output.quantization:
             return None
-        least, most = _affine(source)[1], min(127, quantized_value(6.0, source))
+        least, most = _affine(source)[1], min(127, quantize_value(6.0, *_affine(source)))
         return bounds.mapped(lambda b: np.clip(_wide(b), least, max(-128, most)))
 
     def add(self, operator: Operator) -> Bounds | None:
