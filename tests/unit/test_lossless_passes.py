@@ -384,6 +384,48 @@ def test_a_constant_for_each_channel_is_folded_into_the_layer_beside_it(
     assert (ops(result) == ["CONV_2D"]) == folded
 
 
+def normalized(padding: Padding) -> Graph:
+    """(x - c) * c * c + c by four operators, in front of two layers that read it."""
+    b = GraphBuilder("normalized")
+    x = b.input("x", (1, 6, 6, 4), dtype=DType.FLOAT32)
+    for op in ("SUB", "MUL", "MUL", "ADD"):
+        c = b.constant("c", RNG.uniform(0.5, 1.5, 4).astype(np.float32))
+        x = b.operator(op, (x, c), ElementwiseOptions(), dtype=DType.FLOAT32)
+    ends = []
+    for size in (3, 1):
+        w = b.constant("w", RNG.normal(size=(4, size, size, 4)).astype(np.float32))
+        bias = b.constant("b", RNG.normal(size=4).astype(np.float32))
+        options = Conv2DOptions(padding, 1, 1)
+        ends.append(b.operator("CONV_2D", (x, w, bias), options, dtype=DType.FLOAT32))
+    return b.build(ends)
+
+
+def test_a_chain_of_constants_goes_into_all_the_layers_behind_it() -> None:
+    assert ops(lossless(normalized(Padding.VALID))) == ["CONV_2D", "CONV_2D"]
+
+
+def test_of_a_chain_before_padding_one_addition_stays() -> None:
+    assert ops(lossless(normalized(Padding.SAME))) == ["ADD", "CONV_2D", "CONV_2D"]
+
+
+def test_a_chain_that_ends_the_model_is_a_mul_and_an_add() -> None:
+    graph = normalized(Padding.SAME)
+    graph = replace(graph, outputs=graph.operators[3].outputs)
+    assert ops(lossless(graph)) == ["MUL", "ADD"]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_flattened_row_in_another_order_is_read_by_turned_weights(per_channel: bool) -> None:
+    b = GraphBuilder("channels first")
+    x = b.input("x", (1, 3, 5, 4), 0.03, 1)
+    y = b.operator("TRANSPOSE", (x, b.constant("t", np.array([0, 3, 1, 2], np.int32))))
+    y = b.reshape(y, (1, 60))
+    scales = RNG.uniform(0.002, 0.006, 7 if per_channel else 1).tolist()
+    w = b.weights("w", RNG.integers(-90, 90, (7, 60)).astype(np.int8), scales)
+    graph = b.build([b.fully_connected(y, w, b.bias("b", np.arange(7), y, w), 0.1, 0)])
+    assert ops(lossless(graph)) == ["RESHAPE", "FULLY_CONNECTED"]
+
+
 def test_a_constant_for_each_pixel_is_not_folded() -> None:
     b = GraphBuilder("pixels")
     x = b.input("x", (1, 6, 6, 4), dtype=DType.FLOAT32)
@@ -424,7 +466,7 @@ def test_what_rounds_is_left_out_where_a_model_amplifies_it(
     )
     result = lossless(graph)
     assert ops(result) == ["CONV_2D", "MUL"]
-    assert result.notes == ("left out: batch-norm (output moved)",)
+    assert result.notes == ("left out: batch-norm, affine-chains (output moved)",)
 
 
 def test_a_model_that_cannot_be_written_stays_as_it_is() -> None:

@@ -20,7 +20,13 @@ Progress = Callable[[int, int, str], None]
 # Each round removes something, so there is an end; this one is for a pass that goes back and forth.
 _MOST_ROUNDS = 200
 # Deep float models amplify the rounding of folded weights; what is exact can still be had.
-_LEFT_OUT = (("batch-norm",), ("batch-norm", "dead-channels"))
+_NORMALIZATION = ("batch-norm", "affine-chains")
+_LEFT_OUT = (
+    ("transposes",),
+    _NORMALIZATION,
+    ("transposes", *_NORMALIZATION),
+    ("transposes", *_NORMALIZATION, "dead-channels"),
+)
 
 
 def lossless(
