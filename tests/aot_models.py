@@ -70,7 +70,9 @@ def keyword_spotter(channels: int = 64, int16: tuple[int, ...] | None = None) ->
         data = generator.integers(-127, 128, shape).astype(np.int8)
         count = shape[axis]
         taps = data.size // count
-        scales = generator.uniform(0.7, 1.3, count) / (80 * np.sqrt(taps))
+        # One scale for all rows of a matrix, which CMSIS-NN asks for beside int16.
+        steps = count if len(shape) == 4 else 1
+        scales = generator.uniform(0.7, 1.3, steps) / (80 * np.sqrt(taps))
         w = b.weights(f"w{x}", data, scales.tolist(), axis)
         wide = b._tensors[x].dtype is DType.INT16
         bias = generator.integers(-100, 101, count) * (3000 if wide else 12)

@@ -90,7 +90,7 @@ def weights_and_bias(
     )
     kind = draw(st.sampled_from(["none", "int64", "int64", "huge", "int32"]))
     depthwise = axis == 3
-    if kind == "none" and not depthwise:
+    if kind == "none":
         return w, None
     if kind == "int32" and not depthwise:
         return w, b.bias("b", generator.integers(-(2**22), 2**22, channels), x, w, DType.INT32)
