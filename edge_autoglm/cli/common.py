@@ -48,6 +48,15 @@ JsonOption = Annotated[
         help="Also write the result as JSON; - for stdout (tables then go to stderr).",
     ),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        callback=_writable,
+        help="Also write the report as one HTML page that opens offline.",
+    ),
+]
 JsonLinesOption = Annotated[
     Path | None,
     typer.Option(
@@ -61,6 +70,27 @@ PortOption = Annotated[
     str | None,
     typer.Option("--port", "-p", metavar="PORT", help="auto, virtual, or a port (/dev/ttyACM0)."),
 ]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="D",
+        help="Samples: a .npz or .npy file, a folder of WAV or pictures (subfolders are classes), "
+        "or MODULE:FUNCTION.",
+    ),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="S",
+        help="What pictures' 0 to 255 become: 0..1 (default), -1..1 or 0..255.",
+    ),
+]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option("--samples", min=1, metavar="N", help="Use at most N samples, evenly of all."),
+]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
 # Names that edge_boards and edge_export have, whose import would slow `--help`.
 TOOLCHAINS = ("gcc", "zig")
@@ -69,7 +99,7 @@ KERNELS = ("cmsis-nn", "reference")
 BUILDERS = ("own", "platformio")
 
 
-def _one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
+def one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
     """Refuses another value before any work is done."""
 
     def check(name: str | None) -> str | None:
@@ -87,7 +117,7 @@ ToolchainOption = Annotated[
     typer.Option(
         "--toolchain",
         metavar="T",
-        callback=_one_of("--toolchain", TOOLCHAINS),
+        callback=one_of("--toolchain", TOOLCHAINS),
         help="gcc or zig; by default what is found.",
     ),
 ]
@@ -96,7 +126,7 @@ RuntimeOption = Annotated[
     typer.Option(
         "--runtime",
         metavar="R",
-        callback=_one_of("--runtime", RUNTIMES),
+        callback=one_of("--runtime", RUNTIMES),
         help="aot (C compiled ahead of time) or tflm (arrays for TFLM's interpreter).",
     ),
 ]
@@ -105,7 +135,7 @@ KernelsOption = Annotated[
     typer.Option(
         "--kernels",
         metavar="K",
-        callback=_one_of("--kernels", KERNELS),
+        callback=one_of("--kernels", KERNELS),
         help="What TFLM's library is built with: cmsis-nn (default) or reference.",
     ),
 ]
@@ -123,7 +153,7 @@ WithOption = Annotated[
     typer.Option(
         "--with",
         metavar="W",
-        callback=_one_of("--with", BUILDERS),
+        callback=one_of("--with", BUILDERS),
         help="own or platformio; by default own, and platformio where the board has an Arduino "
         "core.",
     ),

@@ -69,7 +69,8 @@ def _float_problems(graph: Graph) -> list[Problem]:
     if all(o.op in ("QUANTIZE", "DEQUANTIZE") for o in graph.operators):
         return []
     weights = {t.dtype for t in graph.constants() if len(t.shape) >= 2}
-    also = " (only its weights are int8)" if DType.INT8 in weights else ""
+    narrow = [d.value for d in (DType.INT8, DType.INT4) if d in weights]
+    also = f" (only its weights are {' and '.join(narrow)})" if narrow else ""
     return [
         Problem(
             f"the model computes in {results[0].dtype.value}{also}: convert it with full-integer "
@@ -87,10 +88,10 @@ def _tensor_problems(tensor: Tensor) -> list[Problem]:
         problems.append(problem("variable tensors (state kept between runs) are not supported"))
     if tensor.encoding:
         problems.append(problem(f"{tensor.encoding} is not supported: store it dense, per channel"))
-    if tensor.dtype in (DType.INT4, DType.INT2):
-        problems.append(
-            problem(f"{tensor.dtype.value} weights are not supported: quantize them to int8")
-        )
+    if tensor.dtype is DType.INT4 and not tensor.is_constant:
+        problems.append(problem("int4 activations are not supported: only weights may be int4"))
+    elif tensor.dtype is DType.INT2:
+        problems.append(problem("int2 weights are not supported: quantize them to int8 or int4"))
     elif tensor.dtype.opaque:
         problems.append(problem(f"element type {tensor.dtype.value} is not supported"))
     # An open batch dimension that the converter fixed at 1 is what Keras models always have.

@@ -5,6 +5,13 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- UnsupportedModelError the file is sound, but uses what this tool does not support
 +-- ReferenceRuntimeError a host reference runtime is missing, or refused the model
 +-- InputDataError        a data file does not fit the model's inputs
++-- RecipeError           a recipe matches nothing, or contradicts itself or the model
++-- PruningError          what was asked for cannot be pruned
++-- UnsoundResultError    a result that was run is wrong: a bug here or in a library, by its name
++-- ConversionError       a framework cannot read the model, or cannot express it as a .tflite
++-- MissingExtraError     a framework is not installed; the message has the install line
++-- GraphEditError        a change of the graph was asked for that cannot be made
++-- LosslessError         a lossless pass changed the outputs: a mistake of this tool
 """
 
 from __future__ import annotations
@@ -36,3 +43,36 @@ class ReferenceRuntimeError(QuantizeError):
 
 class InputDataError(QuantizeError):
     """A data file does not fit the model's inputs; the message says what was expected."""
+
+
+class RecipeError(QuantizeError):
+    """A recipe matches nothing, or contradicts itself or the model."""
+
+
+class PruningError(QuantizeError):
+    """A sparsity or a target is out of range, or no channel can go."""
+
+
+class UnsoundResultError(QuantizeError):
+    """A result was run and is wrong (a constant output, an unchanged file, a pass that changed the
+    outputs); the message names which of these it is."""
+
+
+class ConversionError(QuantizeError):
+    """A framework cannot load or convert a model; `log` is all that it printed."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class MissingExtraError(QuantizeError):
+    """A framework is needed that is not installed; the message has the line that installs it."""
+
+
+class GraphEditError(QuantizeError):
+    """A change of the graph that cannot be made; the message says where and why."""
+
+
+class LosslessError(QuantizeError):
+    """A graph computes something else after passes that must not change it."""

@@ -26,9 +26,9 @@ from edge_quantize.graph.options import (
     Pool2DOptions,
     ReducerOptions,
     ReshapeOptions,
+    SchemaOptions,
     SoftmaxOptions,
     SqueezeOptions,
-    UnknownOptions,
 )
 
 small = st.integers(-2, 5)
@@ -51,7 +51,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "RESHAPE": st.builds(ReshapeOptions),
     "SQUEEZE": st.builds(SqueezeOptions),
 }
-NO_OPTIONS: st.SearchStrategy[Any] = st.sampled_from([NoOptions(), UnknownOptions("Odd")])
+NO_OPTIONS: st.SearchStrategy[Any] = st.sampled_from([NoOptions(), SchemaOptions("Odd")])
 
 
 @st.composite

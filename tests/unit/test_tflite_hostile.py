@@ -5,6 +5,7 @@ Every example is read under a limit of time and of memory allocated.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import time
 import tracemalloc
@@ -27,6 +28,7 @@ from edge_quantize.graph.options import Padding
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SECONDS = 5.0
 # What a file of this kind may make the reader allocate, besides a multiple of its own size.
 BASE_BYTES = 16 << 20
@@ -169,6 +171,21 @@ def _file(path: Path) -> bytes:
     return path.read_bytes()
 
 
+@EXAMPLES
+@given(
+    path=st.sampled_from(sorted((GOLDEN / "tflm" / "models").iterdir())),
+    place=st.integers(0, 2**16),
+    value=st.integers(0, 2**32 - 1),
+)
+def test_any_operator_damaged(path: Path, place: int, value: int) -> None:
+    """Every option table of the schema that is there, written back where it can be."""
+    model = bytearray(_file(path))
+    place %= len(model) - 3
+    model[place : place + 4] = struct.pack("<I", value)
+    with contextlib.suppress(ModelFileError, UnsupportedModelError):
+        write_tflite(read_tflite(bytes(model)))
+
+
 def crafted(build: Callable[[flatbuffers.Builder], int]) -> bytes:
     builder = flatbuffers.Builder(1024)
     builder.Finish(build(builder), b"TFL3")
@@ -253,9 +270,39 @@ def _aliased_signatures(builder: flatbuffers.Builder) -> int:
     return int(schema.ModelEnd(builder))
 
 
+def _aliased_options(builder: flatbuffers.Builder) -> int:
+    """10,000 operators that share one table with a vector of 10,000 numbers."""
+    numbers = builder.CreateNumpyVector(np.zeros(10_000, np.int64))
+    schema.StablehloPadOptionsStart(builder)
+    schema.StablehloPadOptionsAddEdgePaddingLow(builder, numbers)
+    options = schema.StablehloPadOptionsEnd(builder)
+    schema.OperatorStart(builder)
+    schema.OperatorAddBuiltinOptions2Type(builder, schema.BuiltinOptions2.StablehloPadOptions)
+    schema.OperatorAddBuiltinOptions2(builder, options)
+    operators = _vector_of_one(builder, schema.OperatorEnd(builder), 10_000)
+    schema.OperatorCodeStart(builder)
+    schema.OperatorCodeAddBuiltinCode(builder, schema.BuiltinOperator.STABLEHLO_PAD)
+    codes = _vector_of_one(builder, schema.OperatorCodeEnd(builder), 1)
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddOperators(builder, operators)
+    subgraphs = _vector_of_one(builder, schema.SubGraphEnd(builder), 1)
+    schema.ModelStart(builder)
+    schema.ModelAddVersion(builder, 3)
+    schema.ModelAddOperatorCodes(builder, codes)
+    schema.ModelAddSubgraphs(builder, subgraphs)
+    return int(schema.ModelEnd(builder))
+
+
 @pytest.mark.parametrize(
     "build",
-    [_aliased_scales, _aliased_names, _aliased_tensors, _aliased_metadata, _aliased_signatures],
+    [
+        _aliased_scales,
+        _aliased_names,
+        _aliased_tensors,
+        _aliased_metadata,
+        _aliased_signatures,
+        _aliased_options,
+    ],
 )
 def test_a_small_file_cannot_expand(build: Callable[[flatbuffers.Builder], int]) -> None:
     data = crafted(build)

@@ -21,7 +21,7 @@ from edge_quantize.graph.options import (
     Conv2DOptions,
     Padding,
     ReshapeOptions,
-    UnknownOptions,
+    SchemaOptions,
 )
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.source import MAX_FILE_BYTES
@@ -320,11 +320,11 @@ def test_a_path_that_cannot_exist_is_refused() -> None:
         read_tflite("a\0b.tflite")
 
 
-def test_of_operators_that_are_only_listed_the_fields_that_size_follows_from_are_read() -> None:
+def test_options_without_a_class_of_their_own_are_read_field_by_field() -> None:
     models = Path(__file__).resolve().parents[1] / "golden" / "tflm" / "models"
     (transposed,) = read_tflite(models / "transpose_conv_int8_stride3.tflite").operators
-    assert transposed.options == UnknownOptions(
-        "TransposeConvOptions", {"stride_h": 3, "stride_w": 3}
-    )
+    assert isinstance(transposed.options, SchemaOptions)
+    assert transposed.options.table == "TransposeConvOptions"
+    assert (transposed.options.values["stride_h"], transposed.options.values["stride_w"]) == (3, 3)
     (gather,) = read_tflite(models / "gather_int8.tflite").operators
-    assert gather.options == UnknownOptions("GatherOptions")
+    assert gather.options == SchemaOptions("GatherOptions", {"axis": 0, "batch_dims": 0})

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
-from edge_quantize.graph.options import Activation, Padding, UnknownOptions
+from edge_quantize.graph.options import Activation, CustomOptions, Padding, SchemaOptions
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.inputs import lcg_inputs
@@ -179,8 +179,8 @@ def test_what_was_not_read_is_not_written() -> None:
         Tensor(1, "y", (1, 4), DType.INT8, encoding="sparse"),
     )
     operators = (
-        Operator(0, "CUSTOM:Mine", (0,), (1,), UnknownOptions("custom")),
-        Operator(1, "GATHER", (0,), (1,), UnknownOptions("GatherOptions")),
+        Operator(0, "CUSTOM:Mine", (0,), (1,), CustomOptions(4)),
+        Operator(1, "GATHER", (0,), (1,), SchemaOptions("GathererOptions")),
     )
     graph = Graph("odd", tensors, operators, (0,), (1,), other_subgraphs=("body",))
     with pytest.raises(UnsupportedModelError) as caught:
@@ -189,5 +189,5 @@ def test_what_was_not_read_is_not_written() -> None:
         "subgraph 'body' was not read",
         "tensor 1 'y': sparse",
         "operator 0 CUSTOM:Mine: not an operator of the schema",
-        "operator 1 GATHER: its options were not read",
+        "operator 1 GATHER: GathererOptions is not in the schema",
     )

@@ -69,7 +69,8 @@ class Struct:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A piece of RAM. `tensor` is the graph's tensor it holds, or None for scratch."""
+    """A piece of RAM. `tensor` is the graph's tensor it holds, or None for scratch and for what
+    lies between two steps of a layer."""
 
     name: str
     size: int
@@ -100,6 +101,8 @@ class Step:
     # they have still to read.
     overlap: tuple[tuple[int, int], ...] = ()
     macs: int = 0
+    # A pad or a clamp that a layer was taken apart into: no plan file names its kernel.
+    helper: bool = False
     # For the generated file and the report: why this kernel was chosen.
     reason: str = ""
 

@@ -36,9 +36,9 @@ def _refuses_shapes(layer: LayerView) -> str | None:
     return None
 
 
-def refuses(layer: LayerView) -> str | None:
-    """Why the portable kernel cannot take a CONV_2D."""
-    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS)
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a CONV_2D."""
+    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS, weights)
 
 
 def refuses_s16(layer: LayerView) -> str | None:
@@ -53,7 +53,7 @@ def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValu
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         raise ValueError("`refuses` was not asked")
-    return (*convolution_fields(mac, options), ("out_c", mac.channels))
+    return (*convolution_fields(layer, mac, options), ("out_c", mac.channels))
 
 
 def bind(layer: LayerView) -> Binding:
@@ -178,6 +178,7 @@ ROWS: tuple[KernelRow, ...] = (
         sources=(
             "kernels/eag_conv_2d.c",
             "kernels/eag_conv_2d.h",
+            "kernels/eag_conv_2d_window.h",
             "kernels/eag_dsp.h",
             "kernels/eag_requant.h",
         ),

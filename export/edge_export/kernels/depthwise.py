@@ -12,8 +12,13 @@ from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
 from .overlap import Windows, overlap_distance
-from .row import Binding, KernelRow, LayerView
-from .window import convolution_fields, convolution_macs, refuses_convolution
+from .row import NO_BORDER, Binding, KernelRow, LayerView
+from .window import (
+    convolution_fields,
+    convolution_macs,
+    convolution_windows,
+    refuses_convolution,
+)
 
 CHANNEL_AXIS = 3
 
@@ -34,9 +39,9 @@ def _refuses_shapes(layer: LayerView) -> str | None:
     return None
 
 
-def refuses(layer: LayerView) -> str | None:
-    """Why the portable kernel cannot take a DEPTHWISE_CONV_2D."""
-    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS)
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a DEPTHWISE_CONV_2D."""
+    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS, weights)
 
 
 def refuses_s16(layer: LayerView) -> str | None:
@@ -50,7 +55,7 @@ def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValu
     if not isinstance(options, DepthwiseConv2DOptions):
         raise ValueError("`refuses` was not asked")
     multiplicity = mac.channels // mac.x.shape[3]
-    return (*convolution_fields(mac, options), ("multiplicity", multiplicity))
+    return (*convolution_fields(layer, mac, options), ("multiplicity", multiplicity))
 
 
 def bind(layer: LayerView) -> Binding:
@@ -110,6 +115,8 @@ def refuses_3x3_dsp(layer: LayerView) -> str | None:
         return "stride_h is over 2"
     if (options.dilation_h, options.dilation_w) != (1, 1):
         return "windows are dilated"
+    if max(window.before for window in convolution_windows(layer, options)) > 2:
+        return "more than 2 rows or columns are padded"
     return refuses_factors(layer, CHANNEL_AXIS)
 
 
@@ -120,9 +127,9 @@ def bind_3x3_dsp(layer: LayerView) -> Binding:
     options = layer.operator.options
     if not isinstance(options, DepthwiseConv2DOptions):
         raise ValueError("`refuses` was not asked")
-    window = dict(convolution_fields(mac, options))
+    window = dict(convolution_fields(layer, mac, options))
     _, out_h, out_w, channels = mac.out.shape
-    stride = (options.stride_h, options.stride_w)
+    stride, same = (options.stride_h, options.stride_w), mac.x.shape == mac.out.shape
     params = Struct(
         "struct eag_depthwise_conv_3x3_dsp_params",
         (
@@ -146,7 +153,7 @@ def bind_3x3_dsp(layer: LayerView) -> Binding:
         constants,
         operands=(0,),
         scratch_bytes=scratch_bytes_3x3(out_w, options.stride_w),
-        in_place=(0,) if stride == (1, 1) and mac.x.shape == mac.out.shape else (),
+        in_place=(0,) if stride == (1, 1) and layer.border == NO_BORDER and same else (),
         macs=convolution_macs(mac),
     )
 

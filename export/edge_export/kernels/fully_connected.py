@@ -40,9 +40,9 @@ def _refuses_shapes(layer: LayerView) -> str | None:
     return None
 
 
-def refuses(layer: LayerView) -> str | None:
-    """Why the portable kernel cannot take a FULLY_CONNECTED."""
-    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS)
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a FULLY_CONNECTED."""
+    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS, weights)
 
 
 def refuses_s16(layer: LayerView) -> str | None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from edge_export.aot.program import Constant, ConstantKind, ConstantRef, FieldValue
 from edge_quantize.graph import DType, Quantization, Tensor
+from edge_quantize.graph.model import fits_int4
 from edge_quantize.graph.options import Activation
 
 from .quant import activation_range, limits, quantize_multiplier
@@ -119,10 +120,11 @@ class MacLayer:
         return self.constant("bias", data)
 
 
-def refuses_mac(layer: LayerView, channel_axis: int) -> str | None:
+def refuses_mac(layer: LayerView, channel_axis: int, weights: DType = DType.INT8) -> str | None:
     """Why no integer kernel can take the layer's operands; None when one can.
 
-    `channel_axis` is the axis of the weights that output channels run along.
+    `channel_axis` is the axis of the weights that output channels run along; `weights` is the
+    element type that the kernel reads them in.
     """
     operands = layer.inputs
     if len(operands) < 2 or len(layer.outputs) != 1:
@@ -135,8 +137,10 @@ def refuses_mac(layer: LayerView, channel_axis: int) -> str | None:
     for role, tensor in (("input", x), ("output", out)):
         if not is_int8_activation(tensor):
             return f"{role} {tensor.name!r} is {tensor.dtype.value}, not int8 with one scale"
-    if w.dtype is not DType.INT8 or w.data is None:
-        return f"weights {w.name!r} are not constant int8"
+    if w.dtype not in (DType.INT8, DType.INT4) or w.data is None:
+        return f"weights {w.name!r} are not constant int8 or int4"
+    if w.dtype is DType.INT4 and not fits_int4(w.data):
+        return f"int4 weights {w.name!r} are not all within -8 to 7"
     if bias is not None and (bias.dtype is not DType.INT32 or bias.data is None):
         return f"bias {bias.name!r} is not constant int32"
     channels = w.shape[channel_axis]
@@ -158,6 +162,9 @@ def refuses_mac(layer: LayerView, channel_axis: int) -> str | None:
             return "its output scale is over 2^30 times smaller than its input's times its weights'"
         if shift > 0 and sums.bound << shift >= ACCUMULATOR_LIMIT:
             return f"its accumulator can reach {sums.bound}, beyond int32 when shifted by {shift}"
+    # Last, so that what no kernel takes is said of all of them alike.
+    if w.dtype is not weights:
+        return f"weights {w.name!r} are {w.dtype.value}, not {weights.value}"
     return None
 
 

@@ -1,9 +1,13 @@
-"""QUANTIZE, DEQUANTIZE, RELU and RELU6: one element in, one element out."""
+"""QUANTIZE, DEQUANTIZE, RELU and its like: one element in, one element out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from edge_export.aot.program import Struct
 from edge_quantize.graph import DType
+from edge_quantize.graph.options import Activation
 
 from .checks import (
     activation_tensor,
@@ -14,7 +18,7 @@ from .checks import (
     same_quantization,
     scale_and_zero_point,
 )
-from .quant import limits, quantize_multiplier, quantize_value
+from .quant import activation_range, limits, quantize_multiplier
 from .row import ALIAS, NO_PARAMS, Binding, KernelRow, LayerView
 
 # The conversions that TensorFlow Lite Micro's QUANTIZE has and this table too.
@@ -130,7 +134,8 @@ def _refuses_relu_clamp(layer: LayerView, dtype: DType) -> str | None:
 
 
 def _refuses_relu6(layer: LayerView, dtype: DType) -> str | None:
-    """RELU6 clamps in the input's quantization; the reference never rescales it."""
+    """RELU6 clamps in the input's quantization; the reference never rescales it. RELU_N1_TO_1,
+    which the reference lacks as an operator, does the same."""
     reason = _refuses_unary(layer)
     if reason:
         return reason
@@ -140,14 +145,11 @@ def _refuses_relu6(layer: LayerView, dtype: DType) -> str | None:
 
 
 def _bind_clamp(layer: LayerView) -> Binding:
-    scale, zero_point = scale_and_zero_point(layer.input(0))
-    low, high = limits(layer.output.dtype)
-    if layer.operator.op == "RELU6":
-        high = max(low, min(high, quantize_value(6.0, scale, zero_point)))
+    low, high = activation_range(layer.output, Activation(layer.operator.op))
     return Binding(
         params=Struct(
             "struct eag_clamp_params",
-            (("size", layer.output.elements), ("min", zero_point), ("max", high)),
+            (("size", layer.output.elements), ("min", low), ("max", high)),
         ),
         constants=(),
         operands=(0,),
@@ -209,9 +211,9 @@ def _dequantize_row(source: DType) -> KernelRow:
     )
 
 
-def _clamp_row(op: str, dtype: DType) -> KernelRow:
-    refuses = _refuses_relu6 if op == "RELU6" else _refuses_relu_clamp
-    return KernelRow(
+def _clamp_rows(op: str, dtype: DType) -> tuple[KernelRow, ...]:
+    refuses = _CLAMPS[op]
+    plain = KernelRow(
         name=f"eag_clamp_{_SUFFIX[dtype]}",
         op=op,
         sources=_REQUANTIZE_SOURCES,
@@ -221,6 +223,17 @@ def _clamp_row(op: str, dtype: DType) -> KernelRow:
         rank=50,
         note="a clamp",
     )
+    if dtype is not DType.INT8:
+        return (plain,)
+    dsp = replace(
+        plain,
+        name="eag_clamp_s8_dsp",
+        sources=("kernels/eag_clamp_s8_dsp.c", *_REQUANTIZE_SOURCES[:-1]),
+        needs=frozenset({"dsp"}),
+        rank=40,
+        note="a clamp, four elements at a time",
+    )
+    return dsp, plain
 
 
 def _relu_row(dtype: DType) -> KernelRow:
@@ -249,6 +262,12 @@ _FLOAT_SOURCES = (
     "kernels/eag_requant.h",
 )
 
+_CLAMPS: dict[str, Callable[[LayerView, DType], str | None]] = {
+    "RELU": _refuses_relu_clamp,
+    "RELU6": _refuses_relu6,
+    "RELU_N1_TO_1": _refuses_relu6,
+}
+
 ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name=ALIAS,
@@ -263,6 +282,6 @@ ROWS: tuple[KernelRow, ...] = (
     *(_requantize_row(source, target) for source, target in _REQUANTIZE),
     *(_quantize_row(target) for target in (DType.INT8, DType.INT16)),
     *(_dequantize_row(source) for source in (DType.INT8, DType.UINT8, DType.INT16)),
-    *(_clamp_row(op, dtype) for dtype in _RELUS for op in ("RELU", "RELU6")),
+    *(row for op in _CLAMPS for dtype in _RELUS for row in _clamp_rows(op, dtype)),
     *(_relu_row(dtype) for dtype in _RELUS),
 )

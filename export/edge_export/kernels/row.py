@@ -20,12 +20,30 @@ ALIAS = "alias"
 NO_PARAMS = Struct(ctype="", fields=())
 
 
+@dataclass(frozen=True)
+class Border:
+    """Rows and columns of zeros (of the zero point) around an image."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+
+NO_BORDER = Border()
+
+
 @dataclass(frozen=True, eq=False)
 class LayerView:
-    """An operator with its tensors, as rows look at it."""
+    """An operator with its tensors, as rows look at it.
+
+    `border` lies around input 0 of a convolution, beyond what its own padding adds: that of a PAD
+    before it which has no step of its own. It is narrower than the window on every side.
+    """
 
     graph: Graph
     operator: Operator
+    border: Border = NO_BORDER
 
     @property
     def inputs(self) -> tuple[Tensor | None, ...]:

@@ -14,7 +14,7 @@ from edge_quantize.graph.options import (
     Conv2DOptions,
     DepthwiseConv2DOptions,
     Options,
-    UnknownOptions,
+    SchemaOptions,
 )
 
 from . import cmsis_nn
@@ -44,8 +44,8 @@ class View:
         return tensor
 
     def listed(self, field: str) -> int:
-        """A number of options that are only listed. Raises ValueError when it is not there."""
-        values = self.options.values if isinstance(self.options, UnknownOptions) else {}
+        """A number of the operator's option table. Raises ValueError when it is not there."""
+        values = self.options.values if isinstance(self.options, SchemaOptions) else {}
         value = values.get(field)
         if not isinstance(value, int):
             raise ValueError(f"{field} was not read")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edge_quantize.graph.model import DType, Graph, Operator, Tensor
+from edge_quantize.graph.model import DType, Graph, Operator, Tensor, fits_int4
 from edge_quantize.graph.options import FullyConnectedOptions
 
 from .parts import (
@@ -72,10 +72,12 @@ def weighted(axis: int) -> Rule:
 def _weights(weights: Tensor, axis: int) -> Iterator[Fault]:
     if not weights.is_constant:
         yield weights.name, "are weights computed while running; only constants are supported"
-    if weights.dtype is not DType.INT8:
-        if weights.dtype is not DType.INT4:  # reported with the tensor
-            yield from element_type(weights, DType.INT8)
+    if weights.dtype not in (DType.INT8, DType.INT4):
+        yield from element_type(weights, DType.INT8, DType.INT4)
         return
+    data = weights.data
+    if weights.dtype is DType.INT4 and data is not None and not fits_int4(data):
+        yield weights.name, f"is int4, and runs from {data.min()} to {data.max()}"
     quantization = weights.quantization
     if quantization is None:
         yield weights.name, "has no scale"

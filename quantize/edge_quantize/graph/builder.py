@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_quantize.errors import UnsupportedModelError
 
-from .model import DType, Graph, Operator, Quantization, Tensor
+from .model import DType, Graph, Operator, Quantization, Tensor, fits_int4
 from .options import (
     Activation,
     ConcatenationOptions,
@@ -101,12 +101,15 @@ class GraphBuilder:
         dtype: DType = DType.INT8,
         quantization: Quantization | None = None,
         data: npt.NDArray[np.generic] | None = None,
+        variable: bool = False,
     ) -> int:
         index = len(self._tensors)
         if data is not None:
             data = np.array(data, dtype.numpy).reshape(tuple(shape))
             data.setflags(write=False)
-        self._tensors.append(Tensor(index, name, tuple(shape), dtype, quantization, data))
+        self._tensors.append(
+            Tensor(index, name, tuple(shape), dtype, quantization, data, is_variable=variable)
+        )
         return index
 
     def input(
@@ -124,11 +127,21 @@ class GraphBuilder:
         return index
 
     def weights(
-        self, name: str, data: npt.NDArray[np.generic], scales: Sequence[float], axis: int = 0
+        self,
+        name: str,
+        data: npt.NDArray[np.generic],
+        scales: Sequence[float],
+        axis: int = 0,
+        dtype: DType = DType.INT8,
     ) -> int:
-        """Symmetric int8 weights, per tensor (one scale) or per channel along `axis`."""
+        """Symmetric int8 or int4 weights, per tensor (one scale) or per channel along `axis`.
+
+        Raises ValueError for int4 weights outside -8 to 7.
+        """
+        if dtype is DType.INT4 and not fits_int4(data):
+            raise ValueError(f"'{name}' is to be int4, and runs from {data.min()} to {data.max()}")
         quantization = Quantization(tuple(_f32(s) for s in scales), (0,) * len(scales), axis)
-        return self.tensor(name, data.shape, DType.INT8, quantization, data)
+        return self.tensor(name, data.shape, dtype, quantization, data)
 
     def bias(
         self, name: str, data: Ints, source: int, weights: int, dtype: DType | None = None
@@ -161,6 +174,7 @@ class GraphBuilder:
         shape: Sequence[int] | None = None,
         name: str | None = None,
         version: int | None = None,
+        intermediates: Sequence[int] = (),
     ) -> int:
         """Any operator with one result; its shape is inferred unless given.
 
@@ -187,7 +201,9 @@ class GraphBuilder:
             version = _VERSIONS.get(op, 1)
             if DType.INT16 in (dtype, self._tensors[inputs[0]].dtype):
                 version = _VERSIONS_INT16.get(op, version)
-        self._operators.append(Operator(number, op, tuple(inputs), (result,), options, version))
+        self._operators.append(
+            Operator(number, op, tuple(inputs), (result,), options, version, tuple(intermediates))
+        )
         return result
 
     def conv_2d(

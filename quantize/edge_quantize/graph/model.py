@@ -54,7 +54,7 @@ class DType(enum.Enum):
 
     @property
     def itemsize(self) -> int:
-        """Bytes an element takes in RAM (int4 counts as one: it is unpacked)."""
+        """Bytes of one element of `Tensor.data` (int4 counts as one: it is unpacked there)."""
         return self.numpy.itemsize
 
     @property
@@ -77,6 +77,11 @@ _OPAQUE = frozenset(
         DType.FLOAT8_E5M2,
     }
 )
+
+
+def fits_int4(data: npt.NDArray[np.generic]) -> bool:
+    """Whether four bits hold every element: -8 to 7."""
+    return data.size == 0 or bool(-8 <= data.min() <= data.max() <= 7)
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,9 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in RAM when held densely."""
+        """Bytes when held densely, in the file as on the board: int4 two in a byte."""
+        if self.dtype is DType.INT4:
+            return (self.elements + 1) // 2
         return self.elements * self.dtype.itemsize
 
     @property
@@ -149,6 +156,8 @@ class Operator:
     outputs: tuple[int, ...]
     options: Options
     version: int = 1
+    # Tensors that only carry the quantization of what an LSTM computes inside.
+    intermediates: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,6 +30,7 @@ class Conv2DOptions:
     dilation_h: int = 1
     dilation_w: int = 1
     activation: Activation = Activation.NONE
+    quantized_bias_type: str = "FLOAT32"  # the schema's tensor type; FLOAT32 leaves it open
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class FullyConnectedOptions:
     activation: Activation = Activation.NONE
     keep_num_dims: bool = False
     shuffled_weights: bool = False  # a legacy layout; refused
+    # With int8 weights and float activations: inputs get a zero point of their own.
+    asymmetric_quantize_inputs: bool = False
+    quantized_bias_type: str = "FLOAT32"
+    quant_spec: tuple[int, ...] = ()  # bytes, kept as they are
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class ElementwiseOptions:
     """ADD, SUB and MUL."""
 
     activation: Activation = Activation.NONE
+    # ADD and SUB of int16: scales are powers of two (the schema's default) or any.
+    pot_scale_int16: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,25 @@ class NoOptions:
     """Operators whose schema has no options, or an empty table (PAD, QUANTIZE, RELU, ...)."""
 
 
-@dataclass(frozen=True)
-class UnknownOptions:
-    """Options of an operator that this tool only lists; kept as read, for messages."""
+Value = bool | int | float | bytes | tuple[bool | int | float, ...]
 
-    table: str = ""
-    values: dict[str, object] = field(default_factory=dict)
+
+@dataclass(frozen=True)
+class SchemaOptions:
+    """Options of an operator that has no class here: every field of its table, under the schema's
+    name in lower case ("begin_mask"). A field that is missing has the schema's default; numbers
+    of enumerations are kept as numbers.
+    """
+
+    table: str
+    values: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CustomOptions:
+    """Options of a custom operator: content that only its author can read."""
+
+    nbytes: int = 0
 
 
 Options = (
@@ -122,5 +142,6 @@ Options = (
     | ReshapeOptions
     | SqueezeOptions
     | NoOptions
-    | UnknownOptions
+    | SchemaOptions
+    | CustomOptions
 )

@@ -46,6 +46,9 @@ def _index_problems(graph: Graph) -> Iterator[str]:
         for position, index in enumerate(operator.outputs):
             if not 0 <= index < count:
                 yield f"{where}: output {position} is tensor {index}, {missing}"
+        for position, index in enumerate(operator.intermediates):
+            if not -1 <= index < count:
+                yield f"{where}: intermediate {position} is tensor {index}, {missing}"
 
 
 def _flow_problems(graph: Graph) -> Iterator[str]:

@@ -16,10 +16,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_quantize.errors import UnsupportedModelError
 
-from .model import DType, Graph, Operator, Tensor
+from .model import DType, Graph, Operator, Tensor, fits_int4
+from .option_tables import SECOND_TABLES, TABLES, table_fields
 from .options import (
     ConcatenationOptions,
     Conv2DOptions,
+    CustomOptions,
     DepthwiseConv2DOptions,
     ElementwiseOptions,
     FullyConnectedOptions,
@@ -28,9 +30,9 @@ from .options import (
     Pool2DOptions,
     ReducerOptions,
     ReshapeOptions,
+    SchemaOptions,
     SoftmaxOptions,
     SqueezeOptions,
-    UnknownOptions,
 )
 
 _BUFFER_ALIGNMENT = 16
@@ -40,6 +42,7 @@ _SCHEMA_VERSION = 3
 _DEPRECATED_CODE_MOST = 127
 _EMPTY_TABLES = {"PAD": "PadOptions", "QUANTIZE": "QuantizeOptions", "PADV2": "PadV2Options"}
 _EMPTY_TABLES |= {"DEQUANTIZE": "DequantizeOptions", "EXPAND_DIMS": "ExpandDimsOptions"}
+_EMPTY_TABLES |= {"TRANSPOSE": "TransposeOptions"}
 _ELEMENTWISE = {"ADD": "AddOptions", "MUL": "MulOptions", "SUB": "SubOptions"}
 
 
@@ -47,7 +50,7 @@ def write_tflite(graph: Graph) -> bytes:
     """The file's bytes. Reading them gives an equal graph (`sha256` aside).
 
     Raises UnsupportedModelError, listing every reason, for what a `Graph` holds incompletely:
-    custom operators, options that were only listed, sparse content, further subgraphs.
+    custom operators, sparse content, further subgraphs; and for int4 content outside -8 to 7.
     """
     problems = _unwritable(graph)
     if problems:
@@ -60,12 +63,18 @@ def _unwritable(graph: Graph) -> list[str]:
     for tensor in graph.tensors:
         if tensor.encoding:
             problems.append(f"tensor {tensor.index} '{tensor.name}': {tensor.encoding}")
+        data = tensor.data
+        if tensor.dtype is DType.INT4 and data is not None and not fits_int4(data):
+            where = f"tensor {tensor.index} '{tensor.name}'"
+            problems.append(f"{where}: is int4, and runs from {data.min()} to {data.max()}")
     for operator in graph.operators:
         where = f"operator {operator.index} {operator.op}"
         if not hasattr(schema.BuiltinOperator, operator.op) or operator.op == "CUSTOM":
             problems.append(f"{where}: not an operator of the schema")
-        elif isinstance(operator.options, UnknownOptions):
-            problems.append(f"{where}: its options were not read")
+        elif isinstance(operator.options, CustomOptions):
+            problems.append(f"{where}: has a custom operator's options")
+        elif isinstance(operator.options, SchemaOptions) and operator.options.table not in TABLES:
+            problems.append(f"{where}: {operator.options.table} is not in the schema")
     return problems
 
 
@@ -165,14 +174,17 @@ class _Writer:
 
     def operator(self, operator: Operator, codes: list[tuple[str, int]]) -> int:
         name, options = self.options(operator)
+        union = "BuiltinOptions2" if name in SECOND_TABLES else "BuiltinOptions"
+        inside = operator.intermediates
         return self.table(
             "Operator",
             {
                 "OpcodeIndex": codes.index((operator.op, operator.version)),
                 "Inputs": self.numbers(operator.inputs, np.int32),
                 "Outputs": self.numbers(operator.outputs, np.int32),
-                "BuiltinOptionsType": getattr(schema.BuiltinOptions, name),
-                "BuiltinOptions": options,
+                f"{union}Type": getattr(getattr(schema, union), name),
+                union: options,
+                "Intermediates": self.numbers(inside, np.int32) if inside else None,
             },
         )
 
@@ -184,11 +196,32 @@ class _Writer:
             return (name, self.table(name, {})) if name else ("NONE", None)
         if isinstance(options, ReshapeOptions) and not options.new_shape:
             return "NONE", None
+        if isinstance(options, SchemaOptions):
+            return options.table, self.table(options.table, self.schema_fields(options))
         if isinstance(options, ElementwiseOptions):
             name = _ELEMENTWISE[operator.op]
-        else:
-            name = type(options).__name__
+            fields = {"FusedActivationFunction": _activation(options)}
+            if operator.op != "MUL":
+                fields["PotScaleInt16"] = options.pot_scale_int16
+            return name, self.table(name, fields)
+        name = type(options).__name__
         return name, self.table(name, _FIELDS[type(options)](self, options))
+
+    def schema_fields(self, options: SchemaOptions) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for field in table_fields(options.table):
+            value = options.values.get(field.key)
+            if isinstance(value, bytes):
+                fields[field.name] = self.builder.CreateString(value)
+            elif isinstance(value, tuple):
+                kind = "f" if any(isinstance(v, float) for v in value) else "i"
+                # Through int64, so that what the schema has as unsigned keeps its bits.
+                numbers = np.asarray(value, np.float64 if kind == "f" else np.int64)
+                element = np.dtype(f"{kind}{field.element_bytes}")
+                fields[field.name] = self.builder.CreateNumpyVector(numbers.astype(element))
+            else:
+                fields[field.name] = value
+        return fields
 
     def code(self, op: str, version: int) -> int:
         number = getattr(schema.BuiltinOperator, op)
@@ -257,20 +290,27 @@ def _dilation_fields(options: Any) -> dict[str, Any]:
     return {"DilationWFactor": options.dilation_w, "DilationHFactor": options.dilation_h}
 
 
+def _bias_type(options: Any) -> dict[str, Any]:
+    number = getattr(schema.TensorType, options.quantized_bias_type)
+    return {"QuantizedBiasType": number or None}
+
+
 _FIELDS: dict[type[Options], Callable[[_Writer, Any], dict[str, Any]]] = {
-    Conv2DOptions: lambda _, o: _window_fields(o) | _dilation_fields(o),
+    Conv2DOptions: lambda _, o: _window_fields(o) | _dilation_fields(o) | _bias_type(o),
     DepthwiseConv2DOptions: lambda _, o: (
         _window_fields(o) | _dilation_fields(o) | {"DepthMultiplier": o.depth_multiplier}
     ),
     Pool2DOptions: lambda _, o: (
         _window_fields(o) | {"FilterWidth": o.filter_w, "FilterHeight": o.filter_h}
     ),
-    FullyConnectedOptions: lambda _, o: {
+    FullyConnectedOptions: lambda w, o: {
         "FusedActivationFunction": _activation(o),
         "WeightsFormat": int(o.shuffled_weights),
         "KeepNumDims": o.keep_num_dims,
+        "AsymmetricQuantizeInputs": o.asymmetric_quantize_inputs,
+        "QuantSpec": w.numbers(o.quant_spec, np.uint8) if o.quant_spec else None,
+        **_bias_type(o),
     },
-    ElementwiseOptions: lambda _, o: {"FusedActivationFunction": _activation(o)},
     SoftmaxOptions: lambda _, o: {"Beta": o.beta},
     ConcatenationOptions: lambda _, o: {
         "Axis": o.axis,

@@ -19,11 +19,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_quantize.errors import ModelFileError
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
+from edge_quantize.graph.option_tables import schema_names
 from edge_quantize.graph.structure import structure_problems
 
 from .flatbuffer import Walk
 from .source import MAX_FILE_BYTES, check_magic, read_model_file
-from .tflite_options import read_options, schema_names
+from .tflite_options import read_options
 
 SCHEMA_VERSION = 3
 LABELS_METADATA = "labels.txt"  # one class name a line
@@ -323,8 +324,7 @@ class _Reader:
             )
         op, version = self.codes[code]
         where = f"operator {index} {op}"
-        for unread in (table.IntermediatesLength, table.MutatingVariableInputsLength):
-            walk.skip(where, unread)
+        walk.skip(where, table.MutatingVariableInputsLength)
         walk.skip(where, table.CustomOptionsLength)
         return Operator(
             index=index,
@@ -333,6 +333,7 @@ class _Reader:
             outputs=walk.integers(f"{where}: outputs", table.OutputsAsNumpy),
             options=read_options(walk, where, op, table),
             version=version,
+            intermediates=walk.integers(f"{where}: intermediates", table.IntermediatesAsNumpy),
         )
 
     def skip_signatures(self, model: Any) -> None:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_quantize.errors import ModelFileError
+from edge_quantize.graph.option_tables import (
+    FIRST_UNION,
+    SECOND_UNION,
+    schema_names,
+    table_fields,
+)
 from edge_quantize.graph.options import (
     Activation,
     ConcatenationOptions,
     Conv2DOptions,
+    CustomOptions,
     DepthwiseConv2DOptions,
     ElementwiseOptions,
     FullyConnectedOptions,
@@ -23,9 +31,10 @@ from edge_quantize.graph.options import (
     Pool2DOptions,
     ReducerOptions,
     ReshapeOptions,
+    SchemaOptions,
     SoftmaxOptions,
     SqueezeOptions,
-    UnknownOptions,
+    Value,
 )
 
 from .flatbuffer import Walk
@@ -33,14 +42,9 @@ from .flatbuffer import Walk
 E = TypeVar("E", bound=enum.Enum)
 
 
-def schema_names(namespace: type) -> dict[int, str]:
-    """Number -> name of one of the schema's enumerations."""
-    return {v: k for k, v in vars(namespace).items() if not k.startswith("_")}
-
-
 _ACTIVATIONS = schema_names(schema.ActivationFunctionType)
 _PADDINGS = schema_names(schema.Padding)
-TABLES = schema_names(schema.BuiltinOptions)
+_TENSOR_TYPES = schema_names(schema.TensorType)
 
 
 class _Fields:
@@ -55,6 +59,26 @@ class _Fields:
     def integers(self, field: str) -> tuple[int, ...]:
         return self._walk.integers(f"{self._where}: {field}", getattr(self._table, field))
 
+    def optional_integers(self, field: str) -> tuple[int, ...]:
+        return self.integers(field) if hasattr(self._table, field) else ()
+
+    def value(self, field: str) -> Value | None:
+        """A number, or a string's bytes; None for a string that is not there."""
+        value: Value | None = self.number(field)
+        if isinstance(value, bytes):
+            self._walk.charge(f"{self._where}: {field}", len(value))
+        return value
+
+    def vector(self, field: str) -> Value | None:
+        where = f"{self._where}: {field}"
+        if self._walk.get(where, getattr(self._table, f"{field}IsNone")):
+            return None
+        return tuple(self._walk.scalars(where, getattr(self._table, f"{field}AsNumpy")))
+
+    def optional(self, field: str, default: Any) -> Any:
+        """A number that older versions of the schema lack."""
+        return self.number(field) if hasattr(self._table, field) else default
+
     def _named(self, field: str, names: dict[int, str], kind: Callable[[str], E]) -> E:
         number = self.number(field)
         if number not in names:
@@ -64,6 +88,13 @@ class _Fields:
     @property
     def activation(self) -> Activation:
         return self._named("FusedActivationFunction", _ACTIVATIONS, Activation)
+
+    @property
+    def quantized_bias_type(self) -> str:
+        number = self.optional("QuantizedBiasType", schema.TensorType.FLOAT32)
+        if number not in _TENSOR_TYPES:
+            raise ModelFileError(f"{self._where}: bias type {number} is not in the schema")
+        return _TENSOR_TYPES[number]
 
     @property
     def padding(self) -> Padding:
@@ -78,6 +109,7 @@ def _conv(f: _Fields) -> Options:
         dilation_h=f.number("DilationHFactor"),
         dilation_w=f.number("DilationWFactor"),
         activation=f.activation,
+        quantized_bias_type=f.quantized_bias_type,
     )
 
 
@@ -98,6 +130,9 @@ def _fully_connected(f: _Fields) -> Options:
         activation=f.activation,
         keep_num_dims=f.number("KeepNumDims"),
         shuffled_weights=f.number("WeightsFormat") != 0,
+        asymmetric_quantize_inputs=f.number("AsymmetricQuantizeInputs"),
+        quantized_bias_type=f.quantized_bias_type,
+        quant_spec=f.optional_integers("QuantSpecAsNumpy"),
     )
 
 
@@ -124,7 +159,9 @@ def _concatenation(f: _Fields) -> Options:
 
 
 def _elementwise(f: _Fields) -> Options:
-    return ElementwiseOptions(activation=f.activation)
+    return ElementwiseOptions(
+        activation=f.activation, pot_scale_int16=f.optional("PotScaleInt16", True)
+    )
 
 
 def _reducer(f: _Fields) -> Options:
@@ -151,14 +188,14 @@ _READERS: dict[str, Callable[[_Fields], Options]] = {
     "SubOptions": _elementwise,
     "ReducerOptions": _reducer,
     "ReshapeOptions": _reshape,
+    "TransposeOptions": lambda _: NoOptions(),  # an empty table
     "SqueezeOptions": _squeeze,
 }
 
-# Fields of operators that are only listed, from which the size of what others make of them follows.
-_LISTED = {
-    "TransposeConvOptions": {"stride_h": "StrideH", "stride_w": "StrideW"},
-    "BatchMatMulOptions": {"adj_x": "AdjX", "adj_y": "AdjY"},
-}
+# Read as classes of their own.
+TYPED_TABLES = frozenset(_READERS)
+# Written by the op's name, so only its own op may have it typed.
+_ELEMENTWISE = {"AddOptions": "ADD", "MulOptions": "MUL", "SubOptions": "SUB"}
 
 # The table each operator must carry. RESHAPE may leave it out and name its shape by a tensor.
 REQUIRED = {
@@ -182,31 +219,47 @@ OPTIONLESS = frozenset(
 
 
 def read_options(walk: Walk, where: str, op: str, operator: Any) -> Options:
-    """Typed options of `operator`; raises ModelFileError when they are not the op's own."""
-    table_number = walk.get(where, operator.BuiltinOptionsType)
-    name = TABLES.get(table_number, "")
-    if not name:
-        raise ModelFileError(f"{where}: option table {table_number} is not in the schema")
+    """Options of `operator`, typed where the op has a class of its own.
+
+    Raises ModelFileError when they are not the op's own.
+    """
+    if op.startswith("CUSTOM:"):
+        return CustomOptions(walk.get(where, operator.CustomOptionsLength))
+    name, union = _union(walk, where, operator)
     required = REQUIRED.get(op)
     if required is not None and name != required:
         raise ModelFileError(f"{where}: has {name} where {required} belongs")
     if op == "RESHAPE" and name == "NONE":
         return ReshapeOptions()
-    if op in OPTIONLESS:
+    if op in OPTIONLESS or name == "NONE":
         return NoOptions()
-    if name == "NONE":
-        custom = walk.get(where, operator.CustomOptionsLength)
-        return UnknownOptions("custom", {"bytes": custom}) if custom else NoOptions()
-    reader = _READERS.get(name)
-    listed = _LISTED.get(name, {})
-    if reader is None and not listed:
-        return UnknownOptions(name)
-    union = walk.get(where, operator.BuiltinOptions)
     if union is None:
         raise ModelFileError(f"{where}: its {name} are missing")
     table = getattr(schema, name)()
     walk.get(f"{where}: {name}", table.Init, union.Bytes, union.Pos)
     fields = _Fields(walk, where, table)
-    if reader is None:
-        return UnknownOptions(name, {key: fields.number(field) for key, field in listed.items()})
-    return reader(fields)
+    if name in _ELEMENTWISE and op != _ELEMENTWISE[name]:
+        return _as_in_the_schema(name, fields)
+    return _READERS.get(name, partial(_as_in_the_schema, name))(fields)
+
+
+def _union(walk: Walk, where: str, operator: Any) -> tuple[str, Any]:
+    """(table's name, its place) from whichever union the operator uses."""
+    first = walk.get(where, operator.BuiltinOptionsType)
+    second = walk.get(where, operator.BuiltinOptions2Type)
+    for number, names in ((first, FIRST_UNION), (second, SECOND_UNION)):
+        if number not in names:
+            raise ModelFileError(f"{where}: option table {number} is not in the schema")
+    if first and second:
+        raise ModelFileError(f"{where}: has two tables of options")
+    if second:
+        return SECOND_UNION[second], walk.get(where, operator.BuiltinOptions2)
+    return FIRST_UNION[first], walk.get(where, operator.BuiltinOptions) if first else None
+
+
+def _as_in_the_schema(name: str, f: _Fields) -> Options:
+    values: dict[str, Value | None] = {
+        field.key: f.vector(field.name) if field.element_bytes else f.value(field.name)
+        for field in table_fields(name)
+    }
+    return SchemaOptions(name, {key: v for key, v in values.items() if v is not None})
