@@ -565,5 +565,5 @@ def test_int8_and_int16_meet_only_in_quantize() -> None:
 
 def test_the_table_names_the_types_of_every_operator() -> None:
     found = activation_dtypes()
-    assert set(found) == SUPPORTED_OPS
+    assert set(found) >= SUPPORTED_OPS
     assert all({DType.INT8, INT16} <= dtypes for dtypes in found.values())
