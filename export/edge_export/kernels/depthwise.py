@@ -10,7 +10,13 @@ from edge_quantize.graph.options import DepthwiseConv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
-from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
+from .mac_s16 import (
+    constants_s16,
+    mac_layer_s16,
+    range_fields_s16,
+    refuses_mac_s16,
+    refuses_products,
+)
 from .overlap import Windows, overlap_distance
 from .row import NO_BORDER, Binding, KernelRow, LayerView
 from .window import (
@@ -46,7 +52,8 @@ def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
 
 def refuses_s16(layer: LayerView) -> str | None:
     """Why the kernel of int16 activations cannot take a DEPTHWISE_CONV_2D."""
-    return _refuses_shapes(layer) or refuses_mac_s16(layer, CHANNEL_AXIS, (DType.INT64,))
+    reason = _refuses_shapes(layer) or refuses_mac_s16(layer, CHANNEL_AXIS, (DType.INT64,))
+    return reason or refuses_products(layer, CHANNEL_AXIS)
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:

@@ -11,7 +11,14 @@ from edge_quantize.graph.options import FullyConnectedOptions
 
 from .mac import mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
-from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
+from .mac_s16 import (
+    constants_s16,
+    mac_layer_s16,
+    pack_pairs_s16,
+    range_fields_s16,
+    refuses_mac_s16,
+    refuses_products,
+)
 from .row import Binding, KernelRow, LayerView
 
 CHANNEL_AXIS = 0
@@ -71,13 +78,33 @@ def bind(layer: LayerView) -> Binding:
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
 
 
+def refuses_s16_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel of int16 activations cannot take a FULLY_CONNECTED."""
+    reason = refuses_s16(layer)
+    if reason is not None:
+        return reason
+    depth = layer.input(1).shape[1]
+    if depth % 4:
+        return f"depth {depth} is no multiple of 4"
+    return refuses_products(layer, CHANNEL_AXIS)
+
+
 def bind_s16(layer: LayerView) -> Binding:
+    return _bind_s16(layer, "struct eag_fully_connected_s16_params", dsp=False)
+
+
+def bind_s16_dsp(layer: LayerView) -> Binding:
+    return _bind_s16(layer, "struct eag_fully_connected_s16_dsp_params", dsp=True)
+
+
+def _bind_s16(layer: LayerView, ctype: str, dsp: bool) -> Binding:
     mac = mac_layer_s16(layer, CHANNEL_AXIS)
     out_c, depth = mac.w.shape
     rows = mac.x.elements // depth
-    constants = constants_s16(layer, mac, mac.weights)
+    weights = pack_pairs_s16(mac.weights) if dsp else mac.weights
+    constants = constants_s16(layer, mac, weights)
     params = Struct(
-        "struct eag_fully_connected_s16_params",
+        ctype,
         (
             *pointer_fields(constants),
             ("rows", rows),
@@ -159,6 +186,23 @@ ROWS: tuple[KernelRow, ...] = (
         bind=bind,
         rank=100,
         note="portable C99",
+    ),
+    KernelRow(
+        name="eag_fully_connected_s16_dsp",
+        op="FULLY_CONNECTED",
+        sources=(
+            "kernels/eag_dsp.h",
+            "kernels/eag_fully_connected_s16_dsp.c",
+            "kernels/eag_fully_connected_s16_dsp.h",
+            "kernels/eag_mac_s16.h",
+            "kernels/eag_requant.h",
+        ),
+        refuses=refuses_s16_dsp,
+        bind=bind_s16_dsp,
+        dtypes=(DType.INT16,),
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="int16 activations, SMLAD, 2 rows at a time",
     ),
     KernelRow(
         name="eag_fully_connected_s16",

@@ -92,6 +92,27 @@ def _refuses_sums(layer: LayerView, channel_axis: int) -> str | None:
     return None
 
 
+def refuses_products(layer: LayerView, channel_axis: int) -> str | None:
+    """Why the products of a channel may not be summed in 32 bits; asked after `refuses_mac_s16`."""
+    weights = weight_matrix(layer.input(1), channel_axis)
+    bound = accumulate(weights, None, 0, DType.INT16).bound
+    return (
+        f"the products of a channel can reach {bound}, beyond int32"
+        if bound >= ACCUMULATOR_LIMIT
+        else None
+    )
+
+
+def pack_pairs_s16(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Weights [channels, taps] as eag_mac_s16.h reads them: of two channels four taps each in turn,
+    of these in the order 0, 2, 1, 3; taps are padded to a multiple of 4 and channels to a multiple
+    of 2 with zeros."""
+    channels, taps = weights.shape
+    padded = np.pad(weights, ((0, channels % 2), (0, -taps % 4)))
+    quads = padded.reshape(len(padded), -1, 4)[:, :, [0, 2, 1, 3]]
+    return quads.reshape(-1, 2, quads.shape[1], 4).transpose(0, 2, 1, 3)
+
+
 def mac_layer_s16(layer: LayerView, channel_axis: int) -> MacLayer:
     """The layer's constants, its factors as the kernel takes them; assumes `refuses_mac_s16`
     returned None."""
