@@ -49,8 +49,8 @@ static EAG_NOINLINE void gather(const struct eag_conv_2d_s16_dsp_params *p, cons
 
 void eag_conv_2d_s16_dsp(const struct eag_conv_2d_s16_dsp_params *p, const int16_t *in,
                          int16_t *out, void *scratch) {
-  const struct eag_mac_s16 m = {p->weights, p->bias,        p->multiplier, p->shift,   p->row,
-                                p->out_c,   p->per_channel, p->narrow,     p->act_min, p->act_max};
+  const struct eag_mac_s16 m = {p->weights, p->bias,        p->factor,  p->row,
+                                p->out_c,   p->per_channel, p->act_min, p->act_max};
   int16_t *windows = scratch;
   uint32_t filled = 0;
   if (p->tile_pixels == 0) {

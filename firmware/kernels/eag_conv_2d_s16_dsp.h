@@ -8,12 +8,11 @@
  * - `in` and `weights` lie at multiples of 4;
  * - weights are packed as eag_mac_s16.h says, an output channel's taps in the order
  *   [kernel_h][kernel_w][in_c] padded to `row`;
- * - the products of a channel sum up to less than 2^31 for every input. */
+ * - sums, the bias included, stay below 2^31 for every input. */
 struct eag_conv_2d_s16_dsp_params {
   const int8_t *weights;
-  const int64_t *bias;
-  const int32_t *multiplier;
-  const int8_t *shift;
+  const int32_t *bias;   /* [out_c] */
+  const int32_t *factor; /* of eag_scale_s16: [out_c], or [1] where per_channel is 0 */
   uint16_t in_h, in_w, in_c;
   uint16_t out_h, out_w, out_c;
   uint16_t kernel_h, kernel_w;
@@ -23,7 +22,6 @@ struct eag_conv_2d_s16_dsp_params {
   uint16_t row;
   uint16_t tile_pixels; /* windows gathered at a time; 0 where windows are read where they lie */
   uint8_t per_channel;
-  uint8_t narrow;
   int16_t act_min, act_max;
 };
 

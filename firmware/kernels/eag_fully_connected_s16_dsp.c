@@ -10,8 +10,8 @@ uint32_t eag_fully_connected_s16_dsp_scratch_bytes(
 
 void eag_fully_connected_s16_dsp(const struct eag_fully_connected_s16_dsp_params *p,
                                  const int16_t *in, int16_t *out, void *scratch) {
-  const struct eag_mac_s16 m = {p->weights, p->bias,        p->multiplier, p->shift,   p->depth,
-                                p->out_c,   p->per_channel, p->narrow,     p->act_min, p->act_max};
+  const struct eag_mac_s16 m = {p->weights, p->bias,        p->factor,  p->depth,
+                                p->out_c,   p->per_channel, p->act_min, p->act_max};
   (void)scratch;
   eag_mac_s16_all(&m, in, p->depth, p->rows, out);
 }

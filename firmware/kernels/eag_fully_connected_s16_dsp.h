@@ -5,16 +5,14 @@
 #include <stdint.h>
 
 /* As struct eag_fully_connected_s16_params, but `in` and `weights` lie at multiples of 4, depth is a
- * multiple of 4, weights are packed as eag_mac_s16.h says, and the products of a channel sum up to
- * less than 2^31 for every input. */
+ * multiple of 4, weights are packed as eag_mac_s16.h says, and sums, the bias included, stay below
+ * 2^31 for every input. */
 struct eag_fully_connected_s16_dsp_params {
   const int8_t *weights;
-  const int64_t *bias;
-  const int32_t *multiplier;
-  const int8_t *shift;
+  const int32_t *bias;   /* [out_c] */
+  const int32_t *factor; /* of eag_scale_s16: [out_c], or [1] where per_channel is 0 */
   uint32_t rows, depth, out_c;
   uint8_t per_channel;
-  uint8_t narrow;
   int16_t act_min, act_max;
 };
 

@@ -14,12 +14,15 @@ from edge_quantize.graph.options import Conv2DOptions
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .mac_s16 import (
+    DspConstantsS16,
     constants_s16,
+    dsp_constants_s16,
+    dsp_range_fields_s16,
     mac_layer_s16,
     pack_pairs_s16,
     range_fields_s16,
+    refuses_dsp_s16,
     refuses_mac_s16,
-    refuses_products,
 )
 from .overlap import Windows, overlap_distance
 from .row import Binding, KernelRow, LayerView
@@ -100,7 +103,7 @@ def bind_s16(layer: LayerView) -> Binding:
 
 def refuses_s16_dsp(layer: LayerView) -> str | None:
     """Why the DSP kernel of int16 activations cannot take a CONV_2D."""
-    reason = refuses_s16(layer) or refuses_products(layer, CHANNEL_AXIS)
+    reason = refuses_s16(layer) or refuses_dsp_s16(layer, CHANNEL_AXIS)
     if reason is None and row_bytes(mac_layer_s16(layer, CHANNEL_AXIS)) > 65535:
         return "its windows have over 65535 elements"
     return reason
@@ -117,7 +120,8 @@ def read_in_place(fields: Mapping[str, FieldValue]) -> bool:
 
 def bind_s16_dsp(layer: LayerView) -> Binding:
     mac = mac_layer_s16(layer, CHANNEL_AXIS)
-    constants = constants_s16(layer, mac, pack_pairs_s16(mac.weights))
+    dsp = DspConstantsS16(layer, mac)
+    constants = dsp_constants_s16(layer, mac, dsp, pack_pairs_s16(dsp.weights))
     fields = window_fields(layer, mac)
     row = row_bytes(mac)
     direct = read_in_place(dict(fields))
@@ -129,7 +133,8 @@ def bind_s16_dsp(layer: LayerView) -> Binding:
             *fields,
             ("row", row),
             ("tile_pixels", tile),
-            *range_fields_s16(layer, mac),
+            ("per_channel", int(dsp.per_channel)),
+            *dsp_range_fields_s16(mac),
         ),
     )
     windows = Windows.of(fields)

@@ -12,12 +12,15 @@ from edge_quantize.graph.options import FullyConnectedOptions
 from .mac import mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
 from .mac_s16 import (
+    DspConstantsS16,
     constants_s16,
+    dsp_constants_s16,
+    dsp_range_fields_s16,
     mac_layer_s16,
     pack_pairs_s16,
     range_fields_s16,
+    refuses_dsp_s16,
     refuses_mac_s16,
-    refuses_products,
 )
 from .row import Binding, KernelRow, LayerView
 
@@ -86,31 +89,42 @@ def refuses_s16_dsp(layer: LayerView) -> str | None:
     depth = layer.input(1).shape[1]
     if depth % 4:
         return f"depth {depth} is no multiple of 4"
-    return refuses_products(layer, CHANNEL_AXIS)
+    return refuses_dsp_s16(layer, CHANNEL_AXIS)
 
 
 def bind_s16(layer: LayerView) -> Binding:
-    return _bind_s16(layer, "struct eag_fully_connected_s16_params", dsp=False)
-
-
-def bind_s16_dsp(layer: LayerView) -> Binding:
-    return _bind_s16(layer, "struct eag_fully_connected_s16_dsp_params", dsp=True)
-
-
-def _bind_s16(layer: LayerView, ctype: str, dsp: bool) -> Binding:
     mac = mac_layer_s16(layer, CHANNEL_AXIS)
     out_c, depth = mac.w.shape
     rows = mac.x.elements // depth
-    weights = pack_pairs_s16(mac.weights) if dsp else mac.weights
-    constants = constants_s16(layer, mac, weights)
+    constants = constants_s16(layer, mac, mac.weights)
     params = Struct(
-        ctype,
+        "struct eag_fully_connected_s16_params",
         (
             *pointer_fields(constants),
             ("rows", rows),
             ("depth", depth),
             ("out_c", out_c),
             *range_fields_s16(layer, mac),
+        ),
+    )
+    return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
+
+
+def bind_s16_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer_s16(layer, CHANNEL_AXIS)
+    out_c, depth = mac.w.shape
+    rows = mac.x.elements // depth
+    dsp = DspConstantsS16(layer, mac)
+    constants = dsp_constants_s16(layer, mac, dsp, pack_pairs_s16(dsp.weights))
+    params = Struct(
+        "struct eag_fully_connected_s16_dsp_params",
+        (
+            *pointer_fields(constants),
+            ("rows", rows),
+            ("depth", depth),
+            ("out_c", out_c),
+            ("per_channel", int(dsp.per_channel)),
+            *dsp_range_fields_s16(mac),
         ),
     )
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
