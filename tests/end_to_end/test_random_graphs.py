@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aot_models import board
+from int4_models import with_int4_weights
 
 from edge_export import HostModel, compile_model, export_model, verify_host
 from edge_quantize.graph import Graph
@@ -119,8 +120,26 @@ def random_graph(seed: int) -> Graph:
 @pytest.mark.parametrize("features", FEATURES)
 @pytest.mark.parametrize("seed", range(12))
 def test_a_random_graph_is_bit_exact(tmp_path: Path, seed: int, features: str) -> None:
-    graph = random_graph(seed)
-    export = export_model(graph, board(), tmp_path / "out", features=FEATURES[features])
+    check(random_graph(seed), tmp_path / "out", FEATURES[features])
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("seed", range(12, 20))
+def test_a_random_graph_with_int4_weights_is_bit_exact(
+    tmp_path: Path, seed: int, features: str
+) -> None:
+    check(with_int4_weights(random_graph(seed), every=2), tmp_path / "out", FEATURES[features])
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+def test_a_random_graph_that_is_taken_apart_is_bit_exact(tmp_path: Path, seed: int) -> None:
+    graph = with_int4_weights(random_graph(seed), every=2)
+    check(graph, tmp_path / "out", FEATURES["dsp"], fuse_ops=False)
+
+
+def check(graph: Graph, folder: Path, features: frozenset[str], fuse_ops: bool = True) -> None:
+    """Every layer's output, with every buffer packed tight, is the reference's."""
+    export = export_model(graph, board(), folder, features=features, fuse_ops=fuse_ops)
     state, inputs = LCG_SEED, []
     for _ in range(4):
         arrays, state = lcg_inputs(graph, state)

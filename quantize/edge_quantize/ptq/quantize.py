@@ -12,6 +12,7 @@ from .emit import emit
 from .plan import make_plan
 from .prepare import float_graph, rounded_weights
 from .recipe import Precision, Recipe
+from .refine import refine
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,10 @@ def quantize(
     recipe: Recipe | None = None,
     *,
     progress: Progress | None = None,
+    calibration: Calibration | None = None,
 ) -> Quantized:
-    """`graph` in the precisions of `recipe`, its ranges from `samples`.
+    """`graph` in the precisions of `recipe`, its ranges from `samples`, or from the `calibration`
+    that `calibrate` gave for the same graph, for whoever quantizes one model many times.
 
     Raises RecipeError for a rule that matches no layer, UnsupportedModelError for a model that
     cannot be quantized or a layer without an integer form, InputDataError for samples that are
@@ -44,10 +47,12 @@ def quantize(
         notes.append(f"{len(rounded)} constants were rounded before, {rounded[0]} first")
     floating = float_graph(graph)
     recipe.check(floating)
-    calibration: Calibration | None = None
-    if samples is not None:
+    if calibration is None and samples is not None:
         calibration = calibrate(floating, samples, progress)
     plan = make_plan(floating, recipe, calibration)
-    made = emit(floating, plan)
+    emission = emit(floating, plan)
+    made = emission.graph
+    if samples is not None and (recipe.correct_bias or recipe.adaptive_rounding):
+        made = refine(floating, emission, samples, recipe, progress)
     layers = tuple((layer.name, layer.operator.op, layer.scheme.precision) for layer in plan.layers)
     return Quantized(made, layers, tuple(notes))
