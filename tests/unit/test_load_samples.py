@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_quantize.data import Samples, load_samples
+from edge_quantize.data import Samples, load_samples, range_notes
 from edge_quantize.data.fit import fitted
 from edge_quantize.errors import InputDataError, MissingExtraError
 from edge_quantize.graph.model import DType, Graph, Quantization, Tensor
@@ -559,3 +559,20 @@ def test_samples_of_a_function_keep_their_labels():
     """`Samples` themselves refuse what differs in number."""
     with pytest.raises(InputDataError, match="differ in number"):
         Samples((values(4),), classes(9))
+
+
+def test_a_scale_that_was_chosen_is_not_doubted(here):
+    for name in ("a.png", "b.png"):
+        picture(here / "p" / name)
+    graph = model((8, 8, 3))
+    doubts = [n for n in load_samples("p", graph, scale="0..255").notes if "raw pictures" in n]
+    assert doubts == []
+
+
+def test_samples_of_a_float_model_are_held_against_its_quantized_twin():
+    found = Samples((values(4),), None, "d.npy")
+    twin = model((4,), dtype=DType.INT8, quantization=Quantization((1.0,), (-128,)))
+    (note,) = range_notes(twin, found)
+    assert "outside of what the input holds, 0..255" in note
+    fitting = model((4,), dtype=DType.INT8, quantization=Quantization((0.04,), (0,)))
+    assert range_notes(fitting, found) == ()
