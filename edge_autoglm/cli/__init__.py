@@ -27,6 +27,7 @@ from . import (
     monitor,
     ports,
     profile,
+    quantize,
     sensitivity,
     verify,
     virtual,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("quantize")(quantize.quantize)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)

@@ -13,13 +13,15 @@ from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.options import (
     Activation,
     Conv2DOptions,
+    CustomOptions,
     DepthwiseConv2DOptions,
     ElementwiseOptions,
     FullyConnectedOptions,
     NoOptions,
     Padding,
     Pool2DOptions,
-    UnknownOptions,
+    ReshapeOptions,
+    SchemaOptions,
 )
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
@@ -307,14 +309,43 @@ def test_operators_on_constants_are_computed_beforehand() -> None:
     assert ops(result) == ["ADD"]
 
 
-def test_float16_weights_are_unpacked_beforehand() -> None:
+def test_weights_that_are_stored_small_stay_so() -> None:
     b = GraphBuilder("half")
     x = b.input("x", (1, 6), dtype=DType.FLOAT32)
     half = b.constant("w", RNG.normal(size=(4, 6)).astype(np.float16))
     w = b.operator("DEQUANTIZE", (half,), dtype=DType.FLOAT32)
     bias = b.constant("b", RNG.normal(size=4).astype(np.float32))
     y = b.operator("FULLY_CONNECTED", (x, w, bias), FullyConnectedOptions(), dtype=DType.FLOAT32)
-    assert ops(lossless(b.build([y]))) == ["FULLY_CONNECTED"]
+    graph = b.build([y])
+    assert lossless(graph).graph is graph
+
+
+def shape_options() -> SchemaOptions:
+    return SchemaOptions("ShapeOptions", {"out_type": 2})  # int32
+
+
+def test_a_shape_computed_from_fixed_shapes_is_settled() -> None:
+    b = GraphBuilder("keras reshape")
+    x = image(b)
+    whole = b.operator("SHAPE", (x,), shape_options(), shape=(4,), dtype=DType.INT32)
+    ends = [b.constant("end", np.array([n], np.int32)) for n in (0, 1, 1)]
+    batch = b.operator(
+        "STRIDED_SLICE",
+        (whole, *ends),
+        SchemaOptions("StridedSliceOptions", {"shrink_axis_mask": 1}),
+        shape=(),
+        dtype=DType.INT32,
+    )
+    rest = b.constant("rest", np.array(108, np.int32))
+    stacked = SchemaOptions("PackOptions", {"values_count": 2, "axis": 0})
+    shape = b.operator("PACK", (batch, rest), stacked, shape=(2,), dtype=DType.INT32)
+    y = b.operator("RESHAPE", (x, shape), ReshapeOptions(), shape=(1, 108))
+    w = b.weights("w", RNG.integers(-90, 90, (4, 108)).astype(np.int8), [0.01])
+    graph = b.build([b.fully_connected(y, w, None, 0.1, 0)])
+    plain = [replace(t, quantization=None) if t.dtype is DType.INT32 else t for t in graph.tensors]
+    result = lossless(replace(graph, tensors=tuple(plain)))
+    assert ops(result) == ["RESHAPE", "FULLY_CONNECTED"]
+    assert "bit-identical" in result.checked
 
 
 # Batch norm
@@ -400,7 +431,7 @@ def test_a_model_that_cannot_be_written_stays_as_it_is() -> None:
     b = GraphBuilder("custom")
     x = image(b)
     y = conv(b, x, 3, 4)
-    odd = b.operator("CUSTOM:mine", (y,), UnknownOptions(), shape=(1, 6, 6, 4))
+    odd = b.operator("CUSTOM:mine", (y,), CustomOptions(), shape=(1, 6, 6, 4))
     conv(b, x, 3, 4)  # nobody reads this one
     graph = b.build([odd])
     result = lossless(graph)

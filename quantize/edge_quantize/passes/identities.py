@@ -16,8 +16,8 @@ from edge_quantize.graph.options import (
     ReshapeOptions,
 )
 
+from .bounds import Bounds, is_int8, tensor_bounds
 from .fixed_point import quantized_value
-from .intervals import Bounds, is_int8, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")

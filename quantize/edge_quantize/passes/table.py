@@ -14,6 +14,7 @@ from .dead_code import remove_dead_operators, remove_unread_tensors, share_const
 from .identities import join_chains, remove_identities
 from .padding import fold_padding
 from .result import Change, Edit, Pass, Settings
+from .settled_shapes import settle_shapes
 
 
 def _repeated(step: Callable[[Graph, Settings], Edit]) -> Callable[[Graph, Settings], Edit]:
@@ -31,6 +32,7 @@ def _repeated(step: Callable[[Graph, Settings], Edit]) -> Callable[[Graph, Setti
 
 
 PASSES: tuple[Pass, ...] = (
+    Pass("shapes", settle_shapes, "shapes that are computed while running"),
     Pass("dead-operators", remove_dead_operators, "operators that no output depends on"),
     Pass("constants", _repeated(evaluate_constants), "operators whose operands are all constants"),
     Pass("constants", _repeated(settle_constant_activations), "activations that never change"),

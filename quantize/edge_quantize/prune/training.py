@@ -16,6 +16,7 @@ Array = npt.NDArray[Any]
 Epochs = Callable[[int, int], None]
 
 AUTOMATIC = "auto"
+_STEPS_AT_ONCE = 32
 _WARM_UP = 0.05  # of all steps, in which the rate rises
 
 
@@ -107,7 +108,12 @@ def finetuned(
         warmup_target=wanted.learning_rate if warm else None,
         warmup_steps=warm,
     )
-    model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4), loss=loss)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4),
+        loss=loss,
+        # Small models spend more time between steps than in them.
+        steps_per_execution=min(-(-len(labels) // wanted.batch), _STEPS_AT_ONCE),
+    )
     callbacks = [_told(keras, wanted.epochs, progress)] if progress is not None else []
     model.fit(
         fed, targets, epochs=wanted.epochs, batch_size=wanted.batch, verbose=0, callbacks=callbacks
