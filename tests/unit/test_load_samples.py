@@ -290,7 +290,12 @@ def test_fewer_are_taken_evenly():
 # Functions.
 
 FUNCTIONS = """
+from __future__ import annotations
+import dataclasses
 import numpy as np
+@dataclasses.dataclass
+class Kept:
+    size: int
 r = np.random.default_rng(0)
 x, y = r.normal(size=(40, 4)), np.arange(40) % 3
 def array(): return x
@@ -313,6 +318,9 @@ def speaks():
     return x
 def fails():
     return np.zeros(3)[5]
+def late():
+    import my_other_data
+    yield from my_other_data.x
 def leaves(): raise SystemExit("no data set here")
 def nothing(): return None
 def word(): return "x.npy"
@@ -326,21 +334,23 @@ def mixed(): yield x[0], 1; yield x[1]
 @pytest.fixture
 def functions(here):
     (here / "my_data.py").write_text(FUNCTIONS)
+    (here / "my_other_data.py").write_text("from my_data import x\n")
     yield
     sys.modules.pop("my_data", None)
+    sys.modules.pop("my_other_data", None)
 
 
 @pytest.mark.parametrize("place", ["my_data", "my_data.py"])
 @pytest.mark.parametrize(
     "name",
-    ["array", "pair", "listed", "mapping", "samples", "one_by_one", "labelled", "batches", "x"],
-)  # fmt: skip
+    "array pair listed mapping samples one_by_one labelled batches late x".split(),
+)
 @pytest.mark.usefixtures("functions")
 def test_a_function_may_return_what_is_at_hand(place, name):
     found = load_samples(f"{place}:{name}", model((4,)))
     assert found.inputs[0].shape == (COUNT, 4)
     assert found.inputs[0].dtype == np.float32
-    unlabelled = name in ("array", "one_by_one", "x")
+    unlabelled = name in ("array", "one_by_one", "late", "x")
     assert (found.labels is None) == unlabelled
     if found.labels is not None:
         assert found.labels.tolist() == classes().tolist()
