@@ -343,7 +343,10 @@ def functions(here):
 @pytest.mark.parametrize("place", ["my_data", "my_data.py"])
 @pytest.mark.parametrize(
     "name",
-    "array pair listed mapping samples one_by_one labelled batches late x".split(),
+    [
+        *("array", "pair", "listed", "mapping", "samples", "x"),
+        *("one_by_one", "labelled", "batches", "late"),
+    ],
 )
 @pytest.mark.usefixtures("functions")
 def test_a_function_may_return_what_is_at_hand(place, name):
