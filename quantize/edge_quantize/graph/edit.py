@@ -167,3 +167,12 @@ class Rewrite:
         return compacted(
             replace(self.old, tensors=tuple(self._tensors), operators=operators, sha256="")
         )
+
+
+def with_data(tensor: Tensor, data: npt.NDArray[np.generic]) -> Tensor:
+    """A constant of other content (and shape), read-only, of the same type and quantization."""
+    content = np.ascontiguousarray(data, tensor.dtype.numpy)
+    if content is data:
+        content = data.copy()
+    content.setflags(write=False)
+    return replace(tensor, shape=content.shape, data=content, shape_signature=())
