@@ -27,10 +27,10 @@ _ACCUMULATOR_LIMIT = 1 << 31
 
 
 class Rounding(enum.Enum):
-    """How a product is brought back to 8 bits; builds of the runtimes differ in it."""
+    """How a product is brought back to 8 bits; the runtimes differ in it."""
 
     DOUBLE = "double"  # at bit 31, then at the shift: tflite_micro, and the kernels here
-    SINGLE = "single"  # once: what builds with TFLITE_SINGLE_ROUNDING do
+    SINGLE = "single"  # once: LiteRT's FULLY_CONNECTED, builds with TFLITE_SINGLE_ROUNDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,8 @@ def requantize(x: Ints, by: Multipliers, rounding: Rounding = Rounding.DOUBLE) -
 
 
 def activation_range(output: Tensor, activation: Activation) -> tuple[int, int] | None:
-    """(min, max) that a fused activation allows an int8 output; None where it is not a range."""
+    """(min, max) that a fused activation allows an int8 or int16 output; None where it is not a
+    range."""
     bounds: dict[Activation, tuple[float | None, float | None]] = {
         Activation.NONE: (None, None),
         Activation.RELU: (0.0, None),
@@ -104,9 +105,10 @@ def activation_range(output: Tensor, activation: Activation) -> tuple[int, int] 
     if activation not in bounds or output.quantization is None:
         return None
     low, high = bounds[activation]
-    least = -128 if low is None else quantized_value(low, output)
-    most = 127 if high is None else quantized_value(high, output)
-    return max(-128, least), min(127, most)
+    limits = np.iinfo(output.dtype.value)
+    least = limits.min if low is None else quantized_value(low, output)
+    most = limits.max if high is None else quantized_value(high, output)
+    return max(limits.min, least), min(limits.max, most)
 
 
 def quantized_value(real: float, tensor: Tensor) -> int:

@@ -16,8 +16,8 @@ from edge_quantize.graph.options import (
     ReshapeOptions,
 )
 
+from .bounds import Bounds, is_int8, tensor_bounds
 from .fixed_point import quantized_value
-from .intervals import Bounds, is_int8, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
@@ -114,9 +114,7 @@ def _relu(facts: _Facts, operator: Operator) -> str:
         low, high = source.quantization.zero_point, quantized_value(6.0, source)
     else:
         return ""
-    within = bounds.low.min(initial=np.inf) >= low and (
-        operator.op == "RELU" or bounds.high.max(initial=-np.inf) <= high
-    )
+    within = (bounds.low >= low).all() and (operator.op == "RELU" or (bounds.high <= high).all())
     return "its input always lies in its range" if within else ""
 
 

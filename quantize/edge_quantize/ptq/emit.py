@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 from edge_quantize.graph.options import NoOptions, Options
 from edge_quantize.run import quantized
@@ -20,13 +21,21 @@ from .weights import fit_bias, quantize_bias, quantize_weights, weight_quantizat
 _WEIGHT_DTYPE = {Precision.INT4: DType.INT4}
 _QUANTIZE_VERSION = {DType.FLOAT32: 1, DType.INT8: 2, DType.INT16: 3}
 _DEQUANTIZE_VERSION = {DType.INT8: 2, DType.INT16: 3, DType.FLOAT16: 3}
-_FLOAT_VERSION = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 1}
+_HYBRID_VERSION = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 9}
 
 
-def emit(graph: Graph, plan: Plan) -> Graph:
+@dataclass(frozen=True, eq=False)
+class Emission:
+    """`layers` has for each operator of `graph` the layer that it is, None for a conversion."""
+
+    graph: Graph
+    layers: tuple[Layer | None, ...]
+
+
+def emit(graph: Graph, plan: Plan) -> Emission:
     """The graph that `plan` describes. Results keep the names they have in the float model; the
     forms that conversions make have the element type behind theirs."""
-    return _Emitter(graph, plan).graph()
+    return _Emitter(graph, plan).emission()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +51,13 @@ class _Emitter:
         self.source, self.plan = graph, plan
         self.tensors: list[Tensor] = []
         self.operators: list[Operator] = []
+        self.layers: list[Layer | None] = []
         self.place: dict[Form, int] = {}
         self.kept: dict[int, int] = {}  # tensors that are no reals, by their old index
+        self.halves: dict[int, int] = {}  # float16 constants made float, likewise
         self.names: set[str] = {t.name for t in graph.tensors if not t.is_constant}
 
-    def graph(self) -> Graph:
+    def emission(self) -> Emission:
         inputs = tuple(self.input(index) for index in self.source.inputs)
         for layer in self.plan.layers:
             self.layer(layer)
@@ -54,7 +65,7 @@ class _Emitter:
             self.keep(index) if form is None else self.read(form)
             for index, form in zip(self.source.outputs, self.plan.outputs, strict=True)
         )
-        return replace(
+        graph = replace(
             self.source,
             tensors=tuple(self.tensors),
             operators=tuple(self.operators),
@@ -62,6 +73,7 @@ class _Emitter:
             outputs=outputs,
             sha256="",
         )
+        return Emission(graph, tuple(self.layers))
 
     def add(self, tensor: Tensor) -> int:
         index = len(self.tensors)
@@ -71,8 +83,15 @@ class _Emitter:
         return index
 
     def operator(
-        self, op: str, inputs: list[int], outputs: list[int], options: Options, version: int
+        self,
+        op: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: Options,
+        version: int,
+        layer: Layer | None = None,
     ) -> None:
+        self.layers.append(layer)
         self.operators.append(
             Operator(
                 len(self.operators),
@@ -155,9 +174,9 @@ class _Emitter:
         number = operator.version
         if layer.dtype is not DType.FLOAT32 and rule is not None:
             number = version(operator.op, layer.dtype)
-        elif operator.op in _FLOAT_VERSION:
-            number = max(number, _FLOAT_VERSION[operator.op])
-        self.operator(operator.op, inputs, outputs, operator.options, number)
+        elif layer.scheme.precision is Precision.DYNAMIC:
+            number = _HYBRID_VERSION.get(operator.op, number)
+        self.operator(operator.op, inputs, outputs, operator.options, number, layer)
 
     def weighted(self, layer: Layer, axis: int, inputs: list[int]) -> list[int]:
         precision = layer.scheme.precision
@@ -173,7 +192,59 @@ class _Emitter:
         return inputs
 
     def float_weights(self, layer: Layer, inputs: list[int]) -> list[int]:
-        return [*inputs, *(self.keep(i) for i in layer.operator.inputs[1:])]
+        """Of a layer with float activations: constants as they are, as float16 behind DEQUANTIZE,
+        or weights as int8 that the runtime takes together with float activations."""
+        indices = layer.operator.inputs[1:]
+        precision = layer.scheme.precision
+        constant = self.source.tensors[indices[0]].is_constant
+        if precision is Precision.FLOAT16:
+            return [*inputs, *(self.half(i) for i in indices)]
+        if precision is not Precision.DYNAMIC or not constant:
+            return [*inputs, *(self.keep(i) for i in indices)]
+        return [*inputs, self.dynamic(layer, indices[0]), *(self.keep(i) for i in indices[1:])]
+
+    def half(self, index: int) -> int:
+        tensor = self.source.tensors[index] if index >= 0 else None
+        if tensor is None or tensor.data is None:
+            return self.keep(index)
+        if index not in self.halves:
+            values = np.asarray(tensor.data, np.float32)
+            if np.abs(values).max(initial=0.0) > float(np.finfo(np.float16).max):
+                raise UnsupportedModelError(
+                    f"tensor '{tensor.name}' has values that float16 cannot hold: leave its layer "
+                    "float32"
+                )
+            stored = replace(
+                tensor,
+                name=self.unique(f"{tensor.name}_float16"),
+                dtype=DType.FLOAT16,
+                data=values.astype(np.float16),
+            )
+            source, target = self.add(stored), self.add(replace(tensor, data=None))
+            number = _DEQUANTIZE_VERSION[DType.FLOAT16]
+            self.operator("DEQUANTIZE", [source], [target], NoOptions(), number)
+            self.halves[index] = target
+        return self.halves[index]
+
+    def dynamic(self, layer: Layer, index: int) -> int:
+        tensor, scheme = self.source.tensors[index], layer.scheme
+        axis = RULES[layer.operator.op].axis
+        values = _array(tensor)
+        scales = weight_scales(
+            values, axis, DType.INT8, scheme.per_channel, scheme.weights, scheme.percentile
+        )
+        if layer.operator.op != "FULLY_CONNECTED":
+            # LiteRT's convolutions with float activations read a scale for every channel, also
+            # where the file has one.
+            scales = np.broadcast_to(scales, tensor.shape[axis])
+        return self.add(
+            replace(
+                tensor,
+                dtype=DType.INT8,
+                quantization=weight_quantization(scales, axis),
+                data=quantize_weights(values, scales, axis, DType.INT8),
+            )
+        )
 
 
 def _weighted(op: str) -> bool:

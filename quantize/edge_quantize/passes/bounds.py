@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.graph.edit import fused_activation
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import (
     Activation,
@@ -171,10 +172,25 @@ class _Rules:
         if sums is None:
             return None
         if source.dtype is DType.FLOAT32:
-            limits = _REAL_CLAMPS.get(operator.options.activation)  # type: ignore[union-attr]
+            limits = _REAL_CLAMPS.get(fused_activation(operator) or Activation.NONE)
             found = Bounds(sums.low, sums.high)
             return None if limits is None else found.mapped(lambda b: np.clip(b, *limits))
+        if source.dtype is DType.INT16:
+            return self.loosely_requantized(operator, sums)
         return self.requantized(operator, sums)
+
+    def loosely_requantized(self, operator: Operator, sums: Accumulated) -> Bounds | None:
+        """Of int16 activations, whose rounding differs from runtime to runtime: one off at most."""
+        output = self.output(operator)
+        assert sums.multipliers is not None
+        assert output.quantization is not None
+        by = sums.multipliers.mantissa * 2.0 ** (sums.multipliers.shift - 31.0)
+        # Accumulators have 64 bits there, of which multipliers take 16.
+        if (sums.magnitude >= 2.0**47).any():
+            return None
+        found = Bounds(np.floor(sums.low * by) - 1, np.ceil(sums.high * by) + 1)
+        moved = found.mapped(lambda b: b + output.quantization.zero_point)  # type: ignore[union-attr]
+        return self.clamped(moved, output, fused_activation(operator) or Activation.NONE)
 
     def requantized(self, operator: Operator, sums: Accumulated) -> Bounds | None:
         output = self.output(operator)
@@ -190,8 +206,7 @@ class _Rules:
                 requantize(high, safe, rounding) + zero.zero_point,
             )
         )
-        activation = operator.options.activation  # type: ignore[union-attr]
-        limited = self.clamped(found, output, activation)
+        limited = self.clamped(found, output, fused_activation(operator) or Activation.NONE)
         if limited is None:
             return None
         # An accumulator that may wrap around may become anything.
@@ -236,7 +251,7 @@ class _Rules:
             value: Any = filler.reshape(-1)[0]
         elif output.dtype is DType.FLOAT32:
             value = 0.0
-        elif is_int8(output) and output.quantization is not None:
+        elif output.quantization is not None and not output.quantization.per_channel:
             value = output.quantization.zero_point
         else:
             return None
@@ -247,14 +262,23 @@ class _Rules:
         source, bounds = self.operand(operator)
         output, options = self.output(operator), operator.options
         assert isinstance(options, Pool2DOptions)
-        if not is_int8(source) or source.quantization != output.quantization:
+        if source.quantization != output.quantization:
+            return None
+        if not is_int8(source) and source.dtype is not DType.INT16:
             return None
         sliding = Sliding.of(source.shape, (options.filter_h, options.filter_w), options)
+        least, most = np.iinfo(source.dtype.value).min, np.iinfo(source.dtype.value).max
         if operator.op == "MAX_POOL_2D":
 
             def pooled(b: Array) -> Array:
-                seen = [tap for _, _, tap in sliding.per_tap(_wide(b), -128)]
-                return np.asarray(np.maximum.reduce(seen))
+                return _extreme(sliding, b, np.maximum, least)
+        elif source.dtype is DType.INT16:
+            # However it is rounded, an average lies between the smallest and the largest.
+            found = Bounds(
+                _extreme(sliding, bounds.low, np.minimum, most),
+                _extreme(sliding, bounds.high, np.maximum, least),
+            )
+            return self.clamped(found, output, options.activation)
         else:
             inside = np.ones((1, *source.shape[1:3], 1), np.int64)
             count = sum(tap for _, _, tap in sliding.per_tap(inside, 0))
@@ -278,11 +302,17 @@ class _Rules:
         if not by.fits(np.array([256 * count])).all() or shift < -31:
             return None
 
-        def averaged(b: Array, rounding: Rounding) -> Array:
-            total = _wide(b).sum(axis=over) - in_zero * count
-            return (requantize(total, by, rounding) + out_zero).reshape(output.shape)
-
-        return self.both(lambda r: (averaged(bounds.low, r), averaged(bounds.high, r)))
+        low, high = (
+            (_wide(b).sum(axis=over) - in_zero * count).reshape(output.shape)
+            for b in (bounds.low, bounds.high)
+        )
+        found = self.both(
+            lambda r: (requantize(low, by, r) + out_zero, requantize(high, by, r) + out_zero)
+        )
+        if len(self.roundings) == 1:
+            return found
+        # LiteRT divides in another way, one off at times; of a sum of zero all make the same.
+        return Bounds(found.low - (low != 0), found.high + (high != 0))
 
     def rescale(self, operator: Operator) -> Bounds | None:
         """QUANTIZE and RELU between int8 tensors."""
@@ -351,6 +381,11 @@ class _Rules:
             )
         )
         return self.clamped(found, output, options.activation)
+
+
+def _extreme(sliding: Sliding, array: Array, which: np.ufunc, fill: int) -> Array:
+    """The smallest or largest element in each window; `fill` stands outside."""
+    return np.asarray(which.reduce([tap for _, _, tap in sliding.per_tap(_wide(array), fill)]))
 
 
 def _ends(bounds: Bounds) -> tuple[Array, Array]:
