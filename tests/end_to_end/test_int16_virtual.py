@@ -1,5 +1,5 @@
-"""Models with int16 activations, whole and mixed with int8 layers, from a file to a virtual board: a
-user's commands, and every output bit for bit."""
+"""Models with int16 activations, whole and mixed with int8 layers, from a file to a virtual board:
+a user's commands, and every output bit for bit."""
 
 from __future__ import annotations
 
