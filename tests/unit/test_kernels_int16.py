@@ -258,7 +258,7 @@ def test_scratch_is_what_the_c_function_says(host: HostKernels, graph: Graph) ->
 
 
 @pytest.mark.parametrize(
-    ("op", "most"), [("CONV_2D", 1.9), ("DEPTHWISE_CONV_2D", 7.5), ("FULLY_CONNECTED", 1.9)]
+    ("op", "most"), [("CONV_2D", 2.5), ("DEPTHWISE_CONV_2D", 10.0), ("FULLY_CONNECTED", 2.0)]
 )
 def test_instructions_a_multiply_accumulate(arm: ArmKernels, op: str, most: float) -> None:
     generator = np.random.default_rng(1)
@@ -278,9 +278,8 @@ def test_instructions_a_multiply_accumulate(arm: ArmKernels, op: str, most: floa
     graph = b.build([y])
     (row,) = (row for row in accepting_rows(graph) if row.needs)
     run_row(row, graph, random_inputs(graph, 1), arm)
-    per_mac = arm.instructions / row.bind(layer_of(graph)).macs
-    print(op, per_mac)
-    assert per_mac < most
+    # gcc needs 1.8, 7.1 and 1.9, clang more.
+    assert arm.instructions < most * row.bind(layer_of(graph)).macs
 
 
 # Two operands.
