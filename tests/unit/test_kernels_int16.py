@@ -388,8 +388,12 @@ EVERY = np.arange(-32768, 32768, dtype=np.int64).astype(np.int16)
 
 
 @pytest.mark.parametrize("op", ["LOGISTIC", "TANH"])
-@settings(EXAMPLES, max_examples=15)
-@given(scale=st.sampled_from([2.0**-12, 2.0**-11, 2.0**-10, 2.0**-15, 1.9]) | scales)
+@settings(EXAMPLES, max_examples=25)
+@given(
+    scale=st.sampled_from([2.0**-12, 2.0**-11, 2.0**-10, 2.0**-15, 1.9])
+    | scales
+    | st.floats(-0.002, 0.002).map(lambda off: 2.0 ** (off - 12))  # nearly a power of two
+)
 def test_int16_functions_over_all_inputs(host: HostKernels, op: str, scale: float) -> None:
     b = GraphBuilder(op)
     graph = b.build([b.activation(op, b.input("x", (65536,), scale, 0, INT16))])
