@@ -73,19 +73,20 @@ def _refuses_sums(layer: LayerView, channel_axis: int) -> str | None:
     if _bias_beyond(layer):
         return f"its bias is not within {_SUM_LIMIT}"
     weights = weight_matrix(layer.input(1), channel_axis)
-    bound = accumulate(weights, _bias(layer), 0, DType.INT16).bound
-    if _is_narrow(layer):
-        if bound >= _SUM_LIMIT:
-            return f"its accumulator can reach {bound}, not below {_SUM_LIMIT}"
-        most_shift = _MOST_NARROW_SHIFT
-    else:
-        if bound >= ACCUMULATOR_LIMIT:
-            return f"its accumulator can reach {bound}, beyond the int32 of its bias"
-        most_shift = _MOST_SHIFT
-    for multiplier, shift in output_factors(layer):
+    bounds = accumulate(weights, _bias(layer), 0, DType.INT16).bounds
+    narrow, factors = _is_narrow(layer), output_factors(layer)
+    limit, most_shift = (
+        (_SUM_LIMIT, _MOST_NARROW_SHIFT) if narrow else (ACCUMULATOR_LIMIT, _MOST_SHIFT)
+    )
+    for channel in range(len(bounds)):
+        bound = int(bounds[channel])
+        multiplier, shift = factors[channel if len(factors) > 1 else 0]
+        if bound >= limit:
+            what = "" if narrow else ", the int32 of its bias"
+            return f"its accumulator can reach {bound}, not below {limit}{what}"
         if multiplier and shift > most_shift:
             return f"its output scale is over 2^{most_shift} times smaller than its sums'"
-        if not _is_narrow(layer) and bound << max(shift, 0) >= ACCUMULATOR_LIMIT:
+        if not narrow and bound << max(shift, 0) >= ACCUMULATOR_LIMIT:
             return f"its accumulator can reach {bound}, beyond int32 when shifted by {shift}"
         if (bound * multiplier) >> (31 - shift) >= _RESULT_LIMIT - 1:
             return f"its accumulator can reach {bound}, beyond int32 when rescaled"
@@ -239,9 +240,12 @@ def range_fields_s16(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldV
 
 
 def _is_narrow(layer: LayerView) -> bool:
-    """Whether sums are rescaled with narrow multipliers: always, but where the bias is int32."""
+    """Whether sums are rescaled with narrow multipliers: always, but where the bias is int32, or
+    would be if there were one."""
     bias = layer.inputs[2] if len(layer.inputs) > 2 else None
-    return bias is None or bias.dtype is not DType.INT32
+    if bias is None:
+        return getattr(layer.operator.options, "quantized_bias_type", "") != "INT32"
+    return bias.dtype is not DType.INT32
 
 
 def _bias(layer: LayerView) -> npt.NDArray[np.int64] | None:
