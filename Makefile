@@ -28,7 +28,7 @@ $(VENV)/.%: $(VENV)/.made pyproject.toml
 
 install: $(VENV)/.demo
 install-test: $(VENV)/.test
-install-all: $(VENV)/.test $(VENV)/.train
+install-all: $(VENV)/.test $(VENV)/.train $(VENV)/.keras
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits/demo.py
