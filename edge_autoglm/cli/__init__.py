@@ -27,6 +27,7 @@ from . import (
     monitor,
     ports,
     profile,
+    prune,
     sensitivity,
     verify,
     virtual,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("prune")(prune.prune)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
