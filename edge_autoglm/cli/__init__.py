@@ -27,6 +27,7 @@ from . import (
     monitor,
     ports,
     profile,
+    prune,
     quantize,
     sensitivity,
     verify,
@@ -47,6 +48,7 @@ app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("quantize")(quantize.quantize)
+app.command("prune")(prune.prune)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)

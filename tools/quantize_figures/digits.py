@@ -28,6 +28,7 @@ def rows(_folder: Path) -> Iterator[Row]:
     import data
     import half_macs
     import keras
+
     from edge_quantize.prune.keras_prune import keras_mirror
 
     training, held = data.load()

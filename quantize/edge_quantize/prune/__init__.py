@@ -9,7 +9,7 @@ from .weights import (
     Unstructured,
     cluster_weights,
     prune_weights,
-    stored,
+    stored_int8,
 )
 
 __all__ = [
@@ -24,5 +24,5 @@ __all__ = [
     "cluster_weights",
     "prune_channels",
     "prune_weights",
-    "stored",
+    "stored_int8",
 ]

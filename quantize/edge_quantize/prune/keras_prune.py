@@ -66,9 +66,11 @@ def prune_keras(
     tuning: FineTuning | None = None,
     stage: Stage | None = None,
     keras: Any = None,
+    most_ranked: int | None = None,
 ) -> PrunedModel:
     """A live Keras 3 model without the channels that matter least, repaired, and fine-tuned where
-    `tuning` is given (then `samples` need labels). The model that is given stays as it is.
+    `tuning` is given (then `samples` need labels). The model that is given stays as it is. At most
+    `most_ranked` samples, evenly over all, rank and repair; all are trained on.
 
     Raises PruningError, UnsupportedModelError (naming the layers), InputDataError.
     """
@@ -79,7 +81,10 @@ def prune_keras(
             raise PruningError("fine-tuning needs labelled data")
         require_labels(samples)
     mirrored = keras_mirror(keras, model)
-    pruned = prune_channels(mirrored.graph, samples, wanted, stage)
+    ranked = samples
+    if ranked is not None and most_ranked is not None and len(ranked) > most_ranked:
+        ranked = ranked.take([n * len(ranked) // most_ranked for n in range(most_ranked)])
+    pruned = prune_channels(mirrored.graph, ranked, wanted, stage)
     smaller = built(keras, model, mirrored, pruned)
     graph = pruned.graph
     if tuning is not None:

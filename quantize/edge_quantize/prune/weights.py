@@ -1,7 +1,7 @@
 """Single weights set to zero, and weights shared by clustering.
 
 Neither makes a model faster: kernels multiply by zero as by anything else. Both make the file
-smaller only where it is stored compressed, which is what `stored` measures.
+smaller only where it is stored compressed, which is what `stored_int8` measures.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_quantize.errors import PruningError
-from edge_quantize.graph.edit import with_data
-from edge_quantize.graph.model import Graph, Operator, Tensor
+from edge_quantize.graph.model import DType, Graph, Operator, Tensor
+from edge_quantize.ptq.recipe import Observer
+from edge_quantize.ptq.weights import quantize_weights, weight_scales
 from edge_quantize.run import Progress
 
 from .structured import require_float
@@ -53,8 +54,7 @@ class Unstructured:
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """`changed` is what differs from before: zeros of a sparse layer, distinct values of a
-    clustered one."""
+    """One layer's weights: how many, how many of them are zero, how many distinct values."""
 
     name: str
     weights: int
@@ -76,18 +76,22 @@ class Reweighted:
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes of a graph's constants as they are, and deflated (zlib, level 9), all in one stream."""
+    """Bytes of all layers' weights in one stream: as they are, and deflated (zlib, level 9)."""
 
     plain: int
     compressed: int
 
 
-def stored(graph: Graph) -> Stored:
-    """Of the constants that an operator reads, in the graph's order."""
-    read = sorted({i for operator in graph.operators for i in operator.inputs if i >= 0})
-    content = b"".join(
-        np.asarray(graph.tensors[i].data).tobytes() for i in read if graph.tensors[i].is_constant
-    )
+def stored_int8(graph: Graph, per_channel: bool = True) -> Stored:
+    """The weights of all layers once they are int8, as `quantize` makes them: symmetric
+    scales of least squared error, one an output channel or one in all."""
+    parts = []
+    for operator, tensor in _weighted(graph):
+        axis = 3 if operator.op == "DEPTHWISE_CONV_2D" else 0
+        data = _data(tensor)
+        scales = weight_scales(data, axis, DType.INT8, per_channel, Observer.MSE)
+        parts.append(quantize_weights(data, scales, axis, DType.INT8).tobytes())
+    content = b"".join(parts)
     return Stored(len(content), len(zlib.compress(content, 9)))
 
 
@@ -206,10 +210,17 @@ def _reweighted(
     graph: Graph, layers: Sequence[tuple[Operator, Tensor]], changed: dict[int, Floats]
 ) -> Reweighted:
     tensors = tuple(
-        with_data(t, changed[t.index]) if t.index in changed else t for t in graph.tensors
+        replace(t, data=_read_only(changed[t.index])) if t.index in changed else t
+        for t in graph.tensors
     )
     made = replace(graph, tensors=tensors, sha256="")
     return Reweighted(made, tuple(_reports(made, layers)))
+
+
+def _read_only(data: Floats) -> Floats:
+    kept = data.copy()
+    kept.setflags(write=False)
+    return kept
 
 
 def _reports(graph: Graph, layers: Sequence[tuple[Operator, Tensor]]) -> Iterator[LayerWeights]:
