@@ -175,9 +175,12 @@ def _totals(profile: Mapping[str, Any]) -> dict[str, Figure]:
     found["arena"] = Figure(float(memory["arena"]), Kind.EXACT)
     if memory["code"] is not None:
         found["flash"] = Figure(float(memory["code"] + memory["weights"]), Kind.EXACT)
-    if memory["static_ram"] is not None and memory["stack"] is not None:
-        total = memory["arena"] + memory["static_ram"] + memory["stack"]
-        found["ram"] = Figure(float(total), watched)
+    # A profile leaves the wire's rings out of its static RAM; only the build knows their size.
+    build = recall(str(profile["build_id"]))
+    rings = build.rings if build is not None else None
+    parts = (memory["arena"], memory["static_ram"], memory["stack"], rings)
+    if all(part is not None for part in parts):
+        found["ram"] = Figure(float(sum(parts)), watched)
     return found
 
 

@@ -22,10 +22,27 @@ from edge_quantize.ingest.quiet import quiet
 from edge_quantize.ingest.ways import convert_model, read_any
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-with quiet():
-    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed (extra: keras)")
-    keras = pytest.importorskip("keras", reason="Keras is not installed (extra: keras)")
-    tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed (extra: keras)")
+
+
+# Imported when the first test runs, not when tests are collected: TensorFlow takes ten seconds.
+@pytest.fixture(scope="module")
+def tf() -> Any:
+    with quiet():
+        return pytest.importorskip("tensorflow", reason="no TensorFlow here (extra: keras)")
+
+
+@pytest.fixture(scope="module")
+def keras(tf: Any) -> Any:
+    del tf
+    with quiet():
+        return pytest.importorskip("keras", reason="no Keras here (extra: keras)")
+
+
+@pytest.fixture(scope="module")
+def tf_keras(tf: Any) -> Any:
+    del tf
+    with quiet():
+        return pytest.importorskip("tf_keras", reason="no tf_keras here (extra: keras)")
 
 
 def ops(graph: Graph) -> list[str]:
@@ -37,7 +54,7 @@ def shapes(graph: Graph) -> dict[str, tuple[int, ...]]:
 
 
 @pytest.fixture(scope="module")
-def small() -> Any:
+def small(keras: Any) -> Any:
     """An image classifier after one step of training, so that no weight is where it began."""
     keras.utils.set_random_seed(1)
     layers = keras.layers
@@ -67,8 +84,9 @@ def small() -> Any:
     ],
 )
 def test_a_real_hdf5_file_computes_as_in_keras(
-    name: str, loader: str, kinds: dict[str, int], mlperf_tiny: Callable[[str], Path]
+    name: str, loader: str, kinds: dict[str, int], mlperf_tiny: Callable[[str], Path], tf_keras: Any
 ) -> None:
+    del tf_keras  # all three need it or TensorFlow
     conversion = convert_model(mlperf_tiny(f"{name}.h5"))
     assert conversion.kind == "Keras HDF5 file"
     assert conversion.framework.startswith(loader)
@@ -93,7 +111,7 @@ def test_a_keras_file_gives_what_the_live_model_gives(small: Any, tmp_path: Path
         assert conversion.comparison.max_relative < 1e-5
 
 
-def test_inputs_given_by_name_keep_their_order_and_names() -> None:
+def test_inputs_given_by_name_keep_their_order_and_names(keras: Any) -> None:
     a, b = keras.Input((8,), name="wide"), keras.Input((4,), name="narrow")
     joined = keras.layers.Concatenate()([a, keras.layers.Dense(4)(b)])
     model = keras.Model(
@@ -105,7 +123,7 @@ def test_inputs_given_by_name_keep_their_order_and_names() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_recurrent_layers_are_unrolled_and_that_is_said(wrapped: bool) -> None:
+def test_recurrent_layers_are_unrolled_and_that_is_said(wrapped: bool, keras: Any) -> None:
     layers = keras.layers
     lstm = layers.LSTM(3, return_sequences=True, name="memory")
     recurrent = layers.Bidirectional(lstm, name="both") if wrapped else lstm
@@ -116,7 +134,7 @@ def test_recurrent_layers_are_unrolled_and_that_is_said(wrapped: bool) -> None:
     assert not conversion.graph.other_subgraphs
 
 
-def test_an_lstm_of_keras_2_becomes_one_operator() -> None:
+def test_an_lstm_of_keras_2_becomes_one_operator(tf_keras: Any) -> None:
     layers = tf_keras.layers
     model = tf_keras.Sequential([layers.Input((4, 2)), layers.LSTM(3, return_sequences=True)])
     conversion = convert_model(model)
@@ -125,7 +143,7 @@ def test_an_lstm_of_keras_2_becomes_one_operator() -> None:
     assert any("2 variable tensors" in note for note in conversion.notes)
 
 
-def test_a_length_left_open_needs_an_example() -> None:
+def test_a_length_left_open_needs_an_example(keras: Any) -> None:
     model = keras.Sequential([keras.layers.Input((None, 6), name="steps"), keras.layers.Dense(3)])
     with pytest.raises(
         UnsupportedModelError, match=r"'steps': dimension 1 of \[\?, \?, 6\] is open"
@@ -136,8 +154,8 @@ def test_a_length_left_open_needs_an_example() -> None:
     assert any("fixed at the example's 7" in note for note in conversion.notes)
 
 
-def test_an_operator_that_tflite_lacks_is_named() -> None:
-    class Bessel(keras.layers.Layer):  # type: ignore[name-defined,misc]
+def test_an_operator_that_tflite_lacks_is_named(keras: Any, tf: Any) -> None:
+    class Bessel(keras.layers.Layer):
         def call(self, x: Any) -> Any:
             return tf.math.bessel_i0(x)
 
@@ -145,8 +163,8 @@ def test_an_operator_that_tflite_lacks_is_named() -> None:
         read_any(keras.Sequential([keras.layers.Input((6,)), Bessel()]))
 
 
-def test_a_subclassed_model_is_refused_with_what_to_do() -> None:
-    class Mine(keras.Model):  # type: ignore[name-defined,misc]
+def test_a_subclassed_model_is_refused_with_what_to_do(keras: Any) -> None:
+    class Mine(keras.Model):
         def call(self, x: Any) -> Any:
             return x
 
@@ -172,8 +190,8 @@ def test_a_file_cut_short_is_one_line(name: str, small: Any, tmp_path: Path) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_layer_that_nobody_registered_is_named(tmp_path: Path) -> None:
-    class Twice(keras.layers.Layer):  # type: ignore[name-defined,misc]
+def test_a_layer_that_nobody_registered_is_named(tmp_path: Path, keras: Any) -> None:
+    class Twice(keras.layers.Layer):
         def call(self, x: Any) -> Any:
             return x * 2
 
@@ -195,22 +213,21 @@ def test_a_saved_model_of_keras_computes_as_in_tensorflow(small: Any, tmp_path: 
     assert list(shapes(conversion.graph).values()) == [(1, 12, 12, 3)]
 
 
-class Two(tf.Module):  # type: ignore[misc]
-    def __init__(self) -> None:
-        super().__init__()
-        self.w = tf.Variable(np.arange(12, dtype=np.float32).reshape(4, 3))
-
-    @tf.function
-    def product(self, x: Any) -> Any:
-        return {"y": tf.matmul(x, self.w)}
-
-    @tf.function
-    def double(self, x: Any) -> Any:
-        return {"y": tf.nn.relu(x) * 2.0}
-
-
 @pytest.fixture(scope="module")
-def two_signatures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def two_signatures(tmp_path_factory: pytest.TempPathFactory, tf: Any) -> Path:
+    class Two(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = tf.Variable(np.arange(12, dtype=np.float32).reshape(4, 3))
+
+        @tf.function
+        def product(self, x: Any) -> Any:
+            return {"y": tf.matmul(x, self.w)}
+
+        @tf.function
+        def double(self, x: Any) -> Any:
+            return {"y": tf.nn.relu(x) * 2.0}
+
     folder, module = tmp_path_factory.mktemp("two") / "saved", Two()
     spec = tf.TensorSpec([None, 4], tf.float32, name="x")
     named = {
@@ -273,7 +290,8 @@ def build():
 """
 
 
-def test_a_failure_is_one_line_and_can_be_logged_whole(tmp_path: Path) -> None:
+def test_a_failure_is_one_line_and_can_be_logged_whole(tmp_path: Path, keras: Any) -> None:
+    del keras
     (tmp_path / "nets.py").write_text(NETS)
     done = Program(tmp_path).run("convert", "nets:build", "-o", "m.tflite", "--log", "log.txt")
     assert done.returncode == 1
