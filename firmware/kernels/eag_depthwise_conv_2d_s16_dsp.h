@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 /* As struct eag_depthwise_conv_2d_s16_params, but sums, the bias included, stay below 2^31 for
- * every input, and one factor a channel rescales them. */
+ * every input, and one factor a channel rescales them. Where `multiplicity` is 1 and in_c a multiple
+ * of 4, `in` and `weights` lie at multiples of 4, and of each four channels' weights the order is 0,
+ * 2, 1, 3, from which SXTB16 makes neighbours. */
 struct eag_depthwise_conv_2d_s16_dsp_params {
   const int8_t *weights; /* [kernel_h][kernel_w][out_c], -128 to 127 */
   const int32_t *bias;   /* [out_c] */

@@ -258,7 +258,7 @@ def test_scratch_is_what_the_c_function_says(host: HostKernels, graph: Graph) ->
 
 
 @pytest.mark.parametrize(
-    ("op", "most"), [("CONV_2D", 2.5), ("DEPTHWISE_CONV_2D", 10.0), ("FULLY_CONNECTED", 2.0)]
+    ("op", "most"), [("CONV_2D", 2.5), ("DEPTHWISE_CONV_2D", 8.0), ("FULLY_CONNECTED", 2.0)]
 )
 def test_instructions_a_multiply_accumulate(arm: ArmKernels, op: str, most: float) -> None:
     generator = np.random.default_rng(1)
@@ -278,7 +278,7 @@ def test_instructions_a_multiply_accumulate(arm: ArmKernels, op: str, most: floa
     graph = b.build([y])
     (row,) = (row for row in accepting_rows(graph) if row.needs)
     run_row(row, graph, random_inputs(graph, 1), arm)
-    # gcc needs 1.8, 7.1 and 1.9, clang more.
+    # gcc needs 1.8, 6.6 and 1.9, clang more.
     assert arm.instructions < most * row.bind(layer_of(graph)).macs
 
 

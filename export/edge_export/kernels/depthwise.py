@@ -114,7 +114,11 @@ def bind_s16_dsp(layer: LayerView) -> Binding:
     dsp = DspConstantsS16(layer, mac)
     if not dsp.per_channel:
         dsp.factor = np.repeat(dsp.factor, mac.channels)
-    constants = dsp_constants_s16(layer, mac, dsp, np.ascontiguousarray(dsp.weights.T))
+    weights = np.ascontiguousarray(dsp.weights.T)  # [taps, channels]
+    if mac.channels == mac.x.shape[3] and mac.channels % 4 == 0:
+        quads = weights.reshape(len(weights), -1, 4)
+        weights = np.ascontiguousarray(quads[:, :, [0, 2, 1, 3]])
+    constants = dsp_constants_s16(layer, mac, dsp, weights)
     fields = window_fields(layer, mac)
     params = Struct(
         "struct eag_depthwise_conv_2d_s16_dsp_params",
