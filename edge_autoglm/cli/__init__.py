@@ -17,6 +17,7 @@ import typer
 from . import (
     boards,
     build,
+    compare,
     compare_runtimes,
     convert,
     doctor,
@@ -26,6 +27,9 @@ from . import (
     monitor,
     ports,
     profile,
+    prune,
+    quantize,
+    sensitivity,
     verify,
     virtual,
 )
@@ -43,6 +47,10 @@ app = typer.Typer(
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("quantize")(quantize.quantize)
+app.command("prune")(prune.prune)
+app.command("sensitivity")(sensitivity.sensitivity)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from edge_boards.board import Board
+    from edge_quantize.data import Samples
+    from edge_quantize.graph import Graph
 
 BoardOption = Annotated[
     str, typer.Option("--board", "-b", metavar="B", help="Board: a name of `boards`, or a file.")
@@ -48,6 +50,15 @@ JsonOption = Annotated[
         help="Also write the result as JSON; - for stdout (tables then go to stderr).",
     ),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        callback=_writable,
+        help="Also write the report as one HTML page that opens offline.",
+    ),
+]
 JsonLinesOption = Annotated[
     Path | None,
     typer.Option(
@@ -60,6 +71,27 @@ JsonLinesOption = Annotated[
 PortOption = Annotated[
     str | None,
     typer.Option("--port", "-p", metavar="PORT", help="auto, virtual, or a port (/dev/ttyACM0)."),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="D",
+        help="Samples: a .npz or .npy file, a folder of WAV or pictures (subfolders are classes), "
+        "or MODULE:FUNCTION.",
+    ),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="S",
+        help="What pictures' 0 to 255 become: 0..1 (default), -1..1 or 0..255.",
+    ),
+]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option("--samples", min=1, metavar="N", help="Use at most N samples, evenly of all."),
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
 # Names that edge_boards and edge_export have, whose import would slow `--help`.
@@ -183,6 +215,28 @@ def the_board(name: str, folder: Path | None) -> Board:
     from edge_boards.loader import load_board
 
     return load_board(name, folders=(folder,) if folder else ())
+
+
+def any_model(model: str) -> Graph:
+    """A model of any kind; a `.tflite` as it is (float, or quantized already).
+
+    Raises ModelFileError and what reading it raises.
+    """
+    from edge_quantize.ingest.tflite import read_tflite
+    from edge_quantize.ingest.ways import convert_model
+
+    path = Path(model)
+    if path.suffix == ".tflite" and not path.is_dir():
+        return read_tflite(path)  # convert_model takes float ones only
+    return convert_model(model, say=lambda text: notes().print(f"{text} ...")).graph
+
+
+def data_notes(samples: Samples) -> None:
+    """What is odd about data, on stderr."""
+    from edge_autoglm.report.tables import wrapped
+
+    for note in samples.notes:
+        notes().print(wrapped(f"note: {note}", "  "), soft_wrap=True)
 
 
 def write_json(path: Path | None, value: Any) -> None:

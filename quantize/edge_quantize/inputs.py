@@ -24,7 +24,7 @@ LCG_INCREMENT = 1013904223
 LCG_SEED = 2
 _BLOCK = 4096
 _MASK = 0xFFFFFFFF
-_MOST_DATA_BYTES = 1 << 30
+MOST_DATA_BYTES = 1 << 30
 
 Arrays = tuple[npt.NDArray[np.generic], ...]
 
@@ -75,15 +75,21 @@ def lcg_inputs(graph: Graph, state: int = LCG_SEED) -> tuple[Arrays, int]:
     return tuple(arrays), state
 
 
-def quantize_array(values: npt.NDArray[np.floating[Any]], tensor: Tensor) -> npt.NDArray[np.int8]:
-    """Real values as the int8 that `tensor` holds: round half away from zero, then clamp."""
+def quantize_array(
+    values: npt.NDArray[np.floating[Any]], tensor: Tensor
+) -> npt.NDArray[np.signedinteger[Any]]:
+    """Real values as the int8 or int16 that `tensor` holds: round half away from zero, then
+    clamp."""
     if tensor.quantization is None:
         raise InputDataError(f"input '{tensor.name}' has no scale to quantize float data with")
     # The division in float32 and this rounding are those of TensorFlow Lite's QUANTIZE.
     scaled = values.astype(np.float32) / np.float32(tensor.quantization.scale)
     exact = scaled.astype(np.float64)
     rounded = np.copysign(np.floor(np.abs(exact) + 0.5), exact) + tensor.quantization.zero_point
-    quantized: npt.NDArray[np.int8] = np.clip(rounded, -128, 127).astype(np.int8)
+    limits = np.iinfo(tensor.dtype.value)
+    quantized: npt.NDArray[np.signedinteger[Any]] = np.clip(rounded, limits.min, limits.max).astype(
+        tensor.dtype.numpy
+    )
     return quantized
 
 
@@ -92,12 +98,12 @@ def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
 
     `.npy`: one input; `.npz`: arrays by input name, or in order; `.bin`: raw bytes in the
     model's input order. Every file may hold several inferences: a leading dimension (or, for
-    raw bytes, a whole multiple of the size). Float data for an int8 input is quantized with the
-    input's scale and zero point; raw bytes of four times the size are taken as float32.
+    raw bytes, a whole multiple of the size). Float data for an int8 or int16 input is quantized
+    with the input's scale and zero point; raw bytes of as many float32 are taken as that.
 
     Raises InputDataError: file missing or unreadable, wrong size, shape or type, NaN.
     """
-    found = _read(path)
+    found = read_data(path)
     if isinstance(found, bytes):
         return _raw(graph, found, path)
     arrays = list(found.values()) if path.suffix == ".npy" else _by_name(graph, found, path)
@@ -128,8 +134,9 @@ _DAMAGE = (
 )
 
 
-def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
-    """The arrays of a `.npz`, by name, or the only one of a `.npy`; a `.bin`'s content."""
+def read_data(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
+    """The arrays of a `.npz`, by name, or the only one of a `.npy` (its name is empty); a `.bin`'s
+    content. Raises InputDataError: missing, unreadable, damaged, or over a GiB."""
     if path.is_dir():
         raise InputDataError(f"{path}: a folder; name a .npy, .npz or .bin file in it")
     try:
@@ -138,7 +145,7 @@ def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
             raise InputDataError(
                 f"{path}: not one of .npy, .npz and .bin (raw bytes, as the model takes them)"
             )
-        if size > _MOST_DATA_BYTES:
+        if size > MOST_DATA_BYTES:
             raise InputDataError(f"{path}: {size} bytes are too large for input data")
         if path.suffix == ".npy":
             return {"": np.load(path, allow_pickle=False)}
@@ -146,7 +153,7 @@ def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
             return path.read_bytes()
         with np.load(path, allow_pickle=False) as archive:
             unpacked = sum(member.file_size for member in archive.zip.infolist())
-            if unpacked > _MOST_DATA_BYTES:
+            if unpacked > MOST_DATA_BYTES:
                 raise InputDataError(f"{path}: {unpacked} bytes unpacked are too large")
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
@@ -198,7 +205,7 @@ def _typed(tensor: Tensor, array: npt.NDArray[Any], where: str) -> npt.NDArray[n
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise InputDataError(f"{where}: holds NaN or infinity")
-        if tensor.dtype is DType.INT8:
+        if tensor.dtype in (DType.INT8, DType.INT16):
             return quantize_array(array, tensor)
         if tensor.dtype is DType.FLOAT32:
             return array.astype(np.float32)

@@ -188,6 +188,7 @@ _READERS: dict[str, Callable[[_Fields], Options]] = {
     "SubOptions": _elementwise,
     "ReducerOptions": _reducer,
     "ReshapeOptions": _reshape,
+    "TransposeOptions": lambda _: NoOptions(),  # an empty table
     "SqueezeOptions": _squeeze,
 }
 
@@ -212,7 +213,9 @@ REQUIRED = {
     "SQUEEZE": "SqueezeOptions",
 }
 # Operators whose table, when there is one, is empty.
-OPTIONLESS = frozenset({"PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "EXPAND_DIMS"})
+OPTIONLESS = frozenset(
+    {"PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH", "EXPAND_DIMS"}
+)
 
 
 def read_options(walk: Walk, where: str, op: str, operator: Any) -> Options:
