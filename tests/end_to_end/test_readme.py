@@ -41,12 +41,18 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     program.stop_boards()
 
 
+def needs_a_framework(words: list[str]) -> bool:
+    if words[1] == "convert":
+        return not words[2].endswith(".tflite")
+    return any(word.endswith((".keras", ".h5", ".pt2", ".onnx")) for word in words)
+
+
 def runs_here(line: str) -> bool:
     words = shlex.split(line)
     if SYNOPSIS.search(line) or "~" in line or words[0] != "edge-autoglm":
         return False
-    if words[1] == "convert" and not words[2].endswith(".tflite"):
-        return False  # needs a framework; test_convert_*.py run these ways
+    if needs_a_framework(words):
+        return False  # test_convert_*.py run these ways
     return words[1] not in ON_A_BOARD or "virtual" in words
 
 
