@@ -12,6 +12,8 @@ import numpy.typing as npt
 from edge_quantize.data.samples import Samples
 from edge_quantize.errors import InputDataError, PruningError
 
+from .keras_build import packed
+
 Array = npt.NDArray[Any]
 Epochs = Callable[[int, int], None]
 
@@ -92,9 +94,10 @@ def finetuned(
     targets: Array = labels if classes else labels.astype(np.float32).reshape(len(labels), -1)
     loss = base
     inputs = [np.asarray(array, np.float32) for array in samples.inputs]
-    fed: Any = inputs if len(inputs) > 1 else inputs[0]
+    fed = packed(keras, model, inputs)
     if wanted.distill and teacher is not None:
-        taught = np.asarray(teacher.predict(fed, batch_size=256, verbose=0))
+        shown = packed(keras, teacher, inputs)
+        taught = np.asarray(teacher.predict(shown, batch_size=256, verbose=0))
         taught = taught.reshape(len(labels), -1).astype(np.float32)
         columns = targets.reshape(len(labels), -1).astype(np.float32)
         targets = np.concatenate([columns, taught], axis=1)
