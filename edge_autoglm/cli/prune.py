@@ -37,7 +37,7 @@ def prune(
     ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="m.tflite, or m.keras of a Keras model."),
+        typer.Option("-o", "--output", metavar="FILE", help="m.tflite, or m.keras."),
     ],
     data: Annotated[
         str | None,
@@ -162,7 +162,9 @@ def prune(
         raise UsageError("--distill: is part of fine-tuning; add --finetune EPOCHS")
     what = _what(method, sparsity, target_macs, importance, repair, align, everywhere, pattern,
                  clusters)  # fmt: skip
-    request = Request(model, out, what, (clusters or 0) if method == "clusters" else 0, tuning, seed)
+    request = Request(
+        model, out, what, (clusters or 0) if method == "clusters" else 0, tuning, seed
+    )
     if data is None and (tuning is not None or getattr(what, "needs_data", False)):
         raise UsageError(
             "--data: is needed" + (" for fine-tuning, with labels" if tuning else
