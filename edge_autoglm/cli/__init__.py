@@ -28,6 +28,7 @@ from . import (
     ports,
     profile,
     prune,
+    quantize,
     sensitivity,
     verify,
     virtual,
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("quantize")(quantize.quantize)
 app.command("prune")(prune.prune)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("compare")(compare.compare)
