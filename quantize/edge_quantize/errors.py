@@ -9,6 +9,7 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- PruningError          what was asked for cannot be pruned
 +-- UnsoundResultError    a result that was run is wrong: a bug here or in a library, by its name
 +-- MissingExtraError     a framework is not installed; the message has the install line
++-- GraphEditError        a change of the graph was asked for that cannot be made
 """
 
 from __future__ import annotations
@@ -57,3 +58,7 @@ class UnsoundResultError(QuantizeError):
 
 class MissingExtraError(QuantizeError):
     """A framework is needed that is not installed; the message has the line that installs it."""
+
+
+class GraphEditError(QuantizeError):
+    """A change of the graph that cannot be made; the message says where and why."""
