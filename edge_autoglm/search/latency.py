@@ -151,6 +151,11 @@ def features(step: Step, program: Program) -> Features:
         found |= _matrix_features(numbers, step.macs)
     if "exp_table" in fields:
         found["rows"] = float(numbers.get("rows", 1))
+    if "outer" in numbers:  # CONCATENATION copies row by row
+        found["copies"] = float(numbers["outer"] * len(step.operands))
+    dims = fields.get("dims")
+    if isinstance(dims, tuple):  # PAD does, too
+        found["copies"] = float(math.prod(dims[:-1]))
     return found
 
 
@@ -174,6 +179,12 @@ def _window_features(p: Mapping[str, int]) -> dict[str, float]:
         "window_rows": pixels * size_h * (channels if depth > 1 else 1),
         "taps": inside_h * inside_w * (channels * depth),
         "windows": inside_h * inside_w * (channels if depth > 1 else 1),
+        "all_windows": pixels * size_h * size_w * (channels if depth > 1 else 1),
+        "all_taps": pixels * size_h * size_w * channels * depth,
+        "quad_taps": inside_h * inside_w * (channels // 4),
+        "odd_taps": inside_h * inside_w * (channels % 4),
+        "quad_outputs": pixels * (channels // 4),
+        "odd_outputs": pixels * (channels % 4),
         "gather": inside_h * inside_w * depth,
         "line_groups": p["out_h"] * -(-channels // 4),
         "lines": p["out_h"] * p["in_w"] * channels,
