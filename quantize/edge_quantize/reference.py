@@ -8,6 +8,7 @@ may only ever say "within N LSB".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from .check import require_supported
 from .errors import ReferenceRuntimeError, UnsupportedModelError
-from .graph.model import Graph
+from .graph.model import DType, Graph
 from .graph.writer import write_tflite
 from .ingest.tflite import read_tflite
 
@@ -166,6 +167,9 @@ class TflmReference(_Loaded):
     UnsupportedModelError with every problem. `checked` says that somebody else has made sure; then
     it may also be a model that only TFLM runs. Raises ReferenceRuntimeError when the wheel is
     missing or the interpreter refuses the model.
+
+    It has no FULLY_CONNECTED with int4 weights and a scale for every row: it is given those weights
+    as int8, which are the same numbers, and `name` says so.
     """
 
     name = "tflite_micro"
@@ -179,6 +183,10 @@ class TflmReference(_Loaded):
         if not checked:
             require_supported(graph)
         super().__init__(graph, preserve)
+        widened = _with_int4_rows_as_int8(graph)
+        if widened is not graph:
+            content = write_tflite(widened)
+            self.name = f"{self.name} (int4 weights of FULLY_CONNECTED as int8)"
         config = runtime.InterpreterConfig
         try:
             self._interpreter = runtime.Interpreter.from_bytes(
@@ -218,6 +226,21 @@ class TflmReference(_Loaded):
             )
             for index in self._results()
         }
+
+
+def _with_int4_rows_as_int8(graph: Graph) -> Graph:
+    """The graph with those int4 weights as int8 that TFLM takes as int8 only; itself if none."""
+    rows: set[int] = set()
+    for operator in graph.operators:
+        if operator.op != "FULLY_CONNECTED":
+            continue
+        for tensor in graph.operands(operator)[1:2]:
+            if tensor is not None and tensor.dtype is DType.INT4 and tensor.quantization:
+                rows |= {tensor.index} if tensor.quantization.per_channel else set()
+    if not rows:
+        return graph
+    tensors = (replace(t, dtype=DType.INT8) if t.index in rows else t for t in graph.tensors)
+    return replace(graph, tensors=tuple(tensors))
 
 
 def _arena_bytes(graph: Graph) -> int:

@@ -39,6 +39,16 @@ class Draft(GraphBuilder):
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self._state = zlib.crc32(name.encode())
+        self._weight_type = DType.INT8
+
+    def with_int4(self) -> Draft:
+        """From here on, weights are int4."""
+        self._weight_type = DType.INT4
+        return self
+
+    def with_int8(self) -> Draft:
+        self._weight_type = DType.INT8
+        return self
 
     def int8(self, *shape: int, low: int = -127) -> npt.NDArray[np.int8]:
         values = np.empty(math.prod(shape), np.int64)
@@ -56,7 +66,12 @@ class Draft(GraphBuilder):
         count = shape[axis] if per_channel else 1
         scales = 0.004 * (1 + 0.3 * (np.arange(count) % 5)) * 2.0 ** (np.arange(count) % 3)
         data = self.int8(*shape)
-        return self.weights(f"weights_{len(self._tensors)}", data, scales.tolist(), axis), scales
+        name = f"weights_{len(self._tensors)}"
+        if self._weight_type is DType.INT4:
+            # The upper halves, 16 times as large each.
+            data, scales = data >> 4, 16 * scales
+        index = self.weights(name, data, scales.tolist(), axis, self._weight_type)
+        return index, scales if self._weight_type is DType.INT8 else scales / 16
 
     def _scaled_bias(self, source: int, weights: int, channels: int) -> int:
         data = self.int8(channels).astype(np.int32) * 37
@@ -224,6 +239,30 @@ _family(
         "of_an_image": lambda d: d.dense(d.image(2, 3, 4), 6, depth=24),
         "keep_num_dims": lambda d: d.dense(
             d.input("x", (1, 3, 12), 0.05, 3), 5, keep_num_dims=True
+        ),
+    },
+)
+
+
+_family(
+    "int4",
+    {
+        "conv": lambda d: d.with_int4().conv(d.image(6, 7, 4), 8, activation=RELU),
+        "conv_odd": lambda d: d.with_int4().conv(d.image(5, 6, 3), 5, stride=(2, 1)),
+        "conv_1x1": lambda d: d.with_int4().conv(d.image(5, 5, 8), 12, (1, 1)),
+        "conv_dilated": lambda d: d.with_int4().conv(
+            d.image(9, 8, 4), 4, dilation=(2, 3), padding=VALID, bias=False
+        ),
+        "conv_per_tensor": lambda d: d.with_int4().conv(d.image(6, 6, 5), 7, per_channel=False),
+        "depthwise": lambda d: d.with_int4().depthwise(d.image(6, 7, 8), activation=RELU6),
+        "depthwise_odd": lambda d: d.with_int4().depthwise(d.image(5, 6, 7), stride=(2, 2)),
+        "depthwise_multiplier2": lambda d: d.with_int4().depthwise(
+            d.image(6, 6, 3), (5, 2), multiplier=2
+        ),
+        "dense": lambda d: d.with_int4().dense(d.input("x", (1, 24), 0.05, 3), 10),
+        "dense_odd": lambda d: d.with_int4().dense(d.input("x", (3, 19), 0.05, -128), 7),
+        "dense_per_channel": lambda d: d.with_int4().dense(
+            d.input("x", (1, 21), 0.05, 3), 5, per_channel=True, activation=RELU
         ),
     },
 )
@@ -474,6 +513,21 @@ def net_separable(d: Draft) -> int:
         x = d.conv(x, out, (1, 1), activation=RELU6, zero_point=-128)
     x = d.mean(x, [1, 2], d._quantization(x).scale, -128, keep_dims=False)
     return d.softmax(d.dense(x, 4))
+
+
+@_model
+def net_int4(d: Draft) -> int:
+    """A first layer of int8 weights, and int4 ones behind it up to the last."""
+    x = d.conv(d.image(9, 9, 3), 8, stride=(2, 2), activation=RELU6, zero_point=-128)
+    d.with_int4()
+    for out, stride in ((12, (1, 1)), (16, (2, 2))):
+        x = d.depthwise(x, stride=stride, activation=RELU6, zero_point=-128)
+        x = d.conv(x, out, (1, 1), activation=RELU6, zero_point=-128)
+    y = d.conv(x, 16)
+    x = d.elementwise("ADD", x, y, d._quantization(y).scale, -20)
+    x = d.reshape(d.pool("AVERAGE_POOL_2D", x, (3, 3), (3, 3)), (1, 16))
+    x = d.dense(x, 9, per_channel=True, activation=RELU)
+    return d.softmax(d.with_int8().dense(x, 4))
 
 
 @_model

@@ -70,7 +70,7 @@ def test_a_sound_convolution_is_supported() -> None:
         ("x", {"is_variable": True}, "tensor 'x': variable tensors"),
         ("x", {"shape_signature": (1, -1, 6, 2)}, "tensor 'x': dynamic shape [1, -1, 6, 2]"),
         ("w", {"encoding": "sparse"}, "tensor 'w': sparse is not supported"),
-        ("w", {"dtype": DType.INT4}, "tensor 'w': int4 weights are not supported"),
+        ("w", {"dtype": DType.INT2}, "tensor 'w': int2 weights are not supported"),
         ("x", {"dtype": DType.UINT8}, "tensor 'x': is uint8; only int8"),
         ("x", {"quantization": None}, "tensor 'x': has no scale and zero point"),
         ("x", {"quantization": scales(0.5, zero_point=128)}, "zero point 128, outside int8"),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from edge_export.aot.program import Constant, ConstantKind, ConstantRef, FieldValue
 from edge_quantize.graph import DType, Quantization, Tensor
+from edge_quantize.graph.model import fits_int4
 from edge_quantize.graph.options import Activation
 
 from .quant import INT8_MAX, INT8_MIN, activation_range, quantize_multiplier
@@ -112,9 +113,7 @@ class MacLayer:
         return self.constant("bias", data)
 
 
-def refuses_mac(
-    layer: LayerView, channel_axis: int, weights: DType = DType.INT8
-) -> str | None:
+def refuses_mac(layer: LayerView, channel_axis: int, weights: DType = DType.INT8) -> str | None:
     """Why no integer kernel can take the layer's operands; None when one can.
 
     `channel_axis` is the axis of the weights that output channels run along; `weights` is the
@@ -133,7 +132,7 @@ def refuses_mac(
             return f"{role} {tensor.name!r} is {tensor.dtype.value}, not int8 with one scale"
     if w.dtype not in (DType.INT8, DType.INT4) or w.data is None:
         return f"weights {w.name!r} are not constant int8 or int4"
-    if w.dtype is DType.INT4 and w.elements and not -8 <= w.data.min() <= w.data.max() <= 7:
+    if w.dtype is DType.INT4 and not fits_int4(w.data):
         return f"int4 weights {w.name!r} are not all within -8 to 7"
     if bias is not None and (bias.dtype is not DType.INT32 or bias.data is None):
         return f"bias {bias.name!r} is not constant int32"

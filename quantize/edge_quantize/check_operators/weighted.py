@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edge_quantize.graph.model import DType, Graph, Operator, Tensor
+from edge_quantize.graph.model import DType, Graph, Operator, Tensor, fits_int4
 from edge_quantize.graph.options import FullyConnectedOptions
 
 from .parts import (
@@ -67,10 +67,9 @@ def _weights(weights: Tensor, axis: int) -> Iterator[Fault]:
     if weights.dtype not in (DType.INT8, DType.INT4):
         yield from element_type(weights, DType.INT8, DType.INT4)
         return
-    if weights.dtype is DType.INT4 and weights.data is not None and weights.elements:
-        least, most = int(weights.data.min()), int(weights.data.max())
-        if not -8 <= least <= most <= 7:
-            yield weights.name, f"is int4, and runs from {least} to {most}"
+    data = weights.data
+    if weights.dtype is DType.INT4 and data is not None and not fits_int4(data):
+        yield weights.name, f"is int4, and runs from {data.min()} to {data.max()}"
     quantization = weights.quantization
     if quantization is None:
         yield weights.name, "has no scale"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from edge_quantize.errors import UnsupportedModelError
 
-from .model import DType, Graph, Operator, Quantization, Tensor
+from .model import DType, Graph, Operator, Quantization, Tensor, fits_int4
 from .options import (
     Activation,
     ConcatenationOptions,
@@ -114,7 +114,7 @@ class GraphBuilder:
 
         Raises ValueError for int4 weights outside -8 to 7.
         """
-        if dtype is DType.INT4 and data.size and not -8 <= data.min() <= data.max() <= 7:
+        if dtype is DType.INT4 and not fits_int4(data):
             raise ValueError(f"'{name}' is to be int4, and runs from {data.min()} to {data.max()}")
         quantization = Quantization(tuple(_f32(s) for s in scales), (0,) * len(scales), axis)
         return self.tensor(name, data.shape, dtype, quantization, data)

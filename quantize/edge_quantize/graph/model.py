@@ -79,6 +79,11 @@ _OPAQUE = frozenset(
 )
 
 
+def fits_int4(data: npt.NDArray[np.generic]) -> bool:
+    """Whether four bits hold every element: -8 to 7."""
+    return data.size == 0 or bool(-8 <= data.min() <= data.max() <= 7)
+
+
 @dataclass(frozen=True)
 class Quantization:
     """Affine quantization: `real = scale * (q - zero_point)`.

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_quantize.errors import UnsupportedModelError
 
-from .model import DType, Graph, Operator, Tensor
+from .model import DType, Graph, Operator, Tensor, fits_int4
 from .option_tables import SECOND_TABLES, TABLES, table_fields
 from .options import (
     ConcatenationOptions,
@@ -49,7 +49,7 @@ def write_tflite(graph: Graph) -> bytes:
     """The file's bytes. Reading them gives an equal graph (`sha256` aside).
 
     Raises UnsupportedModelError, listing every reason, for what a `Graph` holds incompletely:
-    custom operators, sparse content, further subgraphs.
+    custom operators, sparse content, further subgraphs; and for int4 content outside -8 to 7.
     """
     problems = _unwritable(graph)
     if problems:
@@ -62,6 +62,10 @@ def _unwritable(graph: Graph) -> list[str]:
     for tensor in graph.tensors:
         if tensor.encoding:
             problems.append(f"tensor {tensor.index} '{tensor.name}': {tensor.encoding}")
+        data = tensor.data
+        if tensor.dtype is DType.INT4 and data is not None and not fits_int4(data):
+            where = f"tensor {tensor.index} '{tensor.name}'"
+            problems.append(f"{where}: is int4, and runs from {data.min()} to {data.max()}")
     for operator in graph.operators:
         where = f"operator {operator.index} {operator.op}"
         if not hasattr(schema.BuiltinOperator, operator.op) or operator.op == "CUSTOM":

@@ -1,0 +1,208 @@
+"""The plan as a graph: tensors with their scales, integer constants, conversions where forms
+change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
+from edge_quantize.graph.options import NoOptions, Options
+from edge_quantize.run import quantized
+
+from .plan import Form, Layer, Plan
+from .recipe import Precision
+from .rules import RULES, Kind, version
+from .weights import fit_bias, quantize_bias, quantize_weights, weight_quantization, weight_scales
+
+_WEIGHT_DTYPE = {Precision.INT4: DType.INT4}
+_QUANTIZE_VERSION = {DType.FLOAT32: 1, DType.INT8: 2, DType.INT16: 3}
+_DEQUANTIZE_VERSION = {DType.INT8: 2, DType.INT16: 3, DType.FLOAT16: 3}
+_FLOAT_VERSION = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 1}
+
+
+def emit(graph: Graph, plan: Plan) -> Graph:
+    """The graph that `plan` describes. Results keep the names they have in the float model; the
+    forms that conversions make have the element type behind theirs."""
+    return _Emitter(graph, plan).graph()
+
+
+@dataclass(frozen=True, eq=False)
+class _Constants:
+    """Of a weighted layer: tensors without an index yet."""
+
+    weights: Tensor
+    bias: Tensor | None
+
+
+class _Emitter:
+    def __init__(self, graph: Graph, plan: Plan) -> None:
+        self.source, self.plan = graph, plan
+        self.tensors: list[Tensor] = []
+        self.operators: list[Operator] = []
+        self.place: dict[Form, int] = {}
+        self.kept: dict[int, int] = {}  # tensors that are no reals, by their old index
+        self.names: set[str] = {t.name for t in graph.tensors if not t.is_constant}
+
+    def graph(self) -> Graph:
+        inputs = tuple(self.input(index) for index in self.source.inputs)
+        for layer in self.plan.layers:
+            self.layer(layer)
+        outputs = tuple(
+            self.keep(index) if form is None else self.read(form)
+            for index, form in zip(self.source.outputs, self.plan.outputs, strict=True)
+        )
+        return replace(
+            self.source,
+            tensors=tuple(self.tensors),
+            operators=tuple(self.operators),
+            inputs=inputs,
+            outputs=outputs,
+            sha256="",
+        )
+
+    def add(self, tensor: Tensor) -> int:
+        index = len(self.tensors)
+        if tensor.data is not None:
+            tensor.data.setflags(write=False)
+        self.tensors.append(replace(tensor, index=index))
+        return index
+
+    def operator(
+        self, op: str, inputs: list[int], outputs: list[int], options: Options, version: int
+    ) -> None:
+        self.operators.append(
+            Operator(
+                len(self.operators),
+                op,
+                tuple(inputs),
+                tuple(outputs),
+                options,
+                version,
+            )
+        )
+
+    def input(self, index: int) -> int:
+        form = self.plan.made.get(index)
+        return self.keep(index) if form is None else self.form(form)
+
+    def keep(self, index: int) -> int:
+        """A tensor as it is: indices, shapes, float constants of float layers."""
+        if index < 0:
+            return index
+        if index not in self.kept:
+            self.kept[index] = self.add(self.source.tensors[index])
+        return self.kept[index]
+
+    def form(self, form: Form) -> int:
+        """A new tensor for `form`; its producer is the caller's to write."""
+        tensor = self.source.tensors[form.tensor]
+        quantization = self.plan.quantization.get(form)
+        name = tensor.name
+        if self.plan.made.get(form.tensor) != form:
+            name = self.unique(f"{name}_{form.dtype.value}")
+        self.place[form] = self.add(
+            replace(tensor, name=name, dtype=form.dtype, quantization=quantization)
+        )
+        return self.place[form]
+
+    def unique(self, name: str) -> str:
+        base, number = name, 2
+        while name in self.names:
+            name = f"{base}_{number}"
+            number += 1
+        self.names.add(name)
+        return name
+
+    def read(self, form: Form) -> int:
+        """Where `form` is, with a conversion or a constant written if it is nowhere yet."""
+        if form in self.place:
+            return self.place[form]
+        tensor = self.source.tensors[form.tensor]
+        if tensor.data is not None:
+            if form.dtype is DType.FLOAT32:
+                return self.keep(form.tensor)
+            made = replace(tensor, dtype=form.dtype, quantization=self.plan.quantization[form])
+            self.place[form] = self.add(replace(made, data=quantized(tensor.data, made)))
+            return self.place[form]
+        source = self.place[self.plan.made[form.tensor]]
+        dtype = self.tensors[source].dtype
+        target = self.form(form)
+        if form.dtype is DType.FLOAT32:
+            op, number = "DEQUANTIZE", _DEQUANTIZE_VERSION[dtype]
+        else:
+            op, number = "QUANTIZE", max(_QUANTIZE_VERSION[dtype], _QUANTIZE_VERSION[form.dtype])
+            number = 1 if dtype is DType.FLOAT32 and form.dtype is DType.INT8 else number
+        self.operator(op, [source], [target], NoOptions(), number)
+        return target
+
+    def layer(self, layer: Layer) -> None:
+        operator = layer.operator
+        inputs = [
+            self.keep(index) if form is None else self.read(form)
+            for index, form in zip(operator.inputs, layer.reads, strict=True)
+            if not (form is None and _weighted(operator.op))
+        ]
+        rule = RULES.get(operator.op)
+        if _weighted(operator.op) and rule is not None:
+            inputs = self.weighted(layer, rule.axis, inputs)
+        outputs = [
+            self.keep(index) if form is None else self.form(form)
+            for index, form in zip(operator.outputs, layer.writes, strict=True)
+        ]
+        number = operator.version
+        if layer.dtype is not DType.FLOAT32 and rule is not None:
+            number = version(operator.op, layer.dtype)
+        elif operator.op in _FLOAT_VERSION:
+            number = max(number, _FLOAT_VERSION[operator.op])
+        self.operator(operator.op, inputs, outputs, operator.options, number)
+
+    def weighted(self, layer: Layer, axis: int, inputs: list[int]) -> list[int]:
+        precision = layer.scheme.precision
+        indices = layer.operator.inputs
+        weights = self.source.tensors[indices[1]]
+        bias = self.source.tensors[indices[2]] if len(indices) > 2 and indices[2] >= 0 else None
+        if not precision.integer:
+            return self.float_weights(layer, inputs)
+        made = _integers(layer, axis, weights, bias, self.tensors[inputs[0]].quantization)
+        inputs = [*inputs, self.add(made.weights)]
+        if made.bias is not None:
+            inputs.append(self.add(made.bias))
+        return inputs
+
+    def float_weights(self, layer: Layer, inputs: list[int]) -> list[int]:
+        return [*inputs, *(self.keep(i) for i in layer.operator.inputs[1:])]
+
+
+def _weighted(op: str) -> bool:
+    rule = RULES.get(op)
+    return rule is not None and rule.kind is Kind.WEIGHTED
+
+
+def _integers(
+    layer: Layer, axis: int, weights: Tensor, bias: Tensor | None, source: Quantization | None
+) -> _Constants:
+    assert source is not None
+    scheme = layer.scheme
+    dtype = _WEIGHT_DTYPE.get(scheme.precision, DType.INT8)
+    values = _array(weights)
+    scales = weight_scales(
+        values, axis, dtype, scheme.per_channel, scheme.weights, scheme.percentile
+    )
+    if bias is not None and layer.dtype is DType.INT8:
+        scales = fit_bias(scales, _array(bias), source.scale)
+    integers = quantize_weights(values, scales, axis, dtype)
+    made = replace(
+        weights, dtype=dtype, quantization=weight_quantization(scales, axis), data=integers
+    )
+    if bias is None:
+        return _Constants(made, None)
+    kind = DType.INT64 if layer.dtype is DType.INT16 else DType.INT32
+    steps, quantization = quantize_bias(_array(bias), source.scale, scales, kind)
+    return _Constants(made, replace(bias, dtype=kind, quantization=quantization, data=steps))
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.float64]:
+    return np.asarray(tensor.data, np.float64)
