@@ -24,7 +24,7 @@ LCG_INCREMENT = 1013904223
 LCG_SEED = 2
 _BLOCK = 4096
 _MASK = 0xFFFFFFFF
-_MOST_DATA_BYTES = 1 << 30
+MOST_DATA_BYTES = 1 << 30
 
 Arrays = tuple[npt.NDArray[np.generic], ...]
 
@@ -97,7 +97,7 @@ def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
 
     Raises InputDataError: file missing or unreadable, wrong size, shape or type, NaN.
     """
-    found = _read(path)
+    found = read_data(path)
     if isinstance(found, bytes):
         return _raw(graph, found, path)
     arrays = list(found.values()) if path.suffix == ".npy" else _by_name(graph, found, path)
@@ -128,8 +128,9 @@ _DAMAGE = (
 )
 
 
-def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
-    """The arrays of a `.npz`, by name, or the only one of a `.npy`; a `.bin`'s content."""
+def read_data(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
+    """The arrays of a `.npz`, by name, or the only one of a `.npy` (its name is empty); a `.bin`'s
+    content. Raises InputDataError: missing, unreadable, damaged, or over a GiB."""
     if path.is_dir():
         raise InputDataError(f"{path}: a folder; name a .npy, .npz or .bin file in it")
     try:
@@ -138,7 +139,7 @@ def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
             raise InputDataError(
                 f"{path}: not one of .npy, .npz and .bin (raw bytes, as the model takes them)"
             )
-        if size > _MOST_DATA_BYTES:
+        if size > MOST_DATA_BYTES:
             raise InputDataError(f"{path}: {size} bytes are too large for input data")
         if path.suffix == ".npy":
             return {"": np.load(path, allow_pickle=False)}
@@ -146,7 +147,7 @@ def _read(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
             return path.read_bytes()
         with np.load(path, allow_pickle=False) as archive:
             unpacked = sum(member.file_size for member in archive.zip.infolist())
-            if unpacked > _MOST_DATA_BYTES:
+            if unpacked > MOST_DATA_BYTES:
                 raise InputDataError(f"{path}: {unpacked} bytes unpacked are too large")
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:

@@ -214,7 +214,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_before_it_is(
 ) -> None:
     path = tmp_path / "x.npz"
     np.savez_compressed(path, x=np.zeros(100_000, np.int8))
-    monkeypatch.setattr(inputs, "_MOST_DATA_BYTES", 50_000)
+    monkeypatch.setattr(inputs, "MOST_DATA_BYTES", 50_000)
     with pytest.raises(InputDataError, match="bytes unpacked are too large"):
         load_inputs(image_graph(), path)
 

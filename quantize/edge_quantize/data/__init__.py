@@ -1,5 +1,6 @@
 """Calibration and evaluation data: what a model is shown while it is made small."""
 
+from .load import load_samples
 from .samples import Samples
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "load_samples"]

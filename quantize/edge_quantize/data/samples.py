@@ -22,6 +22,7 @@ class Samples:
     inputs: tuple[Array, ...]
     labels: Array | None = None
     source: str = ""  # where they come from, as reports say it
+    notes: tuple[str, ...] = ()  # what is odd about them and no error, a line each
 
     def __post_init__(self) -> None:
         counts = {len(array) for array in self.inputs}

@@ -1,0 +1,189 @@
+"""Samples from a function of the user's own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_quantize.errors import InputDataError
+from edge_quantize.graph.model import Graph
+from edge_quantize.inputs import MOST_DATA_BYTES
+
+from .fit import inner_shape
+from .samples import Samples
+
+Array = npt.NDArray[Any]
+Found = tuple[tuple[Array, ...], Array | None]
+
+
+def called(
+    source: str, module: str, name: str, graph: Graph, most: int | None
+) -> Samples | dict[str, Array] | Found:
+    """What the function returns: Samples or a mapping as they are, anything else as (inputs,
+    labels). An iterable is read to its end, or to `most` samples.
+
+    What it prints goes to stderr. Raises InputDataError with the function's name and, where it
+    raised, the line of its file.
+    """
+    with contextlib.redirect_stdout(sys.stderr), _one_line(source, module):
+        function: Any = _module(source, module)
+        for part in name.split("."):
+            if not hasattr(function, part):
+                raise InputDataError(f"{source}: {module} has no {name!r}")
+            function = getattr(function, part)
+        found = function() if callable(function) else function
+        if isinstance(found, Samples):
+            return found
+        if isinstance(found, Mapping):
+            return {str(key): np.asarray(value) for key, value in found.items()}
+        return _split(found, graph, source, most)
+
+
+@contextlib.contextmanager
+def _one_line(source: str, module: str) -> Iterator[None]:
+    """Whatever the user's code raises, as one line that says where."""
+    try:
+        yield
+    except InputDataError:
+        raise
+    except (Exception, SystemExit) as error:
+        said = next((line for line in str(error).splitlines() if line.strip()), "").strip()
+        kind = type(error).__name__
+        tail = Path(module).name if module.endswith(".py") else module.rsplit(".", 1)[-1] + ".py"
+        frames = traceback.extract_tb(error.__traceback__)
+        mine = [frame for frame in frames if Path(frame.filename).name == tail]
+        place = f" ({tail}, line {mine[-1].lineno})" if mine else ""
+        raise InputDataError(f"{source}: {kind}: {said}{place}".replace(": : ", ": ")) from error
+
+
+def _module(source: str, name: str) -> ModuleType:
+    """Imported with the working folder first, where users keep it."""
+    if name.endswith(".py"):
+        path = Path(name)
+        if not path.is_file():
+            raise InputDataError(f"{path}: no such file")
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        with _first_on_path(path.resolve().parent):
+            spec.loader.exec_module(module)
+        return module
+    with _first_on_path(Path.cwd()):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
+                raise InputDataError(
+                    f"{source}: no file or folder, and no module '{error.name}' in {Path.cwd()}"
+                ) from error
+            raise
+
+
+@contextlib.contextmanager
+def _first_on_path(folder: Path) -> Iterator[None]:
+    before = list(sys.path)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _split(found: Any, graph: Graph, source: str, most: int | None) -> Found:
+    inputs = len(graph.inputs)
+    if found is None:
+        raise InputDataError(f"{source}: returns nothing; an array, or (inputs, labels)")
+    if _array_like(found):
+        return _inputs((found,), graph, source), None
+    if isinstance(found, tuple) and all(_array_like(part) or _several(part) for part in found):
+        if len(found) == 2 and _several(found[0]) and len(found[0]) == inputs:  # ([x], y)
+            return _inputs(found[0], graph, source), np.asarray(found[1])
+        if len(found) == inputs + 1:  # (x, y), or (x1, x2, y)
+            return _inputs(found[:-1], graph, source), np.asarray(found[-1])
+        if len(found) == inputs:
+            return _inputs(found, graph, source), None
+    if isinstance(found, Iterable) and not isinstance(found, str | bytes):
+        return _gathered(found, graph, source, most)
+    raise InputDataError(
+        f"{source}: returns {type(found).__name__}; an array, (inputs, labels), a mapping of "
+        "arrays, or an iterable of samples"
+    )
+
+
+def _array_like(value: Any) -> bool:
+    """Arrays of any library: numpy's, TensorFlow's, PyTorch's."""
+    return hasattr(value, "__array__") and hasattr(value, "shape")
+
+
+def _several(value: Any) -> bool:
+    return isinstance(value, tuple | list) and bool(value) and all(map(_array_like, value))
+
+
+def _inputs(parts: Iterable[Any], graph: Graph, source: str) -> tuple[Array, ...]:
+    arrays = tuple(np.asarray(part) for part in parts)
+    if len(arrays) != len(graph.inputs):
+        raise InputDataError(
+            f"{source}: returns {len(arrays)} inputs; the model has {len(graph.inputs)}"
+        )
+    return arrays
+
+
+def _gathered(items: Iterable[Any], graph: Graph, source: str, most: int | None) -> Found:
+    """Samples one by one or in batches, each with or without its labels."""
+    inputs = len(graph.inputs)
+    columns: list[list[Array]] = [[] for _ in range(inputs)]
+    labels: list[Array] = []
+    total = count = 0
+    for item in items:
+        if isinstance(item, Mapping):
+            raise InputDataError(f"{source}: yields mappings; arrays or (sample, label)")
+        parts = list(item) if isinstance(item, tuple | list) else [item]
+        label = None
+        if len(parts) == 2 and isinstance(parts[0], tuple | list) and inputs > 1:
+            parts, label = list(parts[0]), parts[1]
+        elif len(parts) == inputs + 1:
+            label = parts.pop()
+        if len(parts) != inputs:
+            raise InputDataError(
+                f"{source}: yields {len(parts)} values a sample; {inputs} inputs, or those and a "
+                "label, are needed"
+            )
+        arrays = [np.asarray(part) for part in parts]
+        shape = inner_shape(graph.tensors[graph.inputs[0]])
+        batch = arrays[0].ndim == len(shape) + 1
+        if not batch:
+            arrays = [array[np.newaxis] for array in arrays]
+        for column, array in zip(columns, arrays, strict=True):
+            column.append(array)
+            total += array.nbytes
+        if label is not None:
+            labels.append(np.asarray(label) if batch else np.asarray(label)[np.newaxis])
+        count += len(arrays[0])
+        if most is not None and count >= most:
+            break
+        if total > MOST_DATA_BYTES:
+            raise InputDataError(
+                f"{source}: yields more than {MOST_DATA_BYTES >> 30} GiB; say how many samples to "
+                "use, if it has no end"
+            )
+    if not count:
+        raise InputDataError(f"{source}: yields no samples")
+    if labels and sum(map(len, labels)) != count:
+        raise InputDataError(f"{source}: {sum(map(len, labels))} labels for {count} samples")
+    shapes = sorted({array.shape[1:] for array in columns[0]})
+    if len(shapes) > 1:
+        raise InputDataError(
+            f"{source}: samples differ in shape: {list(shapes[0])} and {list(shapes[1])}"
+        )
+    return tuple(map(np.concatenate, columns)), np.concatenate(labels) if labels else None
