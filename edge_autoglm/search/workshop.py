@@ -1,0 +1,94 @@
+"""Candidates made: a point of the space as a float graph with fewer channels, as a graph of the
+right shapes, and as the model that runs.
+
+The same point always gives the same model, so that any machine that takes part in a study can make
+the models that another one found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge_boards import Board
+from edge_quantize.data import Samples
+from edge_quantize.graph import Graph
+from edge_quantize.passes import lossless
+from edge_quantize.prune import Structured, prune_channels
+from edge_quantize.ptq import quantize
+
+from .codesize import CodeSizes
+from .footprint import Footprint, footprint
+from .latency import CostModel, Latency
+from .shapes import overrides, shaped
+from .space import Choice
+
+Say = Callable[[str], None]
+_KEPT = 4  # models in memory at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """What a graph takes of the board. `latency` is None for a core without a model."""
+
+    footprint: Footprint
+    latency: Latency | None
+
+
+@dataclass
+class Workshop:
+    """`graph` is the float model after the lossless passes; `samples` are for calibration."""
+
+    graph: Graph
+    samples: Samples
+    board: Board
+    sizes: CodeSizes
+    cost_model: CostModel | None
+    say: Say = lambda _: None
+    _pruned: dict[tuple[float, int], Graph] = field(default_factory=dict)
+    _made: dict[Choice, Graph] = field(default_factory=dict)
+
+    def pruned(self, choice: Choice) -> Graph:
+        """The float graph without the channels that go, repaired. Raises PruningError."""
+        if not choice.sparsity:
+            return self.graph
+        key = (choice.sparsity, choice.align)
+        if key not in self._pruned:
+            self.say(f"pruning {choice.sparsity:.0%} of the channels")
+            wanted = Structured(sparsity=choice.sparsity, align=choice.align)
+            self._pruned[key] = prune_channels(self.graph, self.samples, wanted).graph
+        return self._pruned[key]
+
+    def expected(self, choice: Choice) -> Costs:
+        """What the point will take at most, before it is quantized."""
+        return self.costs(shaped(self.pruned(choice), choice.recipe), choice)
+
+    def model(self, choice: Choice) -> Graph:
+        """The quantized model, after the lossless passes once more. Raises QuantizeError."""
+        bare = choice.bare
+        if bare not in self._made:
+            self.say("quantizing")
+            made = quantize(self.pruned(choice), self.samples, choice.recipe).graph
+            self.say("removing what does nothing")
+            if len(self._made) >= _KEPT:
+                del self._made[next(iter(self._made))]
+            self._made[bare] = lossless(made).graph
+        return self._made[bare]
+
+    def costs(self, graph: Graph, choice: Choice) -> Costs:
+        """Of a graph with the kernels of `choice`. Raises ExportError."""
+        return costs(graph, self.board, self.sizes, self.cost_model, dict(choice.kernels))
+
+
+def costs(
+    graph: Graph,
+    board: Board,
+    sizes: CodeSizes,
+    model: CostModel | None,
+    kernels: dict[str, str] | None = None,
+) -> Costs:
+    """The footprint and the modelled latency of an integer graph; `kernels` are rows by operator.
+
+    Raises LoweringError, PlanError."""
+    found = footprint(graph, board, sizes, overrides(graph, board, kernels or {}))
+    return Costs(found, model.predict(found.program) if model is not None else None)
