@@ -44,21 +44,22 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """What a user may ask of an export. `plan` is for the ahead-of-time compiler, `kernels` and
-    `arena` (bytes) are for TFLM."""
+    """What a user may ask of an export. `plan` and `fuse_ops` are for the ahead-of-time compiler,
+    `kernels` and `arena` (bytes) are for TFLM."""
 
     runtime: str = AOT
     plan: Path | None = None
     labels: Path | None = None
     kernels: str | None = None
     arena: int | None = None
+    fuse_ops: bool = True
 
     def check(self) -> None:
         """Raises UsageError for an option that would go unheard."""
         unheard = (
             {"--kernels": self.kernels, "--arena": self.arena}
             if self.runtime == AOT
-            else {"--plan": self.plan}
+            else {"--plan": self.plan, "--no-fuse": None if self.fuse_ops else True}
         )
         named = [name for name, value in unheard.items() if value is not None]
         if named:
@@ -117,7 +118,8 @@ def export(
             symbols = [name for pair in registrations(graph) for name in pair if name]
             find_tree(tflm, board, kernels, symbols)
         return export_tflm(graph, content, board, to, kernels=kernels, arena=asked.arena)
-    return export_model(_labelled(read_model(model), asked.labels), board, to, plan=asked.plan)
+    graph = _labelled(read_model(model), asked.labels)
+    return export_model(graph, board, to, plan=asked.plan, fuse_ops=asked.fuse_ops)
 
 
 def _labelled(graph: Graph, labels: Path | None) -> Graph:

@@ -47,6 +47,10 @@ def export(
         int | None,
         typer.Option("--arena", metavar="BYTES", min=1, help="TFLM's arena, where not as needed."),
     ] = None,
+    no_fuse: Annotated[
+        bool,
+        typer.Option("--no-fuse", help="Padding and clamps as steps of their own, to compare."),
+    ] = False,
     tflm: TflmOption = None,
     boards: BoardsOption = None,
     json: JsonOption = None,
@@ -65,7 +69,7 @@ def export(
     if tflm is not None and runtime != pipeline.TFLM:
         raise UsageError("--tflm: only with --runtime tflm")
     aim = the_board(board, boards)
-    asked = pipeline.Asked(runtime, plan, labels, kernels, arena)
+    asked = pipeline.Asked(runtime, plan, labels, kernels, arena, not no_fuse)
     result = pipeline.export(model, aim, out, asked, tflm)
     if isinstance(result, TflmExport):
         for line in tflm_lines(result):

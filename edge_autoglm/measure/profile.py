@@ -26,11 +26,23 @@ SEED = 2  # the generator's first state, as the published baseline has it
 
 
 @dataclass(frozen=True)
-class LayerProfile:
-    """One layer: the sum of its steps. `latency_ms` in milliseconds, `share` of 1.
+class StepProfile:
+    """One call of a kernel. `latency_ms` in milliseconds, `share` of the model's counts, of 1.
 
     None is what the board's counter does not tell, as in Profile.
     """
+
+    kernel: str
+    macs: int
+    cycles: Figure | None
+    instructions: Figure | None
+    latency_ms: Figure | None
+    share: float
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """One layer: the sum of its `steps`. Figures as in StepProfile."""
 
     index: int
     name: str
@@ -41,6 +53,7 @@ class LayerProfile:
     instructions: Figure | None
     latency_ms: Figure | None
     share: float
+    steps: tuple[StepProfile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -226,24 +239,37 @@ def _layers(
     description: Description, taken: _Runs, kind: Kind, info: BoardInfo, total: float
 ) -> tuple[LayerProfile, ...]:
     """Steps summed by layer, run by run; layers without a step (RESHAPE) cost nothing."""
-    profiles = []
-    for index, layer in enumerate(description.layers):
-        steps = [i for i, step in enumerate(description.steps) if step.layer == index]
+
+    def cost(kernel: str, macs: int, steps: list[int]) -> StepProfile:
         counts = median([sum(run[i] for i in steps) for run in taken.counts], kind)
         read = read_counter(counts, info.counter, info.clock_hz)
         counted = [sum(run[i] for i in steps) for run in taken.instructions]
-        kernels = dict.fromkeys(description.steps[i].kernel for i in steps)
+        return StepProfile(
+            kernel=kernel,
+            macs=macs,
+            cycles=read.cycles,
+            instructions=median(counted, Kind.EXACT) if counted else read.instructions,
+            latency_ms=read.latency_ms,
+            share=counts.value / total if total else 0.0,
+        )
+
+    profiles = []
+    for index, layer in enumerate(description.layers):
+        numbers = [i for i, step in enumerate(description.steps) if step.layer == index]
+        steps = [(i, description.steps[i]) for i in numbers]
+        whole = cost("", layer.macs, numbers)
         profiles.append(
             LayerProfile(
                 index=index,
                 name=layer.name,
                 op=layer.op,
-                kernels=tuple(kernels),
+                kernels=tuple(dict.fromkeys(step.kernel for _, step in steps)),
                 macs=layer.macs,
-                cycles=read.cycles,
-                instructions=median(counted, Kind.EXACT) if counted else read.instructions,
-                latency_ms=read.latency_ms,
-                share=counts.value / total if total else 0.0,
+                cycles=whole.cycles,
+                instructions=whole.instructions,
+                latency_ms=whole.latency_ms,
+                share=whole.share,
+                steps=tuple(cost(step.kernel, step.macs, [i]) for i, step in steps),
             )
         )
     return tuple(profiles)

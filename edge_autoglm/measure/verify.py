@@ -210,7 +210,8 @@ def first_on_board(
     for index, array in enumerate(arrays):
         session.write_input(model, index, np.ascontiguousarray(array).tobytes())
     ran = 0
-    order = sorted((r.step, layer) for layer, r in enumerate(description.results))
+    # A layer that was folded into the one behind it has no output.
+    order = sorted((r.step, layer) for layer, r in enumerate(description.results) if r.size)
     for looked_at, (step, layer) in enumerate(order):
         if progress:
             progress(looked_at + 1, len(order), SEARCHING)

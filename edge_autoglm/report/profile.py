@@ -13,7 +13,7 @@ from .tables import percent, size, table
 
 if TYPE_CHECKING:
     from edge_autoglm.measure.figures import Figure
-    from edge_autoglm.measure.profile import LayerProfile, Memory, Profile
+    from edge_autoglm.measure.profile import LayerProfile, Memory, Profile, StepProfile
 
 SCHEMA = 1
 
@@ -69,6 +69,17 @@ def profile_json(profile: Profile) -> dict[str, Any]:
                 "cycles": figure_json(layer.cycles),
                 "latency_ms": figure_json(layer.latency_ms),
                 "share": layer.share,
+                "steps": [
+                    {
+                        "kernel": step.kernel,
+                        "macs": {"value": step.macs, "kind": "exact"},
+                        "instructions": figure_json(step.instructions),
+                        "cycles": figure_json(step.cycles),
+                        "latency_ms": figure_json(step.latency_ms),
+                        "share": step.share,
+                    }
+                    for step in layer.steps
+                ],
             }
             for layer in profile.layers
         ],
@@ -124,7 +135,7 @@ def _title(profile: Profile) -> str:
 _FIGURES = (">instr.", ">cycles", ">ms", ">%", ">c/MAC")
 
 
-def _figures(row: LayerProfile | Profile, share: str) -> tuple[str | None, ...]:
+def _figures(row: LayerProfile | StepProfile | Profile, share: str) -> tuple[str | None, ...]:
     """The cells below `_FIGURES`; None what the board's counter does not tell."""
     # A timer's microsecond is the third decimal; cycles say more than it would.
     decimals = 2 if row.cycles else 3
@@ -138,19 +149,21 @@ def _figures(row: LayerProfile | Profile, share: str) -> tuple[str | None, ...]:
 
 
 def profile_table(profile: Profile) -> Table:
-    """One row a layer; fits 80 columns. Figures that the board does not tell have no column."""
+    """One row a layer, and one for each step of a layer that has several; fits 80 columns. Figures
+    that the board does not tell have no column."""
     total = _figures(profile, "100")
     told = [cell is not None for cell in total]
-    rows = [
-        (
-            layer.index,
-            layer.name,
-            " ".join(_short(kernel) for kernel in layer.kernels) or f"({layer.op.lower()})",
-            layer.macs or None,
-            *compress(_figures(layer, percent(layer.share, 1)), told),
-        )
-        for layer in profile.layers
-    ]
+    rows: list[tuple[object, ...]] = []
+    for layer in profile.layers:
+        kernels = " ".join(_short(kernel) for kernel in layer.kernels) or f"({layer.op.lower()})"
+        several = len(layer.steps) > 1
+        if several:
+            kernels = f"{len(layer.steps)} steps:"
+        figures = compress(_figures(layer, percent(layer.share, 1)), told)
+        rows.append((layer.index, layer.name, kernels, layer.macs or None, *figures))
+        for step in layer.steps if several else ():
+            figures = compress(_figures(step, percent(step.share, 1)), told)
+            rows.append(("", "", f"- {_short(step.kernel)}", step.macs or None, *figures))
     return table(
         _title(profile),
         [">#", "~layer", "~kernel", ">MACs", *compress(_FIGURES, told)],

@@ -150,7 +150,7 @@ class HostModel:
             if step >= 0:
                 self.step(step)
             for layer, (written, block, offset, size) in enumerate(results):
-                if written == step:
+                if written == step and size:
                     base = self._model.arena[block].data
                     found[layer] = ctypes.string_at(base + offset, size)
         return tuple(

@@ -17,8 +17,9 @@ EAG_INLINE int32_t rescale(int32_t twice, int32_t multiplier, struct shift s) {
   return (y + s.half + ((y >> 31) & s.signs)) >> s.exponent;
 }
 
-static void add(const struct eag_add_s8_params *p, const int8_t *in0, const int8_t *in1,
-                int8_t *out) {
+/* sign0, sign1: 1 for an operand that is added, -1 for one that is taken away. */
+EAG_INLINE void add(const struct eag_add_s8_params *p, const int8_t *in0, const int8_t *in1,
+                    int8_t *out, int32_t sign0, int32_t sign1) {
   const struct eag_broadcast *b = &p->shape;
   const struct shift s0 = shift_of(p->right_shift0), s1 = shift_of(p->right_shift1);
   const struct shift s = shift_of(p->right_shift);
@@ -29,8 +30,8 @@ static void add(const struct eag_add_s8_params *p, const int8_t *in0, const int8
         const int8_t *y = in1 + i * b->stride1[0] + j * b->stride1[1] + k * b->stride1[2];
         const int8_t *end = out + b->dims[3];
         while (out != end) {
-          int32_t sum = rescale((*x + p->offset0) * (1 << 21), p->multiplier0, s0) +
-                        rescale((*y + p->offset1) * (1 << 21), p->multiplier1, s1);
+          int32_t sum = sign0 * rescale((*x + p->offset0) * (1 << 21), p->multiplier0, s0) +
+                        sign1 * rescale((*y + p->offset1) * (1 << 21), p->multiplier1, s1);
           sum = rescale(2 * sum, p->multiplier, s) + p->zero_point;
           *out++ = (int8_t)eag_clamp(sum, p->min, p->max);
           x += b->stride0[3];
@@ -44,11 +45,29 @@ static void add(const struct eag_add_s8_params *p, const int8_t *in0, const int8
 void eag_add_s8(const struct eag_add_s8_params *p, const void *in0, const void *in1, void *out,
                 void *scratch) {
   (void)scratch;
-  add(p, in0, in1, out);
+  add(p, in0, in1, out, 1, 1);
 }
 
 void eag_add_constant_s8(const struct eag_add_s8_params *p, const void *in0, void *out,
                          void *scratch) {
   (void)scratch;
-  add(p, in0, p->constant, out);
+  add(p, in0, p->constant, out, 1, 1);
+}
+
+void eag_sub_s8(const struct eag_add_s8_params *p, const void *in0, const void *in1, void *out,
+                void *scratch) {
+  (void)scratch;
+  add(p, in0, in1, out, 1, -1);
+}
+
+void eag_sub_constant_s8(const struct eag_add_s8_params *p, const void *in0, void *out,
+                         void *scratch) {
+  (void)scratch;
+  add(p, in0, p->constant, out, 1, -1);
+}
+
+void eag_sub_from_constant_s8(const struct eag_add_s8_params *p, const void *in0, void *out,
+                              void *scratch) {
+  (void)scratch;
+  add(p, in0, p->constant, out, -1, 1);
 }

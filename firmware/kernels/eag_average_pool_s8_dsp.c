@@ -4,7 +4,7 @@
 #include "eag_requant.h"
 
 /* One output channel from its sum, rounded half away from zero. */
-EAG_INLINE uint32_t mean(int32_t sum, int32_t count, const struct eag_pool_s8_params *p) {
+EAG_INLINE uint32_t mean(int32_t sum, int32_t count, const struct eag_pool_params *p) {
   sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
   return (uint32_t)eag_clamp(sum, p->min, p->max);
 }
@@ -12,7 +12,7 @@ EAG_INLINE uint32_t mean(int32_t sum, int32_t count, const struct eag_pool_s8_pa
 #define LOW(pair) ((int32_t)((pair) << 16) >> 16)
 #define HIGH(pair) ((int32_t)(pair) >> 16)
 
-void eag_average_pool_s8_dsp(const struct eag_pool_s8_params *p, const void *in, void *out,
+void eag_average_pool_s8_dsp(const struct eag_pool_params *p, const void *in, void *out,
                              void *scratch) {
   const int8_t *input = in;
   int8_t *result = out;

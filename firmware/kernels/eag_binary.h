@@ -1,4 +1,4 @@
-/* Two-operand elementwise int8 kernels, bit-exact to TensorFlow Lite Micro's.
+/* Two-operand elementwise kernels of int8 and int16, bit-exact to TensorFlow Lite Micro's.
  *
  * Layout: any, dense. Shapes are at most four dimensions after merging (the exporter merges every
  * run of dimensions that both operands walk alike), row-major; an operand that is broadcast along
@@ -33,8 +33,36 @@ void eag_add_s8(const struct eag_add_s8_params *p, const void *in0, const void *
 /* The same with operand 1 taken from p->constant. */
 void eag_add_constant_s8(const struct eag_add_s8_params *p, const void *in0, void *out,
                          void *scratch);
+/* SUB: operand 0 minus operand 1, rescaled like a sum; in0 - constant; constant - in0. */
+void eag_sub_s8(const struct eag_add_s8_params *p, const void *in0, const void *in1, void *out,
+                void *scratch);
+void eag_sub_constant_s8(const struct eag_add_s8_params *p, const void *in0, void *out,
+                         void *scratch);
+void eag_sub_from_constant_s8(const struct eag_add_s8_params *p, const void *in0, void *out,
+                              void *scratch);
 
-/* ADD of two dense tensors of one shape, in a form that is cheap: out =
+/* ADD and SUB of int16: as above, with zero points of 0 and operands shifted left by 15. */
+struct eag_add_s16_params {
+  struct eag_broadcast shape;
+  int32_t multiplier0, right_shift0;
+  int32_t multiplier1, right_shift1;
+  int32_t multiplier, right_shift;
+  int32_t min, max;        /* of the fused activation, -32768..32767 */
+  const int16_t *constant; /* operand 1 of the functions that take a constant; else NULL */
+};
+
+void eag_add_s16(const struct eag_add_s16_params *p, const void *in0, const void *in1, void *out,
+                 void *scratch);
+void eag_add_constant_s16(const struct eag_add_s16_params *p, const void *in0, void *out,
+                          void *scratch);
+void eag_sub_s16(const struct eag_add_s16_params *p, const void *in0, const void *in1, void *out,
+                 void *scratch);
+void eag_sub_constant_s16(const struct eag_add_s16_params *p, const void *in0, void *out,
+                          void *scratch);
+void eag_sub_from_constant_s16(const struct eag_add_s16_params *p, const void *in0, void *out,
+                               void *scratch);
+
+/* ADD or SUB of two dense tensors of one shape, in a form that is cheap: out =
  * clamp((in0 * a + in1 * b + c) >> shift). The exporter picks a, b, c and shift so that all 65536
  * pairs of operands give TensorFlow Lite Micro's very result, and uses eag_add_s8 where no such
  * numbers exist. |in0 * a + in1 * b + c| stays below 2^31; shift is 1..30. `out` may be either
@@ -64,5 +92,18 @@ void eag_mul_s8(const struct eag_mul_s8_params *p, const void *in0, const void *
 /* The same with operand 1 taken from p->constant. */
 void eag_mul_constant_s8(const struct eag_mul_s8_params *p, const void *in0, void *out,
                          void *scratch);
+
+/* MUL of int16: zero points are 0, and the shift is at most 0, so that products fit. */
+struct eag_mul_s16_params {
+  struct eag_broadcast shape;
+  int32_t multiplier, shift;
+  int32_t min, max;
+  const int16_t *constant; /* operand 1 of eag_mul_constant_s16; else NULL */
+};
+
+void eag_mul_s16(const struct eag_mul_s16_params *p, const void *in0, const void *in1, void *out,
+                 void *scratch);
+void eag_mul_constant_s16(const struct eag_mul_s16_params *p, const void *in0, void *out,
+                          void *scratch);
 
 #endif

@@ -2,7 +2,7 @@
 #include "eag_pool.h"
 #include "eag_pool_window.h"
 
-void eag_max_pool_s8_dsp(const struct eag_pool_s8_params *p, const void *in, void *out,
+void eag_max_pool_s8_dsp(const struct eag_pool_params *p, const void *in, void *out,
                          void *scratch) {
   const int8_t *input = in;
   int8_t *result = out;

@@ -1,7 +1,7 @@
 #include "eag_pool.h"
 #include "eag_requant.h"
 
-void eag_mean_s8(const struct eag_mean_s8_params *p, const void *in, void *out, void *scratch) {
+void eag_mean_s8(const struct eag_mean_params *p, const void *in, void *out, void *scratch) {
   const int8_t *input = in;
   int8_t *result = out;
   (void)scratch;

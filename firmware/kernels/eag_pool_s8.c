@@ -2,7 +2,7 @@
 #include "eag_pool_window.h"
 #include "eag_requant.h"
 
-void eag_average_pool_s8(const struct eag_pool_s8_params *p, const void *in, void *out,
+void eag_average_pool_s8(const struct eag_pool_params *p, const void *in, void *out,
                          void *scratch) {
   const int8_t *input = in;
   int8_t *result = out;
@@ -27,7 +27,7 @@ void eag_average_pool_s8(const struct eag_pool_s8_params *p, const void *in, voi
   }
 }
 
-void eag_max_pool_s8(const struct eag_pool_s8_params *p, const void *in, void *out, void *scratch) {
+void eag_max_pool_s8(const struct eag_pool_params *p, const void *in, void *out, void *scratch) {
   const int8_t *input = in;
   int8_t *result = out;
   (void)scratch;

@@ -1,6 +1,6 @@
-/* Conversions between element types and quantizations, and the activations that are one: RELU and
- * RELU6. Layout: any, dense; `size` counts elements. No scratch. Stack: under 64 bytes.
- * Bit-exact to TensorFlow Lite Micro's; single precision only.
+/* Conversions between element types and quantizations, and the activations that are one: RELU,
+ * RELU6 and RELU_N1_TO_1. Layout: any, dense; `size` counts elements. No scratch. Stack: under 64
+ * bytes. Bit-exact to TensorFlow Lite Micro's; single precision only.
  */
 #ifndef EAG_QUANTIZE_H
 #define EAG_QUANTIZE_H
@@ -8,12 +8,16 @@
 #include <stdint.h>
 
 /* out = clamp(in, min, max). `out` may be `in`. */
-struct eag_clamp_s8_params {
+struct eag_clamp_params {
   int32_t size;
   int32_t min, max;
 };
 
-void eag_clamp_s8(const struct eag_clamp_s8_params *p, const void *in, void *out, void *scratch);
+void eag_clamp_s8(const struct eag_clamp_params *p, const void *in, void *out, void *scratch);
+void eag_clamp_s16(const struct eag_clamp_params *p, const void *in, void *out, void *scratch);
+
+/* The same, four at a time: SSUB8 and SEL. */
+void eag_clamp_s8_dsp(const struct eag_clamp_params *p, const void *in, void *out, void *scratch);
 
 /* out = clamp(rescale(in + offset) + zero_point, min, max); the multiplier is Q0.31 in
  * [2^30, 2^31), the shift -31 (right) to the largest with |in + offset| << shift below 2^31.

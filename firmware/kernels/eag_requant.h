@@ -45,6 +45,22 @@ static inline int32_t eag_requantize(int32_t x, int32_t multiplier, int32_t shif
   return eag_rounding_shift_right(eag_rounding_doubling_high_mul(shifted, multiplier), right);
 }
 
+/* round(x * multiplier * 2^(shift - 15)), halves up: how TensorFlow Lite rescales the 64-bit sums of
+ * int16 layers, with the upper 16 bits of the multiplier. multiplier 0 to 2^15 - 1, shift -31
+ * (right) to 7 (left), |x| < 2^47, and the result must fit an int32. */
+static inline int32_t eag_requantize_s64(int64_t x, int32_t multiplier, int32_t shift) {
+  int32_t right = 15 - shift;
+  return (int32_t)((x * multiplier + ((int64_t)1 << (right - 1))) >> right);
+}
+
+/* A finished sum of an int16 layer with int8 weights as its output; see eag_conv_2d_s16.h. */
+static inline int16_t eag_rescale_s16(int64_t sum, int32_t multiplier, int32_t shift, int narrow,
+                                      int32_t min, int32_t max) {
+  int32_t real = narrow ? eag_requantize_s64(sum, multiplier, shift)
+                        : eag_requantize((int32_t)sum, multiplier, shift);
+  return (int16_t)eag_clamp(real, min, max);
+}
+
 /* The DSP kernels' form of eag_requantize. Three steps are saved:
  *
  * - The factor is kept doubled, as `doubled = 2 * multiplier - 2^32`, which is an int32 for every

@@ -20,9 +20,14 @@ EAG_REQUANTIZE(eag_requantize_s8_s16, int8_t, int16_t)
 EAG_REQUANTIZE(eag_requantize_s16_s8, int16_t, int8_t)
 EAG_REQUANTIZE(eag_requantize_s16_s16, int16_t, int16_t)
 
-void eag_clamp_s8(const struct eag_clamp_s8_params *p, const void *in, void *out, void *scratch) {
-  const int8_t *x = in;
-  int8_t *y = out;
-  (void)scratch;
-  for (int32_t n = p->size; n > 0; --n) *y++ = (int8_t)eag_clamp(*x++, p->min, p->max);
-}
+#define EAG_CLAMP(name, type)                                                                   \
+  void name(const struct eag_clamp_params *p, const void *in, void *out, void *scratch) {       \
+    const int32_t min = p->min, max = p->max;                                                   \
+    const type *x = in;                                                                         \
+    type *y = out;                                                                              \
+    (void)scratch;                                                                              \
+    for (int32_t n = p->size; n > 0; --n) *y++ = (type)eag_clamp(*x++, min, max);               \
+  }
+
+EAG_CLAMP(eag_clamp_s8, int8_t)
+EAG_CLAMP(eag_clamp_s16, int16_t)

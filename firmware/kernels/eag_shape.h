@@ -42,14 +42,16 @@ void eag_concat_8(const struct eag_concat_params *p, const void *in0, const void
                   const void *in6, const void *in7, void *out, void *scratch);
 
 /* The input [dims[0]]..[dims[3]] bytes inside an output that has before[i] and after[i] more along
- * dimension i, filled with `value` (-128..127). Stack: under 96 bytes. */
-struct eag_pad_s8_params {
+ * dimension i, filled with `value`, an element. Stack: under 128 bytes. */
+struct eag_pad_params {
   int32_t dims[4];
   int32_t before[4];
   int32_t after[4];
   int32_t value;
 };
 
-void eag_pad_s8(const struct eag_pad_s8_params *p, const void *in, void *out, void *scratch);
+void eag_pad_s8(const struct eag_pad_params *p, const void *in, void *out, void *scratch);
+/* The same of int16 elements; the innermost dimension is still counted in bytes. */
+void eag_pad_s16(const struct eag_pad_params *p, const void *in, void *out, void *scratch);
 
 #endif

@@ -75,15 +75,21 @@ def lcg_inputs(graph: Graph, state: int = LCG_SEED) -> tuple[Arrays, int]:
     return tuple(arrays), state
 
 
-def quantize_array(values: npt.NDArray[np.floating[Any]], tensor: Tensor) -> npt.NDArray[np.int8]:
-    """Real values as the int8 that `tensor` holds: round half away from zero, then clamp."""
+def quantize_array(
+    values: npt.NDArray[np.floating[Any]], tensor: Tensor
+) -> npt.NDArray[np.signedinteger[Any]]:
+    """Real values as the int8 or int16 that `tensor` holds: round half away from zero, then
+    clamp."""
     if tensor.quantization is None:
         raise InputDataError(f"input '{tensor.name}' has no scale to quantize float data with")
     # The division in float32 and this rounding are those of TensorFlow Lite's QUANTIZE.
     scaled = values.astype(np.float32) / np.float32(tensor.quantization.scale)
     exact = scaled.astype(np.float64)
     rounded = np.copysign(np.floor(np.abs(exact) + 0.5), exact) + tensor.quantization.zero_point
-    quantized: npt.NDArray[np.int8] = np.clip(rounded, -128, 127).astype(np.int8)
+    limits = np.iinfo(tensor.dtype.value)
+    quantized: npt.NDArray[np.signedinteger[Any]] = np.clip(rounded, limits.min, limits.max).astype(
+        tensor.dtype.numpy
+    )
     return quantized
 
 
@@ -92,8 +98,8 @@ def load_inputs(graph: Graph, path: Path) -> tuple[Arrays, ...]:
 
     `.npy`: one input; `.npz`: arrays by input name, or in order; `.bin`: raw bytes in the
     model's input order. Every file may hold several inferences: a leading dimension (or, for
-    raw bytes, a whole multiple of the size). Float data for an int8 input is quantized with the
-    input's scale and zero point; raw bytes of four times the size are taken as float32.
+    raw bytes, a whole multiple of the size). Float data for an int8 or int16 input is quantized
+    with the input's scale and zero point; raw bytes of as many float32 are taken as that.
 
     Raises InputDataError: file missing or unreadable, wrong size, shape or type, NaN.
     """
@@ -199,7 +205,7 @@ def _typed(tensor: Tensor, array: npt.NDArray[Any], where: str) -> npt.NDArray[n
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
             raise InputDataError(f"{where}: holds NaN or infinity")
-        if tensor.dtype is DType.INT8:
+        if tensor.dtype in (DType.INT8, DType.INT16):
             return quantize_array(array, tensor)
         if tensor.dtype is DType.FLOAT32:
             return array.astype(np.float32)

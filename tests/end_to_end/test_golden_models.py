@@ -14,7 +14,7 @@ import pytest
 
 from edge_boards.loader import load_board
 from edge_export.aot.lower import lower
-from edge_export.aot.package import export_model
+from edge_export.aot.package import compile_model, export_model
 from edge_export.host import HostModel
 from edge_export.kernels.table import KERNELS
 from edge_export.verify import verify_host
@@ -78,6 +78,23 @@ def test_generated_c_equals_tflite_micro(
         pytest.skip("no tflite_micro wheel on this machine")
     graph = read_tflite(path)
     export = export_model(graph, load_board("stm32f746"), tmp_path / "out", features=features)
+    with HostModel(export, flags=("-O1",)) as model:
+        verdict = verify_host(
+            graph, model, TflmReference(graph, preserve=True), inputs_of(graph, 6)
+        )
+    assert verdict.bit_exact, str(verdict)
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_a_model_that_is_taken_apart_gives_the_same_outputs(path: Path, tmp_path: Path) -> None:
+    if not tflm_available():
+        pytest.skip("no tflite_micro wheel on this machine")
+    graph, board = read_tflite(path), load_board("stm32f746")
+    fused, apart = (compile_model(graph, board, fuse_ops=fuse) for fuse in (True, False))
+    if fused.files == apart.files:
+        return  # nothing was fused in it
+    assert len(apart.program.steps) > len(fused.program.steps)
+    export = export_model(graph, board, tmp_path / "out", fuse_ops=False)
     with HostModel(export, flags=("-O1",)) as model:
         verdict = verify_host(
             graph, model, TflmReference(graph, preserve=True), inputs_of(graph, 6)

@@ -1,11 +1,11 @@
-"""Writes the small int8 models of `tests/golden/models`: one for every operator, padding, stride,
-dilation, depth multiplier, activation, broadcasting and quantization variant that kernels treat
-differently, and a few that join them.
+"""Writes the small int8 and int16 models of `tests/golden/models`: one for every operator, padding,
+stride, dilation, depth multiplier, activation, broadcasting and quantization variant that kernels
+treat differently, and a few that join them.
 
     python tests/golden/make_models.py [FOLDER]
 
 The same bytes come out every time: numbers are drawn from a linear congruential generator seeded
-by the model's name, and output scales are set so that results spread over the int8 range.
+by the model's name, and output scales are set so that results spread over the whole range.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import math
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,9 @@ _MODELS: dict[str, Callable[[Draft], int | list[int]]] = {}
 
 class Draft(GraphBuilder):
     """A graph in the making, with its own stream of numbers."""
+
+    unit = 1.0  # what scales of operands and results are multiplied by
+    step = 0.004  # the least scale of weights
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -64,7 +68,7 @@ class Draft(GraphBuilder):
         self, shape: Shape, axis: int, per_channel: bool
     ) -> tuple[int, npt.NDArray[np.float64]]:
         count = shape[axis] if per_channel else 1
-        scales = 0.004 * (1 + 0.3 * (np.arange(count) % 5)) * 2.0 ** (np.arange(count) % 3)
+        scales = self.step * (1 + 0.3 * (np.arange(count) % 5)) * 2.0 ** (np.arange(count) % 3)
         data = self.int8(*shape)
         name = f"weights_{len(self._tensors)}"
         if self._weight_type is DType.INT4:
@@ -167,6 +171,41 @@ class Draft(GraphBuilder):
         return self.constant(
             f"constant_{len(self._tensors)}", self.int8(*shape, low=-128), quantization
         )
+
+
+class Int16(Draft):
+    """The same with int16 activations: zero points of 0, and scales for the same real range."""
+
+    unit = 1 / 256
+    step = 0.00025  # so that scales stay in the range that int16 SOFTMAX takes
+
+    def input(
+        self,
+        name: str,
+        shape: Sequence[int],
+        scale: float = 1.0,
+        _zero_point: int = 0,
+        dtype: DType = DType.INT16,
+    ) -> int:
+        return super().input(name, shape, scale * self.unit, 0, dtype)
+
+    def operand(self, shape: Shape, scale: float, _zero_point: int) -> int:
+        quantization = Quantization((float(np.float32(scale * self.unit)),), (0,))
+        data = self.int8(*shape, low=-128).astype(np.int16) * 256 + self.int8(*shape)
+        return self.constant(f"constant_{len(self._tensors)}", data, quantization)
+
+    def operator(self, op: str, inputs: Sequence[int], *args: Any, **kwargs: Any) -> int:
+        if "zero_point" in kwargs and op not in ("QUANTIZE", "SOFTMAX"):
+            kwargs["zero_point"] = 0
+        return super().operator(op, inputs, *args, **kwargs)
+
+    def _scaled_bias(self, source: int, weights: int, channels: int) -> int:
+        data = self.int8(channels).astype(np.int64) * 37 * 256
+        return self.bias(f"bias_{len(self._tensors)}", data, source, weights)
+
+    def int32_bias(self, source: int, weights: int, channels: int) -> int:
+        data = self.int8(channels).astype(np.int32) * 37 * 256
+        return self.bias(f"bias_{len(self._tensors)}", data, source, weights, DType.INT32)
 
 
 def _model(build: Callable[[Draft], int | list[int]]) -> Callable[[Draft], int | list[int]]:
@@ -280,13 +319,13 @@ def _binary(
                 operands.append(d.operand(shape, scale, zero_point))
             else:
                 operands.append(d.input(f"x{position}", shape, scale, zero_point))
-        scale = 0.0517 if op == "ADD" else 0.0431
-        return d.elementwise(op, *operands, scale, -7, activation=activation)
+        scale = 0.0431 if op == "MUL" else 0.0517
+        return d.elementwise(op, *operands, scale * d.unit, -7, activation=activation)
 
     return build
 
 
-for _op in ("ADD", "MUL"):
+for _op in ("ADD", "SUB", "MUL"):
     _family(
         _op.lower(),
         {
@@ -307,7 +346,7 @@ for _op in ("ADD", "MUL"):
 @_model
 def add_to_itself(d: Draft) -> int:
     x = d.image(4, 4, 4)
-    return d.elementwise("ADD", x, x, 0.08, 3)
+    return d.elementwise("ADD", x, x, 0.08 * d.unit, 3)
 
 
 @_model
@@ -333,12 +372,12 @@ for _prefix, _op in (("average_pool", "AVERAGE_POOL_2D"), ("max_pool", "MAX_POOL
 _family(
     "mean",
     {
-        "image_keep_dims": lambda d: d.mean(d.image(5, 6, 8), [1, 2], 0.021, 4, True),
-        "image": lambda d: d.mean(d.image(5, 6, 8), [1, 2], 0.021, 4, False),
+        "image_keep_dims": lambda d: d.mean(d.image(5, 6, 8), [1, 2], 0.021 * d.unit, 4, True),
+        "image": lambda d: d.mean(d.image(5, 6, 8), [1, 2], 0.021 * d.unit, 4, False),
         "image_same_scale": lambda d: d.mean(d.image(5, 6, 8), [1, 2], 0.037, -11, False),
         "negative_axis": lambda d: d.mean(d.image(5, 6, 8), [-1], 0.021, 4, True),
-        "height": lambda d: d.mean(d.image(5, 6, 8), [1], 0.021, 4, False),
-        "height_and_channels": lambda d: d.mean(d.image(5, 6, 8), [1, 3], 0.021, 4, False),
+        "height": lambda d: d.mean(d.image(5, 6, 8), [1], 0.021 * d.unit, 4, False),
+        "height_and_channels": lambda d: d.mean(d.image(5, 6, 8), [1, 3], 0.021 * d.unit, 4, False),
         "everything": lambda d: d.mean(d.image(5, 6, 8), [0, 1, 2, 3], 0.013, 4, True),
     },
 )
@@ -383,6 +422,16 @@ _family(
         },
     },
 )
+
+
+for _op in ("LOGISTIC", "TANH"):
+    _family(
+        _op.lower(),
+        {
+            "usual": lambda d, op=_op: d.activation(op, d.input("x", (1, 256), 0.047, 12)),
+            "steep": lambda d, op=_op: d.activation(op, d.input("x", (1, 256), 1.7, -128)),
+        },
+    )
 
 
 def _rescaled(op: str, scale: float, zero_point: int) -> Callable[[Draft], int]:
@@ -570,12 +619,69 @@ def net_two_inputs_two_outputs(d: Draft) -> list[int]:
     return [d.dense(total, 6), d.softmax(total)]
 
 
+@_model
+def net_mixed_precision(d: Draft) -> int:
+    """int8 layers, int16 ones in the middle, and int8 again, joined by QUANTIZE."""
+    x = d.conv(d.image(8, 8, 3), 8, stride=(2, 2), activation=RELU, zero_point=-128)
+    x = d.quantize(x, d._quantization(x).scale / 128, 0, DType.INT16)
+    y = d.conv(d.depthwise(x, activation=RELU, zero_point=0), 8, (1, 1), zero_point=0)
+    x = d.elementwise("ADD", x, y, d._quantization(y).scale * 1.5, 0, activation=RELU)
+    x = d.quantize(x, d._quantization(x).scale * 128, -128)
+    x = d.pool("AVERAGE_POOL_2D", x, (4, 4), (4, 4))
+    return d.softmax(d.dense(d.reshape(x, (1, 8)), 5))
+
+
+def _int16_bias32(kind: str) -> Callable[[Draft], int]:
+    def build(d: Draft) -> int:
+        assert isinstance(d, Int16)
+        x = d.image(5, 5, 4) if kind == "conv" else d.input("x", (1, 24), 0.05)
+        weights, scales = d._weights((6, 3, 3, 4) if kind == "conv" else (6, 24), 0, True)
+        bias = d.int32_bias(x, weights, 6)
+        scale = d._spread(x, scales, 36)
+        make = d.conv_2d if kind == "conv" else d.fully_connected
+        return make(x, weights, bias, scale, 0)
+
+    return build
+
+
+_INT16_RELUS = {
+    "relu": lambda d: d.operator("RELU", (d.image(3, 5, 7),)),
+    "relu_rescaled": lambda d: d.operator("RELU", (d.image(3, 5, 7),), scale=0.0191 * d.unit),
+    "relu6": lambda d: d.operator("RELU6", (d.input("x", (1, 3, 5, 7), 0.09),)),
+    "logistic": lambda d: d.activation("LOGISTIC", d.input("x", (1, 256), 0.047)),
+    "tanh": lambda d: d.activation("TANH", d.input("x", (1, 256), 0.047)),
+    "tanh_power_of_two": lambda d: d.activation("TANH", d.input("x", (1, 256), 0.125)),
+    "softmax": lambda d: d.softmax(d.input("x", (3, 10), 0.05)),
+    "softmax_beta": lambda d: d.softmax(d.input("x", (1, 12), 0.11), beta=0.35),
+    "pad": lambda d: d.pad(d.image(3, 4, 3), [(0, 0), (0, 1), (2, 0), (1, 0)]),
+    "reshape": lambda d: d.reshape(d.image(2, 3, 4), (1, 24)),
+    "conv_int32_bias": _int16_bias32("conv"),
+    "dense_int32_bias": _int16_bias32("dense"),
+}
+# The variants in which int16 kernels differ from each other; built as their int8 namesakes are.
+_INT16_OF = (
+    *("conv_same", "conv_valid_stride2", "conv_dilated_valid", "conv_per_tensor", "conv_no_bias"),
+    *("conv_relu6", "conv_1x1_odd_channels", "conv_kernel_larger_than_image"),
+    *("depthwise_same_stride2", "depthwise_multiplier2", "depthwise_dilated"),
+    *("depthwise_per_tensor", "depthwise_no_bias", "depthwise_relu"),
+    *("dense_per_tensor", "dense_per_channel", "dense_relu6", "dense_no_bias", "dense_rows"),
+    *("add_same_shape", "add_relu", "add_both_broadcast", "add_constant", "add_to_itself"),
+    *("sub_same_shape", "sub_relu6", "sub_channels_broadcast", "sub_constant"),
+    *("sub_constant_first", "mul_same_shape", "mul_relu", "mul_positions_broadcast"),
+    *("mul_constant_first", "average_pool_same_stride2", "average_pool_relu"),
+    *("max_pool_same", "mean_image", "mean_image_keep_dims", "mean_height_and_channels"),
+    *("concatenation_channels", "pad_with_a_value"),
+    *("net_one_dimensional", "net_residual", "net_separable"),
+)
+_family("int16", _INT16_RELUS | {name: _MODELS[name] for name in _INT16_OF})
+
+
 def names() -> tuple[str, ...]:
     return tuple(sorted(_MODELS))
 
 
 def graph(name: str) -> Graph:
-    draft = Draft(name)
+    draft = (Int16 if name.startswith("int16_") else Draft)(name)
     outputs = _MODELS[name](draft)
     return draft.build(outputs if isinstance(outputs, list) else [outputs])
 

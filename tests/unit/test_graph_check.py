@@ -263,7 +263,7 @@ def test_the_operators_of_the_plan_are_supported() -> None:
     assert {
         "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL", "AVERAGE_POOL_2D",
         "MAX_POOL_2D", "MEAN", "PAD", "RESHAPE", "SOFTMAX", "CONCATENATION", "RELU", "RELU6",
-        "QUANTIZE", "DEQUANTIZE", "PADV2", "SQUEEZE", "EXPAND_DIMS",
+        "QUANTIZE", "DEQUANTIZE", "PADV2", "SQUEEZE", "EXPAND_DIMS", "SUB", "LOGISTIC", "TANH",
     } == SUPPORTED_OPS  # fmt: skip
 
 

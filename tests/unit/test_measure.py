@@ -22,7 +22,14 @@ from edge_autoglm.errors import BoardSilentError
 from edge_autoglm.measure.builds import Build, KeptFile, recall, remember
 from edge_autoglm.measure.figures import Figure, Kind, median
 from edge_autoglm.measure.monitor import Monitor
-from edge_autoglm.measure.profile import LayerProfile, Memory, Profile, Verdict, energy
+from edge_autoglm.measure.profile import (
+    LayerProfile,
+    Memory,
+    Profile,
+    StepProfile,
+    Verdict,
+    energy,
+)
 from edge_autoglm.measure.run import _candidate as candidate_of
 from edge_autoglm.report.profile import profile_json, profile_lines, profile_table
 from edge_boards.board import Power
@@ -316,6 +323,27 @@ def test_a_table_has_only_the_figures_that_the_board_tells() -> None:
     for profile in (timed, counted):
         text = profile_json(replace(profile, model_sha256="0" * 64, build_id="0" * 16))
         jsonschema.validate(text, SCHEMA)
+
+
+def test_a_layer_of_several_steps_shows_each_below_it() -> None:
+    counted = Figure(90, Kind.EXACT), Figure(10, Kind.EXACT)
+    steps = (
+        StepProfile("eag_conv", 10, None, counted[0], None, 0.9),
+        StepProfile("eag_clamp_s8", 0, None, counted[1], None, 0.1),
+    )
+    whole, kernels = Figure(100, Kind.EXACT), ("eag_conv", "eag_clamp_s8")
+    layer = LayerProfile(0, "conv", "CONV_2D", kernels, 10, None, whole, None, 1.0, steps)
+    profile = profiled(
+        counter=Counted.INSTRUCTIONS, macs=10, cycles=None, instructions=whole, latency_ms=None,
+        layers=(layer, replace(layer, index=1, kernels=kernels[:1], steps=steps[:1])),
+    )  # fmt: skip
+    columns = [list(column.cells) for column in profile_table(profile).columns]
+    assert columns[1][:4] == ["conv", "", "", "conv"]
+    assert columns[2][:4] == ["2 steps:", "- conv", "- clamp_s8", "conv"]
+    assert columns[4][:4] == ["100", "90", "10", "100"]
+    said = profile_json(replace(profile, model_sha256="0" * 64, build_id="0" * 16))
+    jsonschema.validate(said, SCHEMA)
+    assert [step["kernel"] for step in said["layers"][0]["steps"]] == list(kernels)
 
 
 def test_outputs_that_were_not_compared_are_no_secret() -> None:

@@ -81,6 +81,7 @@ def test_too_small_an_arena_is_said_at_once(capsys: pytest.CaptureFixture[str]) 
         (("--runtime", "other"), ("--runtime: no 'other'", "aot, tflm")),
         (("--kernels", "fast", "--runtime", "tflm"), ("no 'fast'", "cmsis-nn, reference")),
         (("--runtime", "tflm", "--plan", "p.json"), ("--plan: only with --runtime aot",)),
+        (("--runtime", "tflm", "--no-fuse"), ("--no-fuse: only with --runtime aot",)),
         (("--arena", "4096"), ("--arena: only with --runtime tflm",)),
         (("--kernels", "reference", "--arena", "9"), ("--kernels, --arena: only with",)),
         (("--tflm", "."), ("--tflm: only with --runtime tflm",)),

@@ -63,7 +63,8 @@ def tensor_of(port: Port) -> dict[str, Any]:
 def _results(
     graph: Graph, program: Program, plan: MemoryPlan, blocks: list[str]
 ) -> list[list[int]]:
-    """[step, block, offset, size] of each layer's first output; step -1: there before any."""
+    """[step, block, offset, size] of each layer's first output; step -1: there before any, and
+    size 0: it has none, since the layer was folded into the one behind it."""
     places = {p.name: p for p in plan.placements}
     buffers = {b.tensor: b for b in program.buffers if b.tensor is not None}
     by_name = {b.name: b for b in program.buffers}
@@ -71,7 +72,10 @@ def _results(
     operators = {o.index: o for o in graph.operators}
     results = []
     for layer in program.layers:
-        buffer = buffers[operators[layer.index].outputs[0]]
+        buffer = buffers.get(operators[layer.index].outputs[0])
+        if buffer is None:
+            results.append([-1, 0, 0, 0])
+            continue
         source = buffer
         while source.alias_of is not None and source.name not in written:
             source = by_name[source.alias_of]

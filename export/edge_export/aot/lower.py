@@ -1,4 +1,4 @@
-"""Graph -> Program: every operator bound to a kernel of the table."""
+"""Graph -> Program: every operator, or piece of one, bound to a kernel of the table."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from edge_export.errors import LoweringError, PlanError
-from edge_export.kernels.row import Binding, KernelRow, LayerView
+from edge_export.kernels.row import Binding, KernelRow
 from edge_export.kernels.table import choose
-from edge_quantize.graph import Graph
+from edge_quantize.graph import Graph, Operator
 
+from .fusing import Piece, fused, taken_apart
 from .names import layer_name, unique
 from .program import (
     Buffer,
@@ -23,35 +24,41 @@ from .program import (
     Struct,
 )
 
+Bound = tuple[Piece, KernelRow, Binding]
+
 
 def lower(
     graph: Graph,
     name: str,
     features: frozenset[str],
     overrides: Mapping[int, str] | None = None,
+    fuse_ops: bool = True,
 ) -> Program:
     """Chooses and binds a kernel for every layer; `name` prefixes every C symbol.
 
     `features` are the core's ("dsp", ...); `overrides` names the kernel of a layer by the
-    operator's index. Raises LoweringError listing every layer that no kernel takes, PlanError when
+    operator's index; without `fuse_ops`, padding and clamps are steps of their own, and outputs
+    the same. Raises LoweringError listing every layer that no kernel takes, PlanError when
     an override does not exist or refuses its layer.
     """
     overrides = overrides or {}
     layers = unique([layer_name(graph, operator) for operator in graph.operators])
+    names = {o.index: layer for o, layer in zip(graph.operators, layers, strict=True)}
     _refuse_unknown_layers(graph, overrides)
-    bound: list[tuple[KernelRow, Binding]] = []
+    whole = fused(graph, features, overrides) if fuse_ops else taken_apart(graph, features)
+    bound: list[Bound] = []
     problems: list[str] = []
-    for operator, layer in zip(graph.operators, layers, strict=True):
-        override = overrides.get(operator.index)
-        view = LayerView(graph, operator)
+    for piece in whole.pieces:
+        layer = names[piece.view.operator.index]
+        override = None if piece.helper else overrides.get(piece.view.operator.index)
         try:
-            row, binding = choose(view, features, override)
+            row, binding = choose(piece.view, features, override)
         except LoweringError as error:
             if override is not None:
                 raise PlanError(f"layer {layer}: kernel {override} is refused: {error}") from error
             problems += [f"{layer}: {problem}" for problem in error.problems or (str(error),)]
             continue
-        bound.append((row, binding))
+        bound.append((piece, row, binding))
     problems += _output_problems(graph)
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
@@ -61,7 +68,7 @@ def lower(
             + "; quantize to int8, or leave these operators out of the model",
             tuple(problems),
         )
-    return _Builder(graph, name, layers).build(bound)
+    return _Builder(graph, whole.graph, name, layers).build(bound)
 
 
 def _refuse_unknown_layers(graph: Graph, overrides: Mapping[int, str]) -> None:
@@ -83,38 +90,44 @@ def _output_problems(graph: Graph) -> list[str]:
 class _Builder:
     """Collects buffers, constants and steps; one use."""
 
-    def __init__(self, graph: Graph, name: str, layers: tuple[str, ...]) -> None:
+    def __init__(self, graph: Graph, whole: Graph, name: str, layers: tuple[str, ...]) -> None:
         self.graph = graph
+        self.whole = whole  # with the tensors between a layer's pieces
         self.name = name
         several = len(graph.inputs) > 1
         inputs = [f"input_{i}" if several else "input" for i in range(len(graph.inputs))]
         names = unique([*inputs, *layers])
         self.layer_names = layers
         self.input_names = names[: len(inputs)]
-        self.result_names = names[len(inputs) :]
+        # By the operator's index, which its pieces have too.
+        self.result_names = {
+            o.index: result for o, result in zip(graph.operators, names[len(inputs) :], strict=True)
+        }
         self.taken = set(names)
         self.buffers: list[Buffer] = []
         self.of_tensor: dict[int, str] = {}
         self.constants: dict[str, Constant] = {}
         self.steps: list[Step] = []
 
-    def build(self, bound: list[tuple[KernelRow, Binding]]) -> Program:
+    def build(self, bound: list[Bound]) -> Program:
         graph = self.graph
         for name, tensor in zip(self.input_names, graph.inputs, strict=True):
             self._buffer(name, tensor, BufferKind.INPUT, None)
-        made: list[Layer] = []
+        macs = dict.fromkeys((operator.index for operator in graph.operators), 0)
         sources: set[str] = set()
-        for position, (row, binding) in enumerate(bound):
-            operator = graph.operators[position]
+        for piece, row, binding in bound:
+            operator = piece.view.operator
             if row.is_alias:
                 target = self.of_tensor[operator.inputs[binding.operands[0]]]
-                self._results(position, target)
+                self._results(operator, target)
             else:
-                self._step(position, row, binding)
+                self._step(piece, row, binding)
                 sources.update(row.sources)
-            made.append(
-                Layer(operator.index, self.layer_names[position], operator.op, binding.macs)
-            )
+            macs[operator.index] += binding.macs
+        made = [
+            Layer(o.index, layer, o.op, macs[o.index])
+            for o, layer in zip(graph.operators, self.layer_names, strict=True)
+        ]
         return Program(
             name=self.name,
             model_sha256=graph.sha256,
@@ -129,8 +142,9 @@ class _Builder:
 
     def _buffer(self, name: str, tensor: int, kind: BufferKind, alias: str | None) -> str:
         # An empty tensor still has an address of its own.
-        size = max(self.graph.tensor(tensor).nbytes, 1)
-        self.buffers.append(Buffer(name, size, kind, tensor=tensor, alias_of=alias))
+        size = max(self.whole.tensor(tensor).nbytes, 1)
+        known = tensor if tensor < len(self.graph.tensors) else None
+        self.buffers.append(Buffer(name, size, kind, tensor=known, alias_of=alias))
         self.of_tensor[tensor] = name
         return name
 
@@ -142,21 +156,23 @@ class _Builder:
         self.taken.add(candidate)
         return candidate
 
-    def _results(self, position: int, alias: str | None) -> tuple[str, ...]:
+    def _results(self, operator: Operator, alias: str | None) -> tuple[str, ...]:
         names = []
-        for place, tensor in enumerate(self.graph.operators[position].outputs):
-            base = self.result_names[position]
+        for place, tensor in enumerate(operator.outputs):
+            base = self.result_names[operator.index]
             name = base if place == 0 else self._fresh(f"{base}_{place}")
+            if tensor >= len(self.graph.tensors):
+                name = self._fresh(f"{base}_{self.whole.tensor(tensor).name}")
             kind = BufferKind.OUTPUT if tensor in self.graph.outputs else BufferKind.ACTIVATION
             names.append(self._buffer(name, tensor, kind, alias))
         return tuple(names)
 
-    def _step(self, position: int, row: KernelRow, binding: Binding) -> None:
-        operator = self.graph.operators[position]
+    def _step(self, piece: Piece, row: KernelRow, binding: Binding) -> None:
+        operator = piece.view.operator
         operands = tuple(self.of_tensor[operator.inputs[p]] for p in binding.operands)
         scratch = None
         if binding.scratch_bytes:
-            scratch = self._fresh(f"{self.result_names[position]}_scratch")
+            scratch = self._fresh(f"{self.result_names[operator.index]}_scratch")
             self.buffers.append(
                 Buffer(
                     scratch, binding.scratch_bytes, BufferKind.SCRATCH, binding.scratch_alignment
@@ -169,11 +185,12 @@ class _Builder:
                 kernel=row.name,
                 params=self._constants(binding),
                 operands=operands,
-                results=self._results(position, None),
+                results=self._results(operator, None),
                 scratch=scratch,
                 in_place=binding.in_place,
                 overlap=binding.overlap,
                 macs=binding.macs,
+                helper=piece.helper,
                 reason=row.note,
             )
         )

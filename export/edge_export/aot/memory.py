@@ -38,7 +38,7 @@ class MemoryPlan:
     placements: tuple[Placement, ...]
     arena: tuple[tuple[str, int], ...]  # (region, bytes), regions in use only, by name
     liveness_bound: int  # bytes: the largest sum of buffers alive at one step
-    kernels: tuple[tuple[int, str], ...]  # (layer, kernel) for each step's choice
+    kernels: tuple[tuple[int, str], ...]  # (layer, kernel) of the steps that are no helpers
 
     @property
     def arena_bytes(self) -> int:

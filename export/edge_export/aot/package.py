@@ -116,14 +116,19 @@ def export_model(
     name: str | None = None,
     plan: Path | None = None,
     features: frozenset[str] | None = None,
+    fuse_ops: bool = True,
 ) -> ExportResult:
     """Writes `graph` as C for `board` into `out_dir`, whole or not at all.
 
     `name` prefixes the C symbols (default: from the graph's name); `plan` is a plan file to
-    follow; `features` replaces the core's own (frozenset() gives portable kernels). Raises
-    LoweringError, PlanError, or ExportError when the folder cannot be written or is not ours.
+    follow; `features` replaces the core's own (frozenset() gives portable kernels). With
+    `fuse_ops` false, padding and clamps are steps of their own and outputs the same, so that what
+    fusing gains can be measured. Raises LoweringError, PlanError, or ExportError when the folder
+    cannot be written or is not ours.
     """
-    compiled = compile_model(graph, board, name=name, plan=plan, features=features)
+    compiled = compile_model(
+        graph, board, name=name, plan=plan, features=features, fuse_ops=fuse_ops
+    )
     write_folder(out_dir, compiled.files, EXPORT_FILE)
     return read_result(out_dir, json.loads(compiled.files[EXPORT_FILE]))
 
@@ -135,6 +140,7 @@ def compile_model(
     name: str | None = None,
     plan: Path | None = None,
     features: frozenset[str] | None = None,
+    fuse_ops: bool = True,
 ) -> Compiled:
     """The same without touching the disk's output: program, plan and file contents."""
     core = board.core.features if features is None else features
@@ -146,7 +152,8 @@ def compile_model(
             )
     asked = None if plan is None else read_plan(plan)
     layers = unique([layer_name(graph, operator) for operator in graph.operators])
-    program = lower(graph, symbols, core, None if asked is None else asked.overrides(layers))
+    overrides = None if asked is None else asked.overrides(layers)
+    program = lower(graph, symbols, core, overrides, fuse_ops)
     placed = _plan(program, board, asked)
     files = _files(graph, program, placed, board, core)
     return Compiled(graph, program, placed, files)

@@ -74,7 +74,7 @@ def plan_memory(
         placements=(*placements, *constants),
         arena=tuple(sorted((r, align_up(size, 4)) for r, size in arena.items() if size)),
         liveness_bound=liveness.bound,
-        kernels=tuple((step.layer, step.kernel) for step in program.steps),
+        kernels=tuple((s.layer, s.kernel) for s in program.steps if not s.helper),
     )
 
 

@@ -34,7 +34,7 @@ class BufferKind(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A constant array. `data` is one-dimensional, int8/uint8/int16/int32/uint32/float32."""
+    """A constant array. `data` is one-dimensional, of integers or float32."""
 
     name: str  # unique in the program, a valid C identifier without prefix: "conv_3_weights"
     data: npt.NDArray[np.generic]
@@ -69,7 +69,8 @@ class Struct:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A piece of RAM. `tensor` is the graph's tensor it holds, or None for scratch."""
+    """A piece of RAM. `tensor` is the graph's tensor it holds, or None for scratch and for what
+    lies between two steps of a layer."""
 
     name: str
     size: int
@@ -100,6 +101,8 @@ class Step:
     # they have still to read.
     overlap: tuple[tuple[int, int], ...] = ()
     macs: int = 0
+    # A pad or a clamp that a layer was taken apart into: no plan file names its kernel.
+    helper: bool = False
     # For the generated file and the report: why this kernel was chosen.
     reason: str = ""
 

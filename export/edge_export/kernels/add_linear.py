@@ -1,34 +1,38 @@
-"""ADD as one linear form, where one exists that is exact.
+"""ADD and SUB as one linear form, where one exists that is exact.
 
 TensorFlow Lite Micro's int8 ADD rescales both operands to a common scale in Q20, adds, and
-rescales again: three fixed-point multiplies with three roundings. As a function of two bytes it
-has only 65536 values, so a cheaper formula can be checked against all of them:
+rescales again: three fixed-point multiplies with three roundings; SUB does likewise. As a function
+of two bytes it has only 65536 values, so a cheaper formula can be checked against all of them:
 
     out = clamp((x * a + y * b + c) >> shift)
 
-With a, b near the real scale ratios in as many bits as 32-bit sums allow, every pair of operands
-bounds c from below or above; if the bounds leave room, c is found. If not, a and b are moved by a
-few units in the direction in which the two tightest bounds part.
+With a, b near the real scale ratios (b near the negative one for SUB) in as many bits as 32-bit
+sums allow, every pair of operands bounds c from below or above; if the bounds leave room, c is
+found. If not, a and b are moved by a few units in the direction in which the two tightest bounds
+part.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.graph import DType
+
 from .quant import quantize_multiplier
 
-LEFT_SHIFT = 20
+# Bits that operands are shifted up by: int8 and int16 then fill 28 and 31 bits.
+LEFT_SHIFTS = {DType.INT8: 20, DType.INT16: 15}
 _ROUNDS = 64  # of moving a and b; models that have a solution needed under ten
 
 
 @dataclass(frozen=True)
 class AddMultipliers:
-    """The reference's parameters. Right shifts are not negative."""
+    """The reference's parameters. Right shifts are not negative; `sign1` is -1 for SUB."""
 
     offset0: int
     multiplier0: int
@@ -41,6 +45,20 @@ class AddMultipliers:
     zero_point: int
     min: int
     max: int
+    sign1: int = 1
+
+    @property
+    def swapped(self) -> AddMultipliers:
+        """With operands 0 and 1 exchanged; signs are left alone."""
+        return replace(
+            self,
+            offset0=self.offset1,
+            multiplier0=self.multiplier1,
+            right_shift0=self.right_shift1,
+            offset1=self.offset0,
+            multiplier1=self.multiplier0,
+            right_shift1=self.right_shift0,
+        )
 
 
 @dataclass(frozen=True)
@@ -52,30 +70,40 @@ class LinearAdd:
 
 
 def add_multipliers(
+    op: str,
+    dtype: DType,
     scales: tuple[float, float, float],
     zero_points: tuple[int, int, int],
     bounds: tuple[int, int],
 ) -> AddMultipliers:
-    """Parameters of ADD from scales and zero points of operand 0, operand 1 and output."""
-    twice_largest = 2.0 * max(scales[0], scales[1])
-    first, first_shift = quantize_multiplier(scales[0] / twice_largest)
-    second, second_shift = quantize_multiplier(scales[1] / twice_largest)
-    last, last_shift = quantize_multiplier(twice_largest / ((1 << LEFT_SHIFT) * scales[2]))
+    """Parameters of ADD or SUB from scales and zero points of operand 0, operand 1 and output.
+
+    The reference takes SUB's quotients in float32, ADD's in double precision.
+    """
+    real = np.float32 if op == "SUB" else np.float64
+    first_scale, second_scale, out_scale = (real(scale) for scale in scales)
+    twice_largest = real(2) * max(first_scale, second_scale)
+    first, first_shift = quantize_multiplier(float(first_scale / twice_largest))
+    second, second_shift = quantize_multiplier(float(second_scale / twice_largest))
+    shifted = real(1 << LEFT_SHIFTS[dtype]) * out_scale
+    last, last_shift = quantize_multiplier(float(twice_largest / shifted))
     return AddMultipliers(
         *(-zero_points[0], first, -first_shift),
         *(-zero_points[1], second, -second_shift),
         *(last, -last_shift, zero_points[2]),
         *bounds,
+        sign1=-1 if op == "SUB" else 1,
     )
 
 
 def add_reference(
     m: AddMultipliers, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """What ADD gives for int64 arrays of operands (int8 values) that broadcast together."""
-    first = _rescale((x + m.offset0) << LEFT_SHIFT, m.multiplier0, m.right_shift0)
-    second = _rescale((y + m.offset1) << LEFT_SHIFT, m.multiplier1, m.right_shift1)
-    total = _rescale(first + second, m.multiplier, m.right_shift) + m.zero_point
+    """What int8 ADD or SUB gives for int64 arrays of operands that broadcast together."""
+    left = LEFT_SHIFTS[DType.INT8]
+    first = _rescale((x + m.offset0) << left, m.multiplier0, m.right_shift0)
+    second = _rescale((y + m.offset1) << left, m.multiplier1, m.right_shift1)
+    total = _rescale(first + m.sign1 * second, m.multiplier, m.right_shift) + m.zero_point
     return np.clip(total, m.min, m.max)
 
 
@@ -93,11 +121,12 @@ def find_linear_add(m: AddMultipliers, ratios: tuple[float, float]) -> LinearAdd
 
     `ratios` are the operands' scales over the output's.
     """
+    ratios = (ratios[0], m.sign1 * ratios[1])
     grid = np.arange(-128, 128, dtype=np.int64)
     x, y = (axis.ravel() for axis in np.meshgrid(grid, grid, indexing="ij"))
     want = add_reference(m, x, y)
     centre = m.zero_point + ratios[0] * m.offset0 + ratios[1] * m.offset1
-    largest = 128.0 * (ratios[0] + ratios[1]) + abs(centre) + 2.0
+    largest = 128.0 * (ratios[0] + abs(ratios[1])) + abs(centre) + 2.0
     shift = min(30, 30 - math.frexp(largest)[1])
     if shift < 1:
         return None

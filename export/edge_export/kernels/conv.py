@@ -11,6 +11,7 @@ from edge_quantize.graph.options import Conv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
+from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
 from .overlap import Windows, overlap_distance
 from .row import Binding, KernelRow, LayerView
 from .window import convolution_fields, convolution_macs, refuses_convolution
@@ -21,8 +22,8 @@ SCRATCH_GOAL = 2048  # bytes of widened windows
 MAX_TILE = 16  # windows; more save little
 
 
-def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
-    """Why the portable kernel for such weights cannot take a CONV_2D."""
+def _refuses_shapes(layer: LayerView) -> str | None:
+    """Why shapes and options are not those of a CONV_2D."""
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         return "its options are missing"
@@ -32,7 +33,19 @@ def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
     depth, channels = layer.input(1).shape[3], layer.input(0).shape[3]
     if depth != channels:
         return f"is grouped: {channels} input channels, {depth} in the weights"
-    return refuses_mac(layer, CHANNEL_AXIS, weights)
+    return None
+
+
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a CONV_2D."""
+    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS, weights)
+
+
+def refuses_s16(layer: LayerView) -> str | None:
+    """Why the kernel of int16 activations cannot take a CONV_2D."""
+    return _refuses_shapes(layer) or refuses_mac_s16(
+        layer, CHANNEL_AXIS, (DType.INT32, DType.INT64)
+    )
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
@@ -40,7 +53,7 @@ def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValu
     options = layer.operator.options
     if not isinstance(options, Conv2DOptions):
         raise ValueError("`refuses` was not asked")
-    return (*convolution_fields(mac, options), ("out_c", mac.channels))
+    return (*convolution_fields(layer, mac, options), ("out_c", mac.channels))
 
 
 def bind(layer: LayerView) -> Binding:
@@ -57,6 +70,20 @@ def bind(layer: LayerView) -> Binding:
         ),
     )
     distance = overlap_distance(Windows.of(window_fields(layer, mac)))
+    return Binding(
+        params, constants, operands=(0,), overlap=((0, distance),), macs=convolution_macs(mac)
+    )
+
+
+def bind_s16(layer: LayerView) -> Binding:
+    mac = mac_layer_s16(layer, CHANNEL_AXIS)
+    constants = constants_s16(layer, mac, mac.weights)
+    fields = window_fields(layer, mac)
+    params = Struct(
+        "struct eag_conv_2d_s16_params",
+        (*pointer_fields(constants), *fields, *range_fields_s16(layer, mac)),
+    )
+    distance = overlap_distance(Windows.of(fields)) * mac.x.dtype.itemsize
     return Binding(
         params, constants, operands=(0,), overlap=((0, distance),), macs=convolution_macs(mac)
     )
@@ -159,5 +186,21 @@ ROWS: tuple[KernelRow, ...] = (
         bind=bind,
         rank=100,
         note="portable C99",
+    ),
+    KernelRow(
+        name="eag_conv_2d_s16",
+        op="CONV_2D",
+        sources=(
+            "kernels/eag_conv_2d_s16.c",
+            "kernels/eag_conv_2d_s16.h",
+            "kernels/eag_dsp.h",
+            "kernels/eag_requant.h",
+            "kernels/eag_taps.h",
+        ),
+        refuses=refuses_s16,
+        bind=bind_s16,
+        dtypes=(DType.INT16,),
+        rank=100,
+        note="int16 activations, 64-bit sums, portable C99",
     ),
 )

@@ -11,13 +11,14 @@ from edge_quantize.graph.options import FullyConnectedOptions
 
 from .mac import mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
+from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
 from .row import Binding, KernelRow, LayerView
 
 CHANNEL_AXIS = 0
 
 
-def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
-    """Why the portable kernel for such weights cannot take a FULLY_CONNECTED."""
+def _refuses_shapes(layer: LayerView) -> str | None:
+    """Why shapes and options are not those of a FULLY_CONNECTED."""
     options = layer.operator.options
     if not isinstance(options, FullyConnectedOptions):
         return "its options are missing"
@@ -36,7 +37,19 @@ def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
         return f"input of {x.elements} elements does not divide into rows of {depth}"
     if out.elements != x.elements // depth * out_c:
         return f"output shape {out.shape} does not hold {x.elements // depth} rows of {out_c}"
-    return refuses_mac(layer, CHANNEL_AXIS, weights)
+    return None
+
+
+def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the portable kernel for such weights cannot take a FULLY_CONNECTED."""
+    return _refuses_shapes(layer) or refuses_mac(layer, CHANNEL_AXIS, weights)
+
+
+def refuses_s16(layer: LayerView) -> str | None:
+    """Why the kernel of int16 activations cannot take a FULLY_CONNECTED."""
+    return _refuses_shapes(layer) or refuses_mac_s16(
+        layer, CHANNEL_AXIS, (DType.INT32, DType.INT64)
+    )
 
 
 def bind(layer: LayerView) -> Binding:
@@ -53,6 +66,24 @@ def bind(layer: LayerView) -> Binding:
             ("out_c", out_c),
             ("per_channel", int(mac.per_channel)),
             *range_fields(mac),
+        ),
+    )
+    return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
+
+
+def bind_s16(layer: LayerView) -> Binding:
+    mac = mac_layer_s16(layer, CHANNEL_AXIS)
+    out_c, depth = mac.w.shape
+    rows = mac.x.elements // depth
+    constants = constants_s16(layer, mac, mac.weights)
+    params = Struct(
+        "struct eag_fully_connected_s16_params",
+        (
+            *pointer_fields(constants),
+            ("rows", rows),
+            ("depth", depth),
+            ("out_c", out_c),
+            *range_fields_s16(layer, mac),
         ),
     )
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
@@ -128,5 +159,20 @@ ROWS: tuple[KernelRow, ...] = (
         bind=bind,
         rank=100,
         note="portable C99",
+    ),
+    KernelRow(
+        name="eag_fully_connected_s16",
+        op="FULLY_CONNECTED",
+        sources=(
+            "kernels/eag_dsp.h",
+            "kernels/eag_fully_connected_s16.c",
+            "kernels/eag_fully_connected_s16.h",
+            "kernels/eag_requant.h",
+        ),
+        refuses=refuses_s16,
+        bind=bind_s16,
+        dtypes=(DType.INT16,),
+        rank=100,
+        note="int16 activations, 64-bit sums, portable C99",
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from edge_quantize.graph import DType, Quantization, Tensor
 from edge_quantize.graph.model import fits_int4
 from edge_quantize.graph.options import Activation
 
-from .quant import INT8_MAX, INT8_MIN, activation_range, quantize_multiplier
+from .quant import activation_range, limits, quantize_multiplier
 from .row import LayerView
 
 # Weights are multiplied by int8 inputs and summed in int32 without saturation.
@@ -23,10 +24,10 @@ ACCUMULATOR_LIMIT = 1 << 31
 
 @dataclass(frozen=True, eq=False)
 class Accumulation:
-    """What the int32 accumulators of a multiply-accumulate layer can hold.
+    """What the accumulators of a multiply-accumulate layer can hold.
 
     `bias` int64[channels] has the input's zero point folded in. `low` and `high` int64[channels]
-    bound the finished accumulator over every int8 input; `bounds` bound every partial sum too.
+    bound the finished accumulator over every input; `bounds` bound every partial sum too.
     """
 
     bias: npt.NDArray[np.int64]
@@ -40,9 +41,14 @@ class Accumulation:
 
 
 def accumulate(
-    weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int32] | None, in_zero: int
+    weights: npt.NDArray[np.int8],
+    bias: npt.NDArray[np.integer[Any]] | None,
+    in_zero: int,
+    dtype: DType = DType.INT8,
 ) -> Accumulation:
-    """Fold the input's zero point into the bias; `weights` are [channels, taps]."""
+    """Fold the input's zero point into the bias; `weights` are [channels, taps], `dtype` is the
+    input's."""
+    least, most = limits(dtype)
     wide = weights.astype(np.int64)
     folded = np.zeros(len(wide), np.int64) if bias is None else bias.astype(np.int64)
     folded = folded - in_zero * wide.sum(axis=1)
@@ -50,9 +56,9 @@ def accumulate(
     negative = np.where(wide < 0, wide, 0).sum(axis=1)
     return Accumulation(
         bias=folded,
-        low=folded + INT8_MIN * positive + INT8_MAX * negative,
-        high=folded + INT8_MAX * positive + INT8_MIN * negative,
-        bounds=np.abs(folded) + 128 * (positive - negative),
+        low=folded + least * positive + most * negative,
+        high=folded + most * positive + least * negative,
+        bounds=np.abs(folded) - least * (positive - negative),
     )
 
 
@@ -97,10 +103,11 @@ class MacLayer:
         data: npt.NDArray[np.generic],
         source_bytes: int = 0,
         kind: ConstantKind = ConstantKind.TABLE,
+        alignment: int = 4,
     ) -> Constant:
         """A constant of this layer; `source_bytes` of it stand in the .tflite too."""
         flat = np.ascontiguousarray(data).reshape(-1)
-        return Constant(f"mac_{self.index}_{suffix}", flat, kind, 4, source_bytes)
+        return Constant(f"mac_{self.index}_{suffix}", flat, kind, alignment, source_bytes)
 
     def weights_constant(self, packed: npt.NDArray[np.int8]) -> Constant:
         return self.constant("weights", packed, int(self.w.nbytes), ConstantKind.WEIGHTS)
@@ -139,7 +146,7 @@ def refuses_mac(layer: LayerView, channel_axis: int, weights: DType = DType.INT8
     channels = w.shape[channel_axis]
     if bias is not None and bias.elements != channels:
         return f"bias {bias.name!r} has {bias.elements} elements for {channels} channels"
-    reason = _refuses_scales(w, channels, channel_axis)
+    reason = refuses_scales(w, channels, channel_axis)
     if reason is not None:
         return reason
     activation = getattr(layer.operator.options, "activation", Activation.NONE)
@@ -150,7 +157,7 @@ def refuses_mac(layer: LayerView, channel_axis: int, weights: DType = DType.INT8
     sums = _sums(layer, channel_axis)
     if sums.bound >= ACCUMULATOR_LIMIT:
         return f"its accumulator can reach {sums.bound}, beyond int32"
-    for multiplier, shift in _factors(layer):
+    for multiplier, shift in output_factors(layer):
         if multiplier and shift > 30:
             return "its output scale is over 2^30 times smaller than its input's times its weights'"
         if shift > 0 and sums.bound << shift >= ACCUMULATOR_LIMIT:
@@ -161,7 +168,7 @@ def refuses_mac(layer: LayerView, channel_axis: int, weights: DType = DType.INT8
     return None
 
 
-def _refuses_scales(w: Tensor, channels: int, channel_axis: int) -> str | None:
+def refuses_scales(w: Tensor, channels: int, channel_axis: int) -> str | None:
     quantization = w.quantization
     if quantization is None or not quantization.scales:
         return f"weights {w.name!r} have no scale"
@@ -186,9 +193,9 @@ def mac_layer(layer: LayerView, channel_axis: int) -> MacLayer:
         x=x,
         w=w,
         out=layer.output,
-        weights=_matrix(w, channel_axis),
+        weights=weight_matrix(w, channel_axis),
         sums=_sums(layer, channel_axis),
-        factors=_factors(layer),
+        factors=output_factors(layer),
         act_min=act_min,
         act_max=act_max,
         has_bias=_bias(layer) is not None,
@@ -242,7 +249,7 @@ def _bias(layer: LayerView) -> npt.NDArray[np.int32] | None:
     return tensor.data.reshape(-1).astype(np.int32)
 
 
-def _matrix(w: Tensor, channel_axis: int) -> npt.NDArray[np.int8]:
+def weight_matrix(w: Tensor, channel_axis: int) -> npt.NDArray[np.int8]:
     """Weights as [channels, taps]."""
     if w.data is None:
         raise ValueError(f"weights {w.name!r} are not constant")
@@ -252,10 +259,10 @@ def _matrix(w: Tensor, channel_axis: int) -> npt.NDArray[np.int8]:
 
 def _sums(layer: LayerView, channel_axis: int) -> Accumulation:
     in_zero = _quantization(layer.input(0)).zero_point
-    return accumulate(_matrix(layer.input(1), channel_axis), _bias(layer), in_zero)
+    return accumulate(weight_matrix(layer.input(1), channel_axis), _bias(layer), in_zero)
 
 
-def _factors(layer: LayerView) -> tuple[tuple[int, int], ...]:
+def output_factors(layer: LayerView) -> tuple[tuple[int, int], ...]:
     """`(multiplier, shift)` of each channel, or one where all are equal.
 
     TFLM multiplies the scales in double precision, except for per-tensor FULLY_CONNECTED, where

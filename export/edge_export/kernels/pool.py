@@ -1,8 +1,9 @@
-"""AVERAGE_POOL_2D and MAX_POOL_2D of int8 tensors."""
+"""AVERAGE_POOL_2D and MAX_POOL_2D of int8 and int16 tensors."""
 
 from __future__ import annotations
 
 from edge_export.aot.program import Struct
+from edge_quantize.graph import DType
 from edge_quantize.graph.options import Activation, Pool2DOptions
 from edge_quantize.graph.shapes import ShapeError, Window
 
@@ -15,9 +16,10 @@ from .window import windows
 _RANGES = (Activation.NONE, Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1)
 # Sums of eag_average_pool_s8_dsp are 16 bits wide: 256 * -128 just fits.
 _DSP_WINDOW = 256
+_S16_WINDOW = 65535
 
 
-def _refuses(layer: LayerView) -> str | None:
+def _refuses(layer: LayerView, dtype: DType = DType.INT8) -> str | None:
     reason = operand_count(layer, 1)
     if reason:
         return reason
@@ -26,7 +28,9 @@ def _refuses(layer: LayerView) -> str | None:
         return f"options of {layer.operator.op} are missing"
     x, y = layer.input(0), layer.output
     reason = first_reason(
-        activation_tensor(x, "the input"), quantized(x, "the input"), quantized(y, "the output")
+        activation_tensor(x, "the input"),
+        quantized(x, "the input", dtype),
+        quantized(y, "the output", dtype),
     )
     if reason:
         return reason
@@ -68,6 +72,19 @@ def _refuses_average_dsp(layer: LayerView) -> str | None:
     return None
 
 
+def _refuses_average_s16(layer: LayerView) -> str | None:
+    reason = _refuses(layer, DType.INT16)
+    if reason:
+        return reason
+    options = layer.operator.options
+    assert isinstance(options, Pool2DOptions)
+    rows = min(options.filter_h, layer.input(0).shape[1])
+    columns = min(options.filter_w, layer.input(0).shape[2])
+    if rows * columns > _S16_WINDOW:
+        return f"a window of {rows}x{columns} elements overflows 32-bit sums"
+    return None
+
+
 def _refuses_few_channels(layer: LayerView) -> str | None:
     channels = layer.input(0).shape[3]
     return f"{channels} channels, fewer than 4" if channels < 4 else None
@@ -82,9 +99,10 @@ def _bind(layer: LayerView) -> Binding:
     pad_h, pad_w = (window.before for window in _windows(layer.input(0).shape, options))
     stride = (options.stride_h, options.stride_w)
     windows = Windows(in_h, in_w, channels, out_h, out_w, channels, *stride, pad_h, pad_w)
+    distance = overlap_distance(windows) * layer.output.dtype.itemsize
     return Binding(
         params=Struct(
-            "struct eag_pool_s8_params",
+            "struct eag_pool_params",
             (
                 ("in_h", in_h),
                 ("in_w", in_w),
@@ -103,7 +121,7 @@ def _bind(layer: LayerView) -> Binding:
         ),
         constants=(),
         operands=(0,),
-        overlap=((0, overlap_distance(windows)),),
+        overlap=((0, distance),),
     )
 
 
@@ -151,5 +169,23 @@ ROWS: tuple[KernelRow, ...] = (
         refuses=_refuses,
         bind=_bind,
         note="one channel at a time",
+    ),
+    KernelRow(
+        name="eag_average_pool_s16",
+        op="AVERAGE_POOL_2D",
+        sources=("kernels/eag_pool_s16.c", *_HEADERS),
+        refuses=_refuses_average_s16,
+        bind=_bind,
+        dtypes=(DType.INT16,),
+        note="int16, one channel at a time",
+    ),
+    KernelRow(
+        name="eag_max_pool_s16",
+        op="MAX_POOL_2D",
+        sources=("kernels/eag_pool_s16.c", *_HEADERS),
+        refuses=lambda layer: _refuses(layer, DType.INT16),
+        bind=_bind,
+        dtypes=(DType.INT16,),
+        note="int16, one channel at a time",
     ),
 )

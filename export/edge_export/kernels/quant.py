@@ -11,10 +11,16 @@ import math
 
 import numpy as np
 
-from edge_quantize.graph import Tensor
+from edge_quantize.graph import DType, Tensor
 from edge_quantize.graph.options import Activation
 
 INT8_MIN, INT8_MAX = -128, 127
+
+
+def limits(dtype: DType) -> tuple[int, int]:
+    """(least, most) of an integer element type."""
+    info = np.iinfo(dtype.numpy.name)
+    return int(info.min), int(info.max)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -57,6 +63,18 @@ def requantize(x: int, multiplier: int, shift: int) -> int:
     return rounding_shift_right(product, max(-shift, 0))
 
 
+def narrow_multiplier(multiplier: int) -> int:
+    """A Q0.31 multiplier as the Q0.15 one that 64-bit sums are multiplied by: rounded, and cut off
+    below one."""
+    return (multiplier + (1 << 15)) >> 16 if multiplier < 0x7FFF0000 else 0x7FFF
+
+
+def requantize_s64(x: int, multiplier: int, shift: int) -> int:
+    """The twin of `eag_requantize_s64`; the multiplier is a narrow one."""
+    right = 15 - shift
+    return (x * multiplier + (1 << (right - 1))) >> right
+
+
 def quantize_value(real: float, scale: float, zero_point: int) -> int:
     """The quantized value of a bound of an activation, not clamped; divides in float32 as the
     reference does."""
@@ -64,8 +82,8 @@ def quantize_value(real: float, scale: float, zero_point: int) -> int:
 
 
 def activation_range(output: Tensor, activation: Activation) -> tuple[int, int]:
-    """(min, max) that a fused activation allows an int8 output. Raises ValueError for activations
-    that are not a range."""
+    """(min, max) that a fused activation allows an int8 or int16 output. Raises ValueError for
+    activations that are not a range."""
     assert output.quantization is not None
     scale, zero_point = output.quantization.scale, output.quantization.zero_point
     bounds: dict[Activation, tuple[float | None, float | None]] = {
@@ -77,6 +95,9 @@ def activation_range(output: Tensor, activation: Activation) -> tuple[int, int]:
     if activation not in bounds:
         raise ValueError(f"fused activation {activation.value} is not a range")
     low, high = bounds[activation]
-    least = INT8_MIN if low is None else quantize_value(low, scale, zero_point)
-    most = INT8_MAX if high is None else quantize_value(high, scale, zero_point)
-    return max(INT8_MIN, least), min(INT8_MAX, most)
+    least, most = limits(output.dtype)
+    if low is not None:
+        least = max(least, quantize_value(low, scale, zero_point))
+    if high is not None:
+        most = min(most, quantize_value(high, scale, zero_point))
+    return least, most

@@ -1,11 +1,15 @@
-"""QUANTIZE, DEQUANTIZE, RELU and RELU6: one element in, one element out."""
+"""QUANTIZE, DEQUANTIZE, RELU and its like: one element in, one element out."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from edge_export.aot.program import Struct
 from edge_quantize.graph import DType
+from edge_quantize.graph.options import Activation
 
 from .checks import (
     activation_tensor,
@@ -16,7 +20,7 @@ from .checks import (
     same_quantization,
     scale_and_zero_point,
 )
-from .quant import INT8_MAX, INT8_MIN, quantize_multiplier, quantize_value
+from .quant import activation_range, limits, quantize_multiplier
 from .row import ALIAS, NO_PARAMS, Binding, KernelRow, LayerView
 
 # The conversions that TensorFlow Lite Micro's QUANTIZE has and this table too.
@@ -41,14 +45,11 @@ def _refuses_unary(layer: LayerView) -> str | None:
     return activation_tensor(x, "the input")
 
 
-def _range(dtype: DType) -> tuple[int, int]:
-    info = np.iinfo(dtype.numpy.name)
-    return int(info.min), int(info.max)
-
-
 def _multiplier(layer: LayerView) -> tuple[int, int]:
     in_scale, _ = scale_and_zero_point(layer.input(0))
     out_scale, _ = scale_and_zero_point(layer.output)
+    if layer.operator.op == "RELU":  # whose quotient the reference takes in float32
+        return quantize_multiplier(float(np.float32(in_scale) / np.float32(out_scale)))
     return quantize_multiplier(in_scale / out_scale)
 
 
@@ -61,7 +62,7 @@ def _refuses_requantize(layer: LayerView, source: DType, target: DType) -> str |
     if reason:
         return reason
     _, zero_point = scale_and_zero_point(x)
-    widest = max(abs(bound - zero_point) for bound in _range(source))
+    widest = max(abs(bound - zero_point) for bound in limits(source))
     _, shift = _multiplier(layer)
     if widest << max(shift, 0) >= 1 << 31:
         return "the input's scale is too many times the output's"
@@ -96,7 +97,8 @@ def _requantize_row(source: DType, target: DType) -> KernelRow:
         op="QUANTIZE",
         sources=_REQUANTIZE_SOURCES,
         refuses=lambda layer: _refuses_requantize(layer, source, target),
-        bind=lambda layer: _bind_requantize(layer, *_range(target)),
+        bind=lambda layer: _bind_requantize(layer, *limits(target)),
+        dtypes=(source,),
         note=f"{source.value} to {target.value}",
     )
 
@@ -120,35 +122,38 @@ def _refuses_identity(layer: LayerView) -> str | None:
     return same_quantization(x, y, "input and output")
 
 
-def _refuses_relu(layer: LayerView) -> str | None:
-    return _refuses_requantize(layer, DType.INT8, DType.INT8)
+def _refuses_relu(layer: LayerView, dtype: DType) -> str | None:
+    reason = _refuses_requantize(layer, dtype, dtype)
+    if reason is None and dtype is DType.INT16:
+        for tensor in (layer.input(0), layer.output):
+            if scale_and_zero_point(tensor)[1]:
+                return f"'{tensor.name}' has a zero point that is not 0"
+    return reason
 
 
-def _refuses_relu_clamp(layer: LayerView) -> str | None:
-    return _refuses_relu(layer) or same_quantization(
+def _refuses_relu_clamp(layer: LayerView, dtype: DType) -> str | None:
+    return _refuses_relu(layer, dtype) or same_quantization(
         layer.input(0), layer.output, "input and output"
     )
 
 
-def _refuses_relu6(layer: LayerView) -> str | None:
-    """RELU6 clamps in the input's quantization; the reference never rescales it."""
+def _refuses_relu6(layer: LayerView, dtype: DType) -> str | None:
+    """RELU6 clamps in the input's quantization; the reference never rescales it. RELU_N1_TO_1,
+    which the reference lacks as an operator, does the same."""
     reason = _refuses_unary(layer)
     if reason:
         return reason
     x, y = layer.input(0), layer.output
-    reason = quantized(x, "the input") or quantized(y, "the output")
+    reason = quantized(x, "the input", dtype) or quantized(y, "the output", dtype)
     return reason or same_quantization(x, y, "input and output")
 
 
 def _bind_clamp(layer: LayerView) -> Binding:
-    scale, zero_point = scale_and_zero_point(layer.input(0))
-    high = INT8_MAX
-    if layer.operator.op == "RELU6":
-        high = max(INT8_MIN, min(INT8_MAX, quantize_value(6.0, scale, zero_point)))
+    low, high = activation_range(layer.output, Activation(layer.operator.op))
     return Binding(
         params=Struct(
-            "struct eag_clamp_s8_params",
-            (("size", layer.output.elements), ("min", zero_point), ("max", high)),
+            "struct eag_clamp_params",
+            (("size", layer.output.elements), ("min", low), ("max", high)),
         ),
         constants=(),
         operands=(0,),
@@ -158,7 +163,7 @@ def _bind_clamp(layer: LayerView) -> Binding:
 
 def _bind_relu(layer: LayerView) -> Binding:
     _, zero_point = scale_and_zero_point(layer.output)
-    return _bind_requantize(layer, zero_point, INT8_MAX)
+    return _bind_requantize(layer, zero_point, limits(layer.output.dtype)[1])
 
 
 def _refuses_float(layer: LayerView, real: int, dtype: DType) -> str | None:
@@ -193,6 +198,7 @@ def _quantize_row(target: DType) -> KernelRow:
         sources=_FLOAT_SOURCES,
         refuses=lambda layer: _refuses_float(layer, 0, target),
         bind=lambda layer: _bind_float(layer, "struct eag_quantize_f32_params", 0),
+        dtypes=(DType.FLOAT32,),
         note=f"float32 to {target.value}",
     )
 
@@ -204,10 +210,49 @@ def _dequantize_row(source: DType) -> KernelRow:
         sources=_FLOAT_SOURCES,
         refuses=lambda layer: _refuses_float(layer, 1, source),
         bind=lambda layer: _bind_float(layer, "struct eag_dequantize_f32_params", 1),
+        dtypes=(source,),
         note=f"{source.value} to float32",
     )
 
 
+def _clamp_rows(op: str, dtype: DType) -> tuple[KernelRow, ...]:
+    refuses = _CLAMPS[op]
+    plain = KernelRow(
+        name=f"eag_clamp_{_SUFFIX[dtype]}",
+        op=op,
+        sources=_REQUANTIZE_SOURCES,
+        refuses=lambda layer: refuses(layer, dtype),
+        bind=_bind_clamp,
+        dtypes=(dtype,),
+        rank=50,
+        note="a clamp",
+    )
+    if dtype is not DType.INT8:
+        return (plain,)
+    dsp = replace(
+        plain,
+        name="eag_clamp_s8_dsp",
+        sources=("kernels/eag_clamp_s8_dsp.c", *_REQUANTIZE_SOURCES[:-1]),
+        needs=frozenset({"dsp"}),
+        rank=40,
+        note="a clamp, four elements at a time",
+    )
+    return dsp, plain
+
+
+def _relu_row(dtype: DType) -> KernelRow:
+    return KernelRow(
+        name=f"eag_requantize_{_SUFFIX[dtype]}_{_SUFFIX[dtype]}",
+        op="RELU",
+        sources=_REQUANTIZE_SOURCES,
+        refuses=lambda layer: _refuses_relu(layer, dtype),
+        bind=_bind_relu,
+        dtypes=(dtype,),
+        note="rescales and clamps",
+    )
+
+
+_RELUS = (DType.INT8, DType.INT16)
 _REQUANTIZE_SOURCES = (
     "kernels/eag_dsp.h",
     "kernels/eag_quantize.h",
@@ -221,6 +266,12 @@ _FLOAT_SOURCES = (
     "kernels/eag_requant.h",
 )
 
+_CLAMPS: dict[str, Callable[[LayerView, DType], str | None]] = {
+    "RELU": _refuses_relu_clamp,
+    "RELU6": _refuses_relu6,
+    "RELU_N1_TO_1": _refuses_relu6,
+}
+
 ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name=ALIAS,
@@ -228,30 +279,13 @@ ROWS: tuple[KernelRow, ...] = (
         sources=(),
         refuses=_refuses_identity,
         bind=lambda _layer: Binding(params=NO_PARAMS, constants=(), operands=(0,)),
+        dtypes=(DType.INT8, DType.INT16),
         rank=10,
         note="no code: the quantization stays the same",
     ),
     *(_requantize_row(source, target) for source, target in _REQUANTIZE),
     *(_quantize_row(target) for target in (DType.INT8, DType.INT16)),
     *(_dequantize_row(source) for source in (DType.INT8, DType.UINT8, DType.INT16)),
-    *(
-        KernelRow(
-            name="eag_clamp_s8",
-            op=op,
-            sources=_REQUANTIZE_SOURCES,
-            refuses=refuses,
-            bind=_bind_clamp,
-            rank=50,
-            note="a clamp",
-        )
-        for op, refuses in (("RELU", _refuses_relu_clamp), ("RELU6", _refuses_relu6))
-    ),
-    KernelRow(
-        name="eag_requantize_s8_s8",
-        op="RELU",
-        sources=_REQUANTIZE_SOURCES,
-        refuses=_refuses_relu,
-        bind=_bind_relu,
-        note="rescales and clamps",
-    ),
+    *(row for op in _CLAMPS for dtype in _RELUS for row in _clamp_rows(op, dtype)),
+    *(_relu_row(dtype) for dtype in _RELUS),
 )

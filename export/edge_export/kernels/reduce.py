@@ -1,11 +1,11 @@
-"""MEAN of int8 tensors over any axes."""
+"""MEAN of int8 and int16 tensors over any axes."""
 
 from __future__ import annotations
 
 import math
 
 from edge_export.aot.program import Struct
-from edge_quantize.graph import Tensor
+from edge_quantize.graph import DType, Tensor
 from edge_quantize.graph.options import ReducerOptions
 
 from .checks import (
@@ -17,10 +17,10 @@ from .checks import (
     quantized,
     scale_and_zero_point,
 )
-from .quant import quantize_multiplier
+from .quant import limits, quantize_multiplier
 from .row import Binding, KernelRow, LayerView
 
-_MAX_RUNS = 2  # of kept and of reduced dimensions: `struct eag_mean_s8_params`
+_MAX_RUNS = 2  # of kept and of reduced dimensions: `struct eag_mean_params`
 
 
 def mean_multiplier(in_scale: float, out_scale: float, count: int) -> tuple[int, int]:
@@ -66,7 +66,7 @@ def _kept_shape(x: Tensor, axes: frozenset[int], keep_dims: bool) -> tuple[int, 
     return tuple(size for i, size in enumerate(x.shape) if i not in axes)
 
 
-def _refuses(layer: LayerView) -> str | None:
+def _refuses(layer: LayerView, dtype: DType) -> str | None:
     reason = operand_count(layer, 2)
     if reason:
         return reason
@@ -76,8 +76,8 @@ def _refuses(layer: LayerView) -> str | None:
         return "options of MEAN are missing"
     reason = first_reason(
         activation_tensor(x, "the input"),
-        quantized(x, "the input"),
-        quantized(y, "the output"),
+        quantized(x, "the input", dtype),
+        quantized(y, "the output", dtype),
         constant_integers(axis, "the axes"),
     )
     if reason:
@@ -93,12 +93,14 @@ def _refuses(layer: LayerView) -> str | None:
     if max(sum(r[0] for r in runs), sum(not r[0] for r in runs)) > _MAX_RUNS:
         return f"axes {sorted(axes)} of {list(x.shape)} leave more than {_MAX_RUNS} runs"
     count = math.prod(size for reduced, size, _ in runs if reduced)
-    if count >= 1 << 23:
+    least, most = limits(dtype)
+    width = most - least
+    if count >= (1 << 31) // (width + 1):
         return f"sums over {count} elements overflow 32 bits"
     multiplier, shift = mean_multiplier(
         scale_and_zero_point(x)[0], scale_and_zero_point(y)[0], count
     )
-    if multiplier and not -31 <= shift <= 30 - (255 * count).bit_length():
+    if multiplier and not -31 <= shift <= 30 - (width * count).bit_length():
         return "the scales of input and output are too far apart"
     return None
 
@@ -115,7 +117,7 @@ def _bind(layer: LayerView) -> Binding:
     multiplier, shift = mean_multiplier(in_scale, out_scale, count)
     return Binding(
         params=Struct(
-            "struct eag_mean_s8_params",
+            "struct eag_mean_params",
             (
                 ("kept", tuple(size for size, _ in kept)),
                 ("kept_stride", tuple(stride for _, stride in kept)),
@@ -132,18 +134,21 @@ def _bind(layer: LayerView) -> Binding:
     )
 
 
-ROWS: tuple[KernelRow, ...] = (
-    KernelRow(
-        name="eag_mean_s8",
+def _row(dtype: DType, suffix: str) -> KernelRow:
+    return KernelRow(
+        name=f"eag_mean_{suffix}",
         op="MEAN",
         sources=(
-            "kernels/eag_mean_s8.c",
+            f"kernels/eag_mean_{suffix}.c",
             "kernels/eag_dsp.h",
             "kernels/eag_pool.h",
             "kernels/eag_requant.h",
         ),
-        refuses=_refuses,
+        refuses=lambda layer: _refuses(layer, dtype),
         bind=_bind,
+        dtypes=(dtype,),
         note="any axes",
-    ),
-)
+    )
+
+
+ROWS: tuple[KernelRow, ...] = (_row(DType.INT8, "s8"), _row(DType.INT16, "s16"))

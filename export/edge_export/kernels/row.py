@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_export.aot.program import Constant, Struct
-from edge_quantize.graph import Graph, Operator, Tensor
+from edge_quantize.graph import DType, Graph, Operator, Tensor
 
 # Name of the rows that need no code: the layer's result is its operand's bytes under another
 # shape. The lowering emits no step for such a layer; its output buffer is an alias of operand 0's
@@ -20,12 +20,30 @@ ALIAS = "alias"
 NO_PARAMS = Struct(ctype="", fields=())
 
 
+@dataclass(frozen=True)
+class Border:
+    """Rows and columns of zeros (of the zero point) around an image."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+
+NO_BORDER = Border()
+
+
 @dataclass(frozen=True, eq=False)
 class LayerView:
-    """An operator with its tensors, as rows look at it."""
+    """An operator with its tensors, as rows look at it.
+
+    `border` lies around input 0 of a convolution, beyond what its own padding adds: that of a PAD
+    before it which has no step of its own. It is narrower than the window on every side.
+    """
 
     graph: Graph
     operator: Operator
+    border: Border = NO_BORDER
 
     @property
     def inputs(self) -> tuple[Tensor | None, ...]:
@@ -77,6 +95,7 @@ class KernelRow:
     sources: tuple[str, ...]  # relative to firmware/, with the headers it needs
     refuses: Callable[[LayerView], str | None]
     bind: Callable[[LayerView], Binding]
+    dtypes: tuple[DType, ...] = (DType.INT8,)  # of operand 0: what is asked of `refuses` at all
     needs: frozenset[str] = frozenset()  # core features: "dsp", "mve"
     rank: int = 100
     note: str = ""  # one line for the report: "SMLAD, 2 channels x 2 pixels"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from edge_export.aot.program import Struct
@@ -23,7 +25,8 @@ from .checks import (
 from .row import ALIAS, NO_PARAMS, Binding, KernelRow, LayerView
 
 _MOVABLE = (DType.INT8, DType.UINT8, DType.INT16, DType.INT32, DType.FLOAT32, DType.BOOL)
-_MAX_RANK = 4  # of `struct eag_pad_s8_params`
+_PADDABLE = {DType.INT8: "s8", DType.INT16: "s16"}
+_MAX_RANK = 4  # of `struct eag_pad_params`
 _MAX_CONCAT = 8  # EAG_CONCAT_MAX
 
 # RESHAPE carries its new shape as input 1, EXPAND_DIMS its axis; the output's shape in the file
@@ -151,11 +154,12 @@ def _concat_row(count: int) -> KernelRow:
         sources=("kernels/eag_concat.c", "kernels/eag_shape.h"),
         refuses=lambda layer: _refuses_concat(layer, count),
         bind=_bind_concat,
+        dtypes=_MOVABLE,
         note="byte copies",
     )
 
 
-def _refuses_pad(layer: LayerView) -> str | None:
+def _refuses_pad(layer: LayerView, dtype: DType) -> str | None:
     wanted = 3 if layer.operator.op == "PADV2" else 2
     reason = operand_count(layer, wanted)
     if reason:
@@ -163,8 +167,8 @@ def _refuses_pad(layer: LayerView) -> str | None:
     x, paddings, y = layer.input(0), layer.input(1), layer.output
     reason = first_reason(
         activation_tensor(x, "the input"),
-        quantized(x, "the input"),
-        quantized(y, "the output"),
+        quantized(x, "the input", dtype),
+        quantized(y, "the output", dtype),
         constant_integers(paddings, "the paddings"),
     )
     if reason:
@@ -172,6 +176,8 @@ def _refuses_pad(layer: LayerView) -> str | None:
     reason = same_quantization(x, y, "input and output")
     if reason:
         return reason
+    if wanted == 2 and dtype is DType.INT16 and scale_and_zero_point(y)[1]:
+        return "int16 is padded with 0, which is not its zero point"
     rank = len(x.shape)
     if not 1 <= rank <= _MAX_RANK:
         return f"{rank} dimensions, not 1 to {_MAX_RANK}"
@@ -183,7 +189,7 @@ def _refuses_pad(layer: LayerView) -> str | None:
         return f"the output is {list(y.shape)}, not {list(padded)}"
     if wanted == 3:
         value = layer.input(2)
-        reason = quantized(value, "the pad value")
+        reason = quantized(value, "the pad value", dtype)
         if reason:
             return reason
         if value.data is None or value.elements != 1:
@@ -203,18 +209,36 @@ def _bind_pad(layer: LayerView) -> Binding:
         _, value = scale_and_zero_point(y)
     missing = _MAX_RANK - len(x.shape)
     zeros = (0,) * missing
+    # The innermost dimension is counted in bytes.
+    widths = (1,) * (len(x.shape) - 1) + (x.dtype.itemsize,)
+
+    def sizes(numbers: Iterable[int]) -> tuple[int, ...]:
+        return tuple(int(n) * width for n, width in zip(numbers, widths, strict=True))
+
     return Binding(
         params=Struct(
-            "struct eag_pad_s8_params",
+            "struct eag_pad_params",
             (
-                ("dims", (1,) * missing + x.shape),
-                ("before", zeros + tuple(int(n) for n in pads[:, 0])),
-                ("after", zeros + tuple(int(n) for n in pads[:, 1])),
+                ("dims", (1,) * missing + sizes(x.shape)),
+                ("before", zeros + sizes(pads[:, 0])),
+                ("after", zeros + sizes(pads[:, 1])),
                 ("value", value),
             ),
         ),
         constants=(),
         operands=(0,),
+    )
+
+
+def _pad_row(op: str, dtype: DType) -> KernelRow:
+    return KernelRow(
+        name=f"eag_pad_{_PADDABLE[dtype]}",
+        op=op,
+        sources=("kernels/eag_dsp.h", "kernels/eag_pad.c", "kernels/eag_shape.h"),
+        refuses=lambda layer: _refuses_pad(layer, dtype),
+        bind=_bind_pad,
+        dtypes=(dtype,),
+        note="up to four dimensions",
     )
 
 
@@ -226,6 +250,7 @@ ROWS: tuple[KernelRow, ...] = (
             sources=(),
             refuses=_refuses_alias,
             bind=_bind_alias,
+            dtypes=_MOVABLE,
             rank=10,
             note="no code: another shape of the same memory",
         )
@@ -238,21 +263,12 @@ ROWS: tuple[KernelRow, ...] = (
             sources=("kernels/eag_copy.c", "kernels/eag_shape.h"),
             refuses=_refuses_reshape,
             bind=_bind_copy,
+            dtypes=_MOVABLE,
             rank=200,
             note="a copy, where operand and result need memory of their own",
         )
         for op in _RESHAPES
     ),
     *(_concat_row(count) for count in range(2, _MAX_CONCAT + 1)),
-    *(
-        KernelRow(
-            name="eag_pad_s8",
-            op=op,
-            sources=("kernels/eag_pad_s8.c", "kernels/eag_shape.h"),
-            refuses=_refuses_pad,
-            bind=_bind_pad,
-            note="up to four dimensions",
-        )
-        for op in ("PAD", "PADV2")
-    ),
+    *(_pad_row(op, dtype) for dtype in _PADDABLE for op in ("PAD", "PADV2")),
 )

@@ -7,13 +7,16 @@ new kernel is one C file and one row in the module of its operator.
 from __future__ import annotations
 
 from edge_export.errors import LoweringError
+from edge_quantize.graph import DType
 
 from . import (
+    activation,
+    add_sub,
     conv,
     depthwise,
-    elementwise,
     fully_connected,
     int4,
+    mul,
     pool,
     quantize,
     reduce,
@@ -27,10 +30,12 @@ KERNELS: tuple[KernelRow, ...] = (
     *depthwise.ROWS,
     *fully_connected.ROWS,
     *int4.ROWS,
-    *elementwise.ROWS,
+    *add_sub.ROWS,
+    *mul.ROWS,
     *pool.ROWS,
     *reduce.ROWS,
     *softmax.ROWS,
+    *activation.ROWS,
     *shape.ROWS,
     *quantize.ROWS,
 )
@@ -39,6 +44,24 @@ KERNELS: tuple[KernelRow, ...] = (
 def rows_for(op: str) -> tuple[KernelRow, ...]:
     """The rows that serve an operator, fastest first."""
     return tuple(sorted((row for row in KERNELS if row.op == op), key=lambda row: row.rank))
+
+
+def activation_dtypes() -> dict[str, frozenset[DType]]:
+    """By operator: the element types that its first operand may have in a compiled model.
+
+    Whether a layer is taken depends on much more (`edge_quantize.check`, `choose`); what is not
+    listed here never is.
+    """
+    found: dict[str, set[DType]] = {}
+    for row in KERNELS:
+        found.setdefault(row.op, set()).update(row.dtypes)
+    return {op: frozenset(dtypes) for op, dtypes in found.items()}
+
+
+def _of_type(layer: LayerView, rows: tuple[KernelRow, ...]) -> tuple[KernelRow, ...]:
+    """The rows for the first operand's type, or all where there are none: each then says why."""
+    first = layer.inputs[0] if layer.inputs else None
+    return tuple(row for row in rows if first is not None and first.dtype in row.dtypes) or rows
 
 
 def choose(
@@ -60,6 +83,8 @@ def choose(
             names = ", ".join(row.name for row in candidates)
             raise LoweringError(f"{where}: no kernel is called {override!r}; there are: {names}")
         candidates = named
+    else:
+        candidates = _of_type(layer, candidates)
     refused: dict[str, list[str]] = {}  # reason -> candidates
     for row in candidates:
         missing = row.needs - core_features

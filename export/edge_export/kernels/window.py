@@ -29,15 +29,23 @@ def windows(
     return rows, columns
 
 
-def _convolution_windows(
-    shape: tuple[int, ...], w: tuple[int, ...], o: ConvOptions
-) -> tuple[Window, Window]:
-    return windows(
-        shape,
-        (w[1], w[2]),
+def convolution_windows(layer: LayerView, o: ConvOptions) -> tuple[Window, Window]:
+    """Windows over the image's rows and columns, the layer's border counted as padding.
+
+    Raises ShapeError as `windows` does.
+    """
+    border, (_, height, width, _) = layer.border, layer.input(0).shape
+    _, *taps, _ = layer.input(1).shape
+    rows, columns = windows(
+        (1, height + border.top + border.bottom, width + border.left + border.right),
+        (taps[0], taps[1]),
         (o.stride_h, o.stride_w),
         (o.dilation_h, o.dilation_w),
         o.padding,
+    )
+    return (
+        Window(rows.outputs, rows.before + border.top, rows.after + border.bottom),
+        Window(columns.outputs, columns.before + border.left, columns.after + border.right),
     )
 
 
@@ -59,18 +67,20 @@ def refuses_convolution(layer: LayerView, options: ConvOptions, channel_axis: in
     if x[0] != 1:
         return f"batch is {x[0]}, not 1"
     try:
-        rows, columns = _convolution_windows(x, w, options)
+        rows, columns = convolution_windows(layer, options)
     except ShapeError as error:
         return str(error)
     expected = (1, rows.outputs, columns.outputs, w[channel_axis])
     return None if out == expected else f"output shape is {out}, expected {expected}"
 
 
-def convolution_fields(mac: MacLayer, options: ConvOptions) -> tuple[tuple[str, FieldValue], ...]:
+def convolution_fields(
+    layer: LayerView, mac: MacLayer, options: ConvOptions
+) -> tuple[tuple[str, FieldValue], ...]:
     """Shape, window and padding members that all parameter structs of convolutions have."""
     _, in_h, in_w, in_c = mac.x.shape
     _, out_h, out_w, _ = mac.out.shape
-    rows, columns = _convolution_windows(mac.x.shape, mac.w.shape, options)
+    rows, columns = convolution_windows(layer, options)
     return (
         ("in_h", in_h),
         ("in_w", in_w),

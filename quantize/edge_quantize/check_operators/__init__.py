@@ -6,8 +6,17 @@ Micro's kernels, whose arithmetic the kernels here reproduce.
 
 from __future__ import annotations
 
-from .computed import DEQUANTIZES, QUANTIZES, binary, conversion, pool, requantizing, softmax
-from .moved import concatenation, pad_value, same
+from .computed import (
+    DEQUANTIZES,
+    QUANTIZES,
+    binary,
+    conversion,
+    pool,
+    requantizing,
+    saturating,
+    softmax,
+)
+from .moved import concatenation, pad_value, same, symmetric_same
 from .parts import Fault, Rule
 from .weighted import weighted
 
@@ -20,16 +29,19 @@ RULES: dict[str, Rule] = {
     "AVERAGE_POOL_2D": pool,
     "MAX_POOL_2D": pool,
     "ADD": binary,
+    "SUB": binary,
     "MUL": binary,
     "MEAN": requantizing(most=2),
-    "PAD": same(most=2),
+    "PAD": symmetric_same(most=2),
     "PADV2": pad_value,
     "RESHAPE": same(most=2),
     "EXPAND_DIMS": same(most=2),
     "SQUEEZE": same(most=1),
     "SOFTMAX": softmax,
     "CONCATENATION": concatenation,
-    "RELU": requantizing(most=1),
+    "LOGISTIC": saturating,
+    "TANH": saturating,
+    "RELU": requantizing(most=1, only_symmetric=True),
     "RELU6": same(most=1),
     "QUANTIZE": conversion(QUANTIZES),
     "DEQUANTIZE": conversion(DEQUANTIZES),

@@ -16,6 +16,8 @@ from edge_quantize.graph.shapes import ShapeError, infer_shape
 Fault = tuple[str, str]
 Rule = Callable[[Graph, Operator], Iterator[Fault]]
 
+# Element types that whole networks compute in.
+ACTIVATIONS = (DType.INT8, DType.INT16)
 CLAMPS = {Activation.NONE, Activation.RELU, Activation.RELU_N1_TO_1, Activation.RELU6}
 # A fixed-point multiplier is 31 bits and a shift; from 2^31 on it cannot be expressed.
 LARGEST_MULTIPLIER = 2.0**31
@@ -56,9 +58,22 @@ def element_type(tensor: Tensor, *allowed: DType) -> Iterator[Fault]:
         yield tensor.name, f"is {tensor.dtype.value}; only {wanted} is supported here"
 
 
-def int8(tensor: Tensor) -> Iterator[Fault]:
-    """An int8 activation or operand, quantized per tensor."""
-    yield from quantized(tensor, DType.INT8)
+def symmetric(tensor: Tensor) -> Iterator[Fault]:
+    """int16 activations have a zero point of 0; int8 ones may have any."""
+    if tensor.dtype is DType.INT16 and tensor.quantization and any(tensor.quantization.zero_points):
+        yield tensor.name, "is int16 with a zero point other than 0, which its kernels do not take"
+
+
+def activations(*tensors: Tensor) -> list[Fault]:
+    """Operands and results that are all int8 or all int16, quantized per tensor."""
+    faults = faults_of(*(quantized(tensor, *ACTIVATIONS) for tensor in tensors))
+    types = {tensor.dtype for tensor in tensors}
+    if not faults and len(types) > 1:
+        wanted, other = tensors[0], next(t for t in tensors if t.dtype is not tensors[0].dtype)
+        faults.append(
+            (other.name, f"is {other.dtype.value} where '{wanted.name}' is {wanted.dtype.value}")
+        )
+    return faults
 
 
 def quantized(tensor: Tensor, *allowed: DType) -> Iterator[Fault]:
@@ -110,9 +125,8 @@ def unary(
     operator: Operator,
     most: int = 1,
     same_quantization: bool = False,
-    results: tuple[DType, ...] = (DType.INT8,),
 ) -> Iterator[Fault]:
-    """One int8 operand, one result; further operands are constants of the shape rule."""
+    """One operand, one result of its type; further operands are constants of the shape rule."""
     faults = faults_of(operand_count(operator, 1, most))
     yield from faults
     if faults:
@@ -121,10 +135,18 @@ def unary(
     (output,) = graph.results(operator)
     assert source is not None
     yield from result_shape(graph, operator)
-    faults = faults_of(int8(source), quantized(output, *results))
+    faults = activations(source, output)
     yield from faults
     if not faults and same_quantization:
         yield from equal_quantization(source, output)
+
+
+def ends(graph: Graph, operator: Operator) -> tuple[Tensor, Tensor]:
+    """First operand and result of an operator whose number of operands was checked."""
+    source = graph.operands(operator)[0]
+    (output,) = graph.results(operator)
+    assert source is not None
+    return source, output
 
 
 def rescale(graph: Graph, operator: Operator) -> Iterator[Fault]:

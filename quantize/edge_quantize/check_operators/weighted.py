@@ -14,16 +14,21 @@ from .parts import (
     LARGEST_MULTIPLIER,
     Fault,
     Rule,
+    activations,
     element_type,
     faults_of,
     fused_activation,
-    int8,
     operand_count,
     result_shape,
+    symmetric,
 )
 
 # TensorFlow Lite's tolerance: bias scale against input scale x weight scale, in output scales.
 _BIAS_SCALE_TOLERANCE = 0.02
+# 64-bit sums are multiplied by 15 bits, shifted left by at most 7, and stay below 2^47. A
+# multiplier nearer to 2^7 than that would be rounded up to it.
+_LARGEST_NARROW_MULTIPLIER = 2.0**7 - 2.0**-24
+_LARGEST_SUM = 1 << 47
 
 
 def weighted(axis: int) -> Rule:
@@ -51,11 +56,14 @@ def weighted(axis: int) -> Rule:
         grouped = len(source.shape) == 4 and source.shape[3:] != weights.shape[3:]
         if operator.op == "CONV_2D" and grouped:
             yield weights.name, "is a grouped convolution's, which is not supported"
-        faults = faults_of(int8(source), int8(output), _weights(weights, axis))
+        faults = activations(source, output)
+        faults += faults_of(symmetric(source), symmetric(output), _weights(weights, axis))
         if bias is not None:
-            faults += _bias(bias, weights, axis)
+            faults += _bias(bias, weights, axis, _bias_types(operator, source))
         yield from faults
         if not faults:
+            if source.dtype is DType.INT16:
+                yield from _wide_sums(weights, bias, axis)
             yield from _multipliers(source, weights, bias, output)
 
     return rule
@@ -83,10 +91,18 @@ def _weights(weights: Tensor, axis: int) -> Iterator[Fault]:
         yield weights.name, f"is quantized along axis {quantization.axis} instead of {axis}"
 
 
-def _bias(bias: Tensor, weights: Tensor, axis: int) -> Iterator[Fault]:
+def _bias_types(operator: Operator, source: Tensor) -> tuple[DType, ...]:
+    if source.dtype is not DType.INT16:
+        return (DType.INT32,)
+    if operator.op == "DEPTHWISE_CONV_2D":
+        return (DType.INT64,)
+    return (DType.INT64, DType.INT32)
+
+
+def _bias(bias: Tensor, weights: Tensor, axis: int, types: tuple[DType, ...]) -> Iterator[Fault]:
     if not bias.is_constant:
         yield bias.name, "is a bias computed while running; only constants are supported"
-    yield from element_type(bias, DType.INT32)
+    yield from element_type(bias, *types)
     channels = weights.shape[axis] if axis < len(weights.shape) else 0
     if bias.elements != channels:
         yield bias.name, f"has {bias.elements} elements for {channels} output channels"
@@ -98,6 +114,18 @@ def _bias(bias: Tensor, weights: Tensor, axis: int) -> Iterator[Fault]:
         yield bias.name, f"has {len(bias.quantization.scales)} scales for {channels} channels"
 
 
+def _wide_sums(weights: Tensor, bias: Tensor | None, axis: int) -> Iterator[Fault]:
+    """64-bit sums of int16 by int8 products, 2^22 at most each."""
+    taps = weights.elements // max(1, weights.shape[axis])
+    room = _LARGEST_SUM - (taps << 22)
+    if room <= 0:
+        yield weights.name, f"has {taps} weights a channel; their sums could exceed 47 bits"
+    elif bias is not None and bias.data is not None and bias.elements:
+        least, most = int(np.min(bias.data)), int(np.max(bias.data))
+        if max(-least, most) >= room:
+            yield bias.name, f"holds {least} to {most}; with the products, sums exceed 47 bits"
+
+
 def _multipliers(
     source: Tensor, weights: Tensor, bias: Tensor | None, output: Tensor
 ) -> Iterator[Fault]:
@@ -106,7 +134,8 @@ def _multipliers(
     assert output.quantization is not None
     scales = np.asarray(weights.quantization.scales, np.float64) * source.quantization.scale
     largest = float(scales.max()) / output.quantization.scale
-    if largest >= LARGEST_MULTIPLIER:
+    narrow = source.dtype is DType.INT16 and (bias is None or bias.dtype is DType.INT64)
+    if largest >= (_LARGEST_NARROW_MULTIPLIER if narrow else LARGEST_MULTIPLIER):
         yield weights.name, f"needs an output multiplier of {largest:g}, which is too large"
     if bias is None or bias.quantization is None:
         return

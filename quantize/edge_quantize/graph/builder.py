@@ -1,4 +1,4 @@
-"""Graphs made in memory: small int8 models for tests, goldens and examples.
+"""Graphs made in memory: small int8 and int16 models for tests, goldens and examples.
 
 b = GraphBuilder("tiny")
 x = b.input("x", (1, 8, 8, 1), scale=0.1, zero_point=-3)
@@ -35,7 +35,8 @@ from .options import (
 from .shapes import infer_shape
 from .structure import structure_problems
 
-# The lowest operator versions that mean what the options here say with int8 tensors.
+# The lowest operator versions that mean what the options here say with int8 tensors, and with int16
+# ones where those need a later one. Source: TensorFlow Lite's `op_version.cc`.
 _VERSIONS = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
@@ -51,7 +52,30 @@ _VERSIONS = {
     "CONCATENATION": 2,
     "RELU": 2,
     "RELU6": 2,
+    "LOGISTIC": 2,
+    "TANH": 2,
     "DEQUANTIZE": 2,
+}
+_VERSIONS_INT16 = {
+    "CONV_2D": 4,
+    "DEPTHWISE_CONV_2D": 5,
+    "FULLY_CONNECTED": 7,
+    "AVERAGE_POOL_2D": 3,
+    "MAX_POOL_2D": 3,
+    "ADD": 5,
+    "SUB": 5,
+    "MUL": 4,
+    "MEAN": 3,
+    "PAD": 3,
+    "PADV2": 3,
+    "SOFTMAX": 3,
+    "CONCATENATION": 3,
+    "RELU": 3,
+    "RELU6": 3,
+    "LOGISTIC": 3,
+    "TANH": 3,
+    "QUANTIZE": 2,
+    "DEQUANTIZE": 3,
 }
 Ints = Sequence[int] | npt.NDArray[np.generic]
 
@@ -119,13 +143,19 @@ class GraphBuilder:
         quantization = Quantization(tuple(_f32(s) for s in scales), (0,) * len(scales), axis)
         return self.tensor(name, data.shape, dtype, quantization, data)
 
-    def bias(self, name: str, data: Ints, source: int, weights: int) -> int:
-        """An int32 bias whose scales are those of the input times those of the weights."""
-        values = np.asarray(data, np.int32)
+    def bias(
+        self, name: str, data: Ints, source: int, weights: int, dtype: DType | None = None
+    ) -> int:
+        """A bias whose scales are those of the input times those of the weights: int64 for an int16
+        input, int32 for an int8 one, unless `dtype` says otherwise."""
+        if dtype is None:
+            int16 = self._tensors[source].dtype is DType.INT16
+            dtype = DType.INT64 if int16 else DType.INT32
+        values = np.asarray(data, dtype.numpy)
         in_scale = self._quantization(source).scale
         scales = tuple(_f32(in_scale * s) for s in self._quantization(weights).scales)
         quantization = Quantization(scales, (0,) * len(scales), 0)
-        return self.tensor(name, values.shape, DType.INT32, quantization, values)
+        return self.tensor(name, values.shape, dtype, quantization, values)
 
     def constant(
         self, name: str, data: npt.NDArray[np.generic], quantization: Quantization | None = None
@@ -140,7 +170,7 @@ class GraphBuilder:
         *,
         scale: float | None = None,
         zero_point: int = 0,
-        dtype: DType = DType.INT8,
+        dtype: DType | None = None,
         shape: Sequence[int] | None = None,
         name: str | None = None,
         version: int | None = None,
@@ -148,8 +178,11 @@ class GraphBuilder:
     ) -> int:
         """Any operator with one result; its shape is inferred unless given.
 
-        Without `scale` the result takes the first input's quantization.
+        Without `scale` the result takes the first input's quantization; without `dtype` it is int16
+        where that is, else int8.
         """
+        if dtype is None:
+            dtype = self._activation_type(inputs[0])
         options = options if options is not None else NoOptions()
         operands = [self._tensors[i] if i >= 0 else None for i in inputs]
         if shape is None:
@@ -164,7 +197,10 @@ class GraphBuilder:
             quantization = _affine(scale, zero_point)
         number = len(self._operators)
         result = self.tensor(name or f"{op.lower()}_{number}", shape, dtype, quantization)
-        version = version if version is not None else _VERSIONS.get(op, 1)
+        if version is None:
+            version = _VERSIONS.get(op, 1)
+            if DType.INT16 in (dtype, self._tensors[inputs[0]].dtype):
+                version = _VERSIONS_INT16.get(op, version)
         self._operators.append(
             Operator(number, op, tuple(inputs), (result,), options, version, tuple(intermediates))
         )
@@ -268,9 +304,18 @@ class GraphBuilder:
         return self.operator("RESHAPE", (source, constant), ReshapeOptions(tuple(shape)))
 
     def softmax(self, source: int, beta: float = 1.0) -> int:
-        """int8 softmax always has scale 1/256 and zero point -128."""
+        """The result is the operand's type, in the only quantization that softmax has there."""
         options = SoftmaxOptions(_f32(beta))
+        if self._activation_type(source) is DType.INT16:
+            return self.operator("SOFTMAX", (source,), options, scale=1 / 32768)
         return self.operator("SOFTMAX", (source,), options, scale=1 / 256, zero_point=-128)
+
+    def activation(self, op: str, source: int) -> int:
+        """`op` is LOGISTIC or TANH; the result is quantized in the only way that they have."""
+        scale, zero_point = (1 / 256, -128) if op == "LOGISTIC" else (1 / 128, 0)
+        if self._activation_type(source) is DType.INT16:
+            scale, zero_point = 1 / 32768, 0
+        return self.operator(op, (source,), scale=scale, zero_point=zero_point)
 
     def concatenation(
         self, sources: Sequence[int], axis: int, activation: Activation = Activation.NONE
@@ -300,6 +345,9 @@ class GraphBuilder:
         if problems:
             raise UnsupportedModelError(f"{self._name}: {problems[0]}", problems)
         return graph
+
+    def _activation_type(self, index: int) -> DType:
+        return DType.INT16 if self._tensors[index].dtype is DType.INT16 else DType.INT8
 
     def _quantization(self, index: int) -> Quantization:
         quantization = self._tensors[index].quantization

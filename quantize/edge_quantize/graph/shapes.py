@@ -269,6 +269,8 @@ _RULES: dict[str, Callable[[Sequence[Tensor | None], Options], Shape]] = {
     "SQUEEZE": _squeeze,
     "SOFTMAX": _same,
     "CONCATENATION": _concatenation,
+    "LOGISTIC": _same,
+    "TANH": _same,
     "RELU": _same,
     "RELU6": _same,
     "QUANTIZE": _same,

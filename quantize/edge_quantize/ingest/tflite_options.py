@@ -212,7 +212,9 @@ REQUIRED = {
     "SQUEEZE": "SqueezeOptions",
 }
 # Operators whose table, when there is one, is empty.
-OPTIONLESS = frozenset({"PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "EXPAND_DIMS"})
+OPTIONLESS = frozenset(
+    {"PAD", "PADV2", "QUANTIZE", "DEQUANTIZE", "RELU", "RELU6", "LOGISTIC", "TANH", "EXPAND_DIMS"}
+)
 
 
 def read_options(walk: Walk, where: str, op: str, operator: Any) -> Options:

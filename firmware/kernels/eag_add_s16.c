@@ -1,0 +1,60 @@
+#include "eag_binary.h"
+#include "eag_requant.h"
+
+/* An operand in the scale that both have in common. */
+EAG_INLINE int32_t rescale(int32_t x, int32_t multiplier, int32_t right_shift) {
+  return eag_rounding_shift_right(eag_rounding_doubling_high_mul(x, multiplier), right_shift);
+}
+
+/* sign0, sign1: 1 for an operand that is added, -1 for one that is taken away. */
+EAG_INLINE void add(const struct eag_add_s16_params *p, const int16_t *in0, const int16_t *in1,
+                    int16_t *out, int32_t sign0, int32_t sign1) {
+  const struct eag_broadcast *b = &p->shape;
+  for (int32_t i = 0; i < b->dims[0]; ++i) {
+    for (int32_t j = 0; j < b->dims[1]; ++j) {
+      for (int32_t k = 0; k < b->dims[2]; ++k) {
+        const int16_t *x = in0 + i * b->stride0[0] + j * b->stride0[1] + k * b->stride0[2];
+        const int16_t *y = in1 + i * b->stride1[0] + j * b->stride1[1] + k * b->stride1[2];
+        const int16_t *end = out + b->dims[3];
+        while (out != end) {
+          int32_t sum = sign0 * rescale(*x * (1 << 15), p->multiplier0, p->right_shift0) +
+                        sign1 * rescale(*y * (1 << 15), p->multiplier1, p->right_shift1);
+          sum = rescale(sum, p->multiplier, p->right_shift);
+          *out++ = (int16_t)eag_clamp(sum, p->min, p->max);
+          x += b->stride0[3];
+          y += b->stride1[3];
+        }
+      }
+    }
+  }
+}
+
+void eag_add_s16(const struct eag_add_s16_params *p, const void *in0, const void *in1, void *out,
+                 void *scratch) {
+  (void)scratch;
+  add(p, in0, in1, out, 1, 1);
+}
+
+void eag_add_constant_s16(const struct eag_add_s16_params *p, const void *in0, void *out,
+                          void *scratch) {
+  (void)scratch;
+  add(p, in0, p->constant, out, 1, 1);
+}
+
+void eag_sub_s16(const struct eag_add_s16_params *p, const void *in0, const void *in1, void *out,
+                 void *scratch) {
+  (void)scratch;
+  add(p, in0, in1, out, 1, -1);
+}
+
+void eag_sub_constant_s16(const struct eag_add_s16_params *p, const void *in0, void *out,
+                          void *scratch) {
+  (void)scratch;
+  add(p, in0, p->constant, out, 1, -1);
+}
+
+void eag_sub_from_constant_s16(const struct eag_add_s16_params *p, const void *in0, void *out,
+                               void *scratch) {
+  (void)scratch;
+  add(p, in0, p->constant, out, -1, 1);
+}
