@@ -18,6 +18,7 @@ from . import (
     boards,
     build,
     compare_runtimes,
+    convert,
     doctor,
     export,
     flash,
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
+app.command("convert")(convert.convert)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

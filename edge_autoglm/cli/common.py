@@ -69,7 +69,7 @@ KERNELS = ("cmsis-nn", "reference")
 BUILDERS = ("own", "platformio")
 
 
-def _one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
+def one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
     """Refuses another value before any work is done."""
 
     def check(name: str | None) -> str | None:
@@ -87,7 +87,7 @@ ToolchainOption = Annotated[
     typer.Option(
         "--toolchain",
         metavar="T",
-        callback=_one_of("--toolchain", TOOLCHAINS),
+        callback=one_of("--toolchain", TOOLCHAINS),
         help="gcc or zig; by default what is found.",
     ),
 ]
@@ -96,7 +96,7 @@ RuntimeOption = Annotated[
     typer.Option(
         "--runtime",
         metavar="R",
-        callback=_one_of("--runtime", RUNTIMES),
+        callback=one_of("--runtime", RUNTIMES),
         help="aot (C compiled ahead of time) or tflm (arrays for TFLM's interpreter).",
     ),
 ]
@@ -105,7 +105,7 @@ KernelsOption = Annotated[
     typer.Option(
         "--kernels",
         metavar="K",
-        callback=_one_of("--kernels", KERNELS),
+        callback=one_of("--kernels", KERNELS),
         help="What TFLM's library is built with: cmsis-nn (default) or reference.",
     ),
 ]
@@ -123,7 +123,7 @@ WithOption = Annotated[
     typer.Option(
         "--with",
         metavar="W",
-        callback=_one_of("--with", BUILDERS),
+        callback=one_of("--with", BUILDERS),
         help="own or platformio; by default own, and platformio where the board has an Arduino "
         "core.",
     ),

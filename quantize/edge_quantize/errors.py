@@ -8,6 +8,7 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- RecipeError           a recipe matches nothing, or contradicts itself or the model
 +-- PruningError          what was asked for cannot be pruned
 +-- UnsoundResultError    a result that was run is wrong: a bug here or in a library, by its name
++-- ConversionError       a framework cannot read the model, or cannot express it as a .tflite
 +-- MissingExtraError     a framework is not installed; the message has the install line
 +-- GraphEditError        a change of the graph was asked for that cannot be made
 """
@@ -54,6 +55,14 @@ class PruningError(QuantizeError):
 class UnsoundResultError(QuantizeError):
     """A result was run and is wrong (a constant output, an unchanged file, a pass that changed the
     outputs); the message names which of these it is."""
+
+
+class ConversionError(QuantizeError):
+    """A framework cannot load or convert a model; `log` is all that it printed."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
 
 
 class MissingExtraError(QuantizeError):

@@ -47,7 +47,7 @@ def runtime(graph: Graph, preserve: bool = False) -> Reference:
     wheel is installed), LiteRT for float."""
     floating = {DType.FLOAT32, DType.FLOAT16}
     if all(graph.tensors[i].dtype in floating for o in graph.operators for i in o.outputs):
-        return LiteRtReference(graph, preserve)
+        return LiteRtReference(graph, preserve, optimized=True)
     return best_reference(graph, preserve)
 
 

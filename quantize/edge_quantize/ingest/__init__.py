@@ -1,1 +1,1 @@
-"""Ways in: model files as graphs."""
+"""Ways in: models of any usual kind as graphs. `ways` is the door."""

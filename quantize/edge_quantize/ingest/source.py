@@ -13,8 +13,8 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 
 # What people hand over instead of a .tflite, by its first bytes.
 _OTHER_FORMATS = (
-    (b"\x89HDF", "a Keras HDF5 file: convert it to .tflite first"),
-    (b"PK\x03\x04", "a zip archive (a .keras file?): convert or unpack it first"),
+    (b"\x89HDF", "a Keras HDF5 file: make a .tflite of it first, with `edge-autoglm convert`"),
+    (b"PK\x03\x04", "a zip archive (a .keras file?): `edge-autoglm convert` takes .keras and .pt2"),
     (b"version https://git-lfs", "a Git LFS pointer: fetch the real file with `git lfs pull`"),
     (b"\x7fELF", "an ELF program, not a model"),
     (b"<", "markup, perhaps a saved web page: download the raw file"),
@@ -47,15 +47,20 @@ def read_model_file(path: Path) -> bytes:
     return data
 
 
+def other_format(head: bytes) -> str:
+    """What a file that starts with `head` seems to be instead of a model; "" when it is unknown."""
+    return next((meaning for magic, meaning in _OTHER_FORMATS if head.startswith(magic)), "")
+
+
 def check_magic(data: bytes) -> None:
     """Raise ModelFileError unless `data` starts as a `.tflite` file does."""
     if not data:
         raise ModelFileError("the file is empty")
     if data[4:8] == b"TFL3":
         return
-    for magic, meaning in _OTHER_FORMATS:
-        if data.startswith(magic):
-            raise ModelFileError(f"not a .tflite file: it looks like {meaning}")
+    meaning = other_format(data)
+    if meaning:
+        raise ModelFileError(f"not a .tflite file: it looks like {meaning}")
     if len(data) < 8:
         raise ModelFileError(f"not a .tflite file: only {len(data)} bytes")
     raise ModelFileError(

@@ -1,0 +1,178 @@
+"""Keras models: `.keras` and `.h5` files, and live ones, of Keras 3 and of Keras 2."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_quantize.errors import ConversionError, ModelFileError, UnsupportedModelError
+from edge_quantize.graph.model import Graph
+
+from .conversion import Arrays, Conversion, Request, compared
+from .float_graph import float_graph
+from .open_shapes import OpenInput, fixed_shapes
+from .quiet import quiet
+from .tensorflow_converter import Shaped, converted, first_line, framework
+
+
+def read_keras_file(path: Path, request: Request) -> Conversion:
+    """A `.keras` or HDF5 file. Keras 3 is tried first; what only Keras 2 can load, `tf_keras` does.
+
+    Raises MissingExtraError, ModelFileError (not a whole model), ConversionError,
+    UnsupportedModelError, UnsoundResultError.
+    """
+    archive = zipfile.is_zipfile(path)
+    kind = "Keras file" if archive else "Keras HDF5 file"
+    framework("tensorflow", f"{path}: a {kind}", request)
+    if not archive:
+        _check_hdf5(path)
+    keras = framework("keras", f"{path}: a {kind}", request)
+    model, why = _loaded(keras, path)
+    notes: tuple[str, ...] = ()
+    if model is None and not archive:
+        keras = framework("tf_keras", f"{path}: a model of Keras 2", request)
+        model, why_not_2 = _loaded(keras, path)
+        notes = (f"loaded with Keras 2 (tf_keras): Keras {_version(request)} cannot ({why})",)
+        why = f"{why}; Keras 2: {why_not_2}"
+    if model is None:
+        raise ConversionError(f"{path}: Keras cannot load it: {why}")
+    return _converted(model, keras, kind, path.stem, request, notes)
+
+
+def read_keras_model(model: Any, request: Request) -> Conversion:
+    """A live model of Keras 3 (on TensorFlow) or of `tf_keras`. Raises as `read_keras_file`."""
+    module = "tf_keras" if _is_keras_2(model) else "keras"
+    keras = framework(module, "a Keras model", request)
+    name = getattr(model, "name", "") or "model"
+    return _converted(model, keras, "Keras model", name, request, ())
+
+
+def _is_keras_2(model: Any) -> bool:
+    return any(kind.__module__.split(".")[0] == "tf_keras" for kind in type(model).__mro__)
+
+
+def _version(request: Request) -> str:
+    return str(framework("keras", "", request).__version__)
+
+
+def _check_hdf5(path: Path) -> None:
+    """Whether the file is whole and has an architecture, which Keras' own messages do not say."""
+    import h5py  # TensorFlow brings it
+
+    try:
+        with h5py.File(path, "r") as file:
+            whole = "model_config" in file.attrs
+    except OSError as error:
+        raise ModelFileError(
+            f"{path}: a damaged HDF5 file (was it cut short?): {first_line(error)}"
+        ) from error
+    if not whole:
+        raise ModelFileError(
+            f"{path}: only weights, no model: save the whole of it with model.save(), or build "
+            "the model in a function, load the weights there and name it as module:function"
+        )
+
+
+def _loaded(keras: Any, path: Path) -> tuple[Any, str]:
+    """(the model, "") or (None, the reason in a few words)."""
+    with quiet():
+        try:
+            # What it was trained with is of no use here, and may need code that is not.
+            return keras.models.load_model(path, compile=False), ""
+        except Exception as error:  # a file can make Keras raise anything
+            words = first_line(error, 160).rstrip(".")
+            if "config=" in words:  # Keras then quotes the layer's whole configuration
+                words = words.split(" using config=")[0]
+            return None, words
+
+
+def _converted(
+    model: Any, keras: Any, kind: str, name: str, request: Request, notes: tuple[str, ...]
+) -> Conversion:
+    tf = framework("tensorflow", "a Keras model", request)
+    backend = keras.backend.backend() if keras.__name__ == "keras" else "tensorflow"
+    if backend != "tensorflow":
+        raise ConversionError(
+            f"{name}: Keras runs on {backend} here; the way to .tflite is TensorFlow's: set "
+            "KERAS_BACKEND=tensorflow"
+        )
+    if not getattr(model, "inputs", None):
+        raise UnsupportedModelError(
+            f"{name}: a Keras model without fixed inputs (a subclassed one); wrap it: "
+            "keras.Model(inputs, model(inputs))"
+        )
+    declared = [OpenInput(_plain(i.name), tuple(i.shape)) for i in model.inputs]
+    shapes, fixed = fixed_shapes(declared, request.example_input)
+    inputs = [
+        Shaped(given.name, shape, tf.as_dtype(tensor.dtype))
+        for given, shape, tensor in zip(declared, shapes, model.inputs, strict=True)
+    ]
+    request.say("converting")
+    graph, unrolled = _graph(model, keras, tf, inputs, name)
+    graph, settled = float_graph(graph)
+
+    def run(arrays: Arrays) -> Sequence[Any]:
+        return [np.asarray(t) for t in _call(model, keras, tf, [tf.constant(a) for a in arrays])]
+
+    request.say("comparing")
+    version = f"{'Keras' if keras.__name__ == 'keras' else 'tf_keras'} {keras.__version__}"
+    return Conversion(
+        graph=graph,
+        kind=kind,
+        framework=f"{version}, TensorFlow {tf.__version__}",
+        notes=(*notes, *fixed, *unrolled, *settled),
+        comparison=compared(graph, run, version),
+    )
+
+
+def _plain(name: str) -> str:
+    return name.split(":")[0].split("/")[0]
+
+
+def _graph(
+    model: Any, keras: Any, tf: Any, inputs: Sequence[Shaped], name: str
+) -> tuple[Graph, tuple[str, ...]]:
+    """The graph, its recurrent layers unrolled where they would be loops, and what was."""
+    graph = _traced(model, keras, tf, inputs, name)
+    recurrent = [layer.name for layer in model.layers if "unroll" in str(layer.get_config())]
+    if not graph.other_subgraphs or not recurrent:
+        return graph, ()
+    copy = keras.models.clone_model(
+        model, clone_function=lambda layer: type(layer).from_config(_unrolled(layer.get_config()))
+    )
+    copy.set_weights(model.get_weights())
+    graph = _traced(copy, keras, tf, inputs, name)
+    return graph, tuple(f"layer '{layer}': unrolled over its steps" for layer in recurrent)
+
+
+def _unrolled(config: Any) -> Any:
+    """A layer's configuration with `unroll` set, in layers inside it too."""
+    if not isinstance(config, dict):
+        return config
+    return {k: True if k == "unroll" else _unrolled(value) for k, value in config.items()}
+
+
+def _traced(model: Any, keras: Any, tf: Any, inputs: Sequence[Shaped], name: str) -> Graph:
+    # Keras 3 wraps TensorFlow's variables in its own; the converter knows only the former.
+    third = keras.__name__ == "keras"
+    variables = [v.value if third else v for v in model.variables]
+    outputs = getattr(model, "output_names", None) or []
+    if len(outputs) != len(model.outputs):
+        outputs = [f"output_{i}" for i in range(len(model.outputs))]
+    graph = converted(
+        tf, lambda *tensors: _call(model, keras, tf, tensors), variables, inputs, outputs, name
+    )
+    return replace(graph, name=name)
+
+
+def _call(model: Any, keras: Any, tf: Any, tensors: Sequence[Any]) -> Sequence[Any]:
+    """The model's outputs, flat, from inputs in the order of `model.inputs`."""
+    tree = keras.tree if keras.__name__ == "keras" else tf.nest
+    structure = model.input
+    packed = tree.pack_sequence_as(structure, list(tensors))
+    return list(tree.flatten(model(packed, training=False)))
