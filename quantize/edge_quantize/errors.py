@@ -11,6 +11,7 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- ConversionError       a framework cannot read the model, or cannot express it as a .tflite
 +-- MissingExtraError     a framework is not installed; the message has the install line
 +-- GraphEditError        a change of the graph was asked for that cannot be made
++-- LosslessError         a lossless pass changed the outputs: a mistake of this tool
 """
 
 from __future__ import annotations
@@ -71,3 +72,7 @@ class MissingExtraError(QuantizeError):
 
 class GraphEditError(QuantizeError):
     """A change of the graph that cannot be made; the message says where and why."""
+
+
+class LosslessError(QuantizeError):
+    """A graph computes something else after passes that must not change it."""

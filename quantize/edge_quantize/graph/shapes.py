@@ -195,6 +195,14 @@ def _pad(operands: Sequence[Tensor | None], _: Options) -> Shape:
     return tuple(numbers[2 * i] + n + numbers[2 * i + 1] for i, n in enumerate(shape))
 
 
+def _transpose(operands: Sequence[Tensor | None], _: Options) -> Shape:
+    shape = _operand(operands, 0, "input").shape
+    order = _constant(operands, 1, "permutation")
+    if sorted(axis % max(1, len(shape)) for axis in order) != list(range(len(shape))):
+        raise ShapeError(f"{order} is no permutation of {len(shape)} dimensions")
+    return tuple(shape[axis] for axis in order)
+
+
 def _reshape(operands: Sequence[Tensor | None], options: Options) -> Shape:
     source = _operand(operands, 0, "input")
     if len(operands) > 1 and operands[1] is not None:
@@ -264,6 +272,7 @@ _RULES: dict[str, Callable[[Sequence[Tensor | None], Options], Shape]] = {
     "MEAN": _mean,
     "PAD": _pad,
     "PADV2": _pad,
+    "TRANSPOSE": _transpose,
     "RESHAPE": _reshape,
     "EXPAND_DIMS": _expand_dims,
     "SQUEEZE": _squeeze,

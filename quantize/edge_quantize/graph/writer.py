@@ -42,6 +42,7 @@ _SCHEMA_VERSION = 3
 _DEPRECATED_CODE_MOST = 127
 _EMPTY_TABLES = {"PAD": "PadOptions", "QUANTIZE": "QuantizeOptions", "PADV2": "PadV2Options"}
 _EMPTY_TABLES |= {"DEQUANTIZE": "DequantizeOptions", "EXPAND_DIMS": "ExpandDimsOptions"}
+_EMPTY_TABLES |= {"TRANSPOSE": "TransposeOptions"}
 _ELEMENTWISE = {"ADD": "AddOptions", "MUL": "MulOptions", "SUB": "SubOptions"}
 
 

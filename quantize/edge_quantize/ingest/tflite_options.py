@@ -188,6 +188,7 @@ _READERS: dict[str, Callable[[_Fields], Options]] = {
     "SubOptions": _elementwise,
     "ReducerOptions": _reducer,
     "ReshapeOptions": _reshape,
+    "TransposeOptions": lambda _: NoOptions(),  # an empty table
     "SqueezeOptions": _squeeze,
 }
 

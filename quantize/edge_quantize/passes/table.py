@@ -1,0 +1,26 @@
+"""The lossless passes, in the order in which they run."""
+
+from __future__ import annotations
+
+from .activations import fuse_activations
+from .batch_norm import fold_batch_norm
+from .channels import remove_dead_channels
+from .constants import evaluate_constants, settle_constant_activations
+from .dead_code import remove_dead_operators, remove_unread_tensors, share_constants
+from .identities import join_chains, remove_identities
+from .padding import fold_padding
+from .result import Pass
+
+PASSES: tuple[Pass, ...] = (
+    Pass("dead-operators", remove_dead_operators, "operators that no output depends on"),
+    Pass("constants", evaluate_constants, "operators whose operands are all constants"),
+    Pass("constants", settle_constant_activations, "activations that are always the same"),
+    Pass("chains", join_chains, "rearrangements of rearrangements"),
+    Pass("identities", remove_identities, "operators that hand on what they are given"),
+    Pass("padding", fold_padding, "PAD in front of a layer that pads by itself"),
+    Pass("activations", fuse_activations, "RELU and its like behind a layer"),
+    Pass("batch-norm", fold_batch_norm, "MUL, ADD and SUB by constants", rounds=True),
+    Pass("dead-channels", remove_dead_channels, "channels no output depends on", rounds=True),
+    Pass("unread-tensors", remove_unread_tensors, "tensors that no operator names"),
+    Pass("shared-constants", share_constants, "equal constants, held once"),
+)
