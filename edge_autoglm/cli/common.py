@@ -48,6 +48,15 @@ JsonOption = Annotated[
         help="Also write the result as JSON; - for stdout (tables then go to stderr).",
     ),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        metavar="FILE",
+        callback=_writable,
+        help="Also write the report as one HTML page that opens offline.",
+    ),
+]
 JsonLinesOption = Annotated[
     Path | None,
     typer.Option(
@@ -60,6 +69,27 @@ JsonLinesOption = Annotated[
 PortOption = Annotated[
     str | None,
     typer.Option("--port", "-p", metavar="PORT", help="auto, virtual, or a port (/dev/ttyACM0)."),
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        metavar="D",
+        help="Samples: a .npz or .npy file, a folder of WAV or pictures (subfolders are classes), "
+        "or MODULE:FUNCTION.",
+    ),
+]
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="S",
+        help="What pictures' 0 to 255 become: 0..1 (default), -1..1 or 0..255.",
+    ),
+]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option("--samples", min=1, metavar="N", help="Use at most N samples, evenly of all."),
 ]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
 # Names that edge_boards and edge_export have, whose import would slow `--help`.

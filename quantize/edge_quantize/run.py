@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from .check import check_supported
 from .data.samples import Samples
-from .graph.model import DType, Graph, Quantization, Tensor
+from .graph.model import Graph, Quantization, Tensor
 from .reference import LiteRtReference, Reference, best_reference
 
 Array = npt.NDArray[np.generic]
@@ -44,10 +45,9 @@ def real(values: Array, quantization: Quantization | None) -> Floats:
 
 def runtime(graph: Graph, preserve: bool = False) -> Reference:
     """The runtime that a graph's figures come from: `tflite_micro` for what boards run (where its
-    wheel is installed), LiteRT for float."""
-    floating = {DType.FLOAT32, DType.FLOAT16}
-    if all(graph.tensors[i].dtype in floating for o in graph.operators for i in o.outputs):
-        return LiteRtReference(graph, preserve, optimized=True)
+    wheel is installed), LiteRT for float models and those that mix float and integers."""
+    if check_supported(graph):
+        return LiteRtReference(graph, preserve)
     return best_reference(graph, preserve)
 
 
