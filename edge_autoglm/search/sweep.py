@@ -21,6 +21,29 @@ Layer = Callable[[GraphBuilder, str], int]
 
 _MOST_LAYERS = 8
 _SCALE = 0.05
+_POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D")
+
+
+@dataclass(frozen=True)
+class Types:
+    """Element types of a layer's activations and weights."""
+
+    name: str
+    activations: DType = DType.INT8
+    weights: DType = DType.INT8
+
+    @property
+    def zero(self) -> int:
+        """A zero point: int16 activations have none."""
+        return 0 if self.activations is DType.INT16 else 3
+
+    def input(self, b: GraphBuilder, name: str, shape: Sequence[int], scale: float = _SCALE) -> int:
+        return b.input(name, shape, scale, self.zero, self.activations)
+
+
+INT8 = Types("s8")
+INT4 = Types("w4", weights=DType.INT4)
+INT16 = Types("s16", activations=DType.INT16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +68,14 @@ def sweep(features: frozenset[str]) -> Iterator[Trial]:
         yield from _graphs(name, layers)
         if dsp:
             yield from _graphs(f"{name}_portable", layers, portable)
-    yield from _graphs("conv_w4", [_conv(*shape, bits=4) for shape in CONV])
-    yield from _graphs("depthwise_w4", [_depthwise(*shape, bits=4) for shape in DEPTHWISE])
-    yield from _graphs("dense_w4", [_dense(*shape, bits=4) for shape in DENSE])
-    yield from _graphs("others", OTHERS)
+    for types in (INT4, INT16):
+        yield from _graphs(f"conv_{types.name}", [_conv(*shape, types) for shape in CONV])
+        yield from _graphs(
+            f"depthwise_{types.name}", [_depthwise(*shape, types) for shape in DEPTHWISE]
+        )
+        yield from _graphs(f"dense_{types.name}", [_dense(*shape, types) for shape in DENSE])
+    yield from _graphs("pools_s16", [_pool(op, *s, INT16) for s in POOL for op in _POOLS])
+    yield from _graphs("others", [*_others(INT8), *_others(INT16), *CONVERSIONS])
 
 
 def _graphs(name: str, layers: Sequence[Layer], kernel: str | None = None) -> Iterator[Trial]:
@@ -61,25 +88,24 @@ def _graphs(name: str, layers: Sequence[Layer], kernel: str | None = None) -> It
         yield Trial(graph, kernels)
 
 
-def _values(*shape: int, bits: int = 8) -> npt.NDArray[np.int8]:
-    top = (1 << bits - 1) - 1
+def _values(shape: Sequence[int], types: Types) -> npt.NDArray[np.int8]:
+    top = 7 if types.weights is DType.INT4 else 127
     random = np.random.default_rng(sum(shape))
     return random.integers(-top, top + 1, shape).astype(np.int8)
 
 
-def _weights(b: GraphBuilder, n: str, shape: Sequence[int], axis: int, bits: int) -> int:
+def _weights(b: GraphBuilder, n: str, shape: Sequence[int], axis: int, types: Types) -> int:
     scales = [0.01] * shape[axis]
-    if bits == 8:
-        return b.weights(f"w{n}", _values(*shape), scales, axis)
-    return b.weights(f"w{n}", _values(*shape, bits=4), scales, axis, DType.INT4)
+    return b.weights(f"w{n}", _values(shape, types), scales, axis, types.weights)
 
 
 def _conv(
-    side: int, channels: int, out: int, kernel: int, stride: int, padding: Padding, bits: int = 8
-) -> Layer:
+    side: int, channels: int, out: int, kernel: int, stride: int, padding: Padding,
+    types: Types = INT8,
+) -> Layer:  # fmt: skip
     def add(b: GraphBuilder, n: str) -> int:
-        x = b.input(f"x{n}", (1, side, side, channels), _SCALE)
-        w = _weights(b, n, (out, kernel, kernel, channels), 0, bits)
+        x = types.input(b, f"x{n}", (1, side, side, channels))
+        w = _weights(b, n, (out, kernel, kernel, channels), 0, types)
         bias = b.bias(f"b{n}", np.zeros(out, np.int32), x, w)
         return b.conv_2d(x, w, bias, 0.1, 0, stride=(stride, stride), padding=padding)
 
@@ -87,82 +113,86 @@ def _conv(
 
 
 def _depthwise(
-    side: int, channels: int, kernel: int, stride: int, padding: Padding, bits: int = 8
+    side: int, channels: int, kernel: int, stride: int, padding: Padding, types: Types = INT8
 ) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
-        x = b.input(f"x{n}", (1, side, side, channels), _SCALE)
-        w = _weights(b, n, (1, kernel, kernel, channels), 3, bits)
+        x = types.input(b, f"x{n}", (1, side, side, channels))
+        w = _weights(b, n, (1, kernel, kernel, channels), 3, types)
         bias = b.bias(f"b{n}", np.zeros(channels, np.int32), x, w)
         return b.depthwise_conv_2d(x, w, bias, 0.1, 0, stride=(stride, stride), padding=padding)
 
     return add
 
 
-def _dense(depth: int, out: int, bits: int = 8) -> Layer:
+def _dense(depth: int, out: int, types: Types = INT8) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
-        x = b.input(f"x{n}", (1, depth), _SCALE)
-        w = _weights(b, n, (out, depth), 0, bits)
+        x = types.input(b, f"x{n}", (1, depth))
+        w = _weights(b, n, (out, depth), 0, types)
         return b.fully_connected(x, w, b.bias(f"b{n}", np.zeros(out, np.int32), x, w), 0.1, 0)
 
     return add
 
 
-def _pool(op: str, side: int, channels: int, size: int, stride: int, padding: Padding) -> Layer:
+def _pool(
+    op: str, side: int, channels: int, size: int, stride: int, padding: Padding,
+    types: Types = INT8,
+) -> Layer:  # fmt: skip
     def add(b: GraphBuilder, n: str) -> int:
-        x = b.input(f"x{n}", (1, side, side, channels), _SCALE)
+        x = types.input(b, f"x{n}", (1, side, side, channels))
         return b.pool(op, x, (size, size), (stride, stride), padding=padding)
 
     return add
 
 
-def _elementwise(op: str, side: int, channels: int, scale: float) -> Layer:
+def _elementwise(op: str, side: int, channels: int, scale: float, types: Types) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
         shape = (1, side, side, channels)
-        x, y = b.input(f"x{n}", shape, _SCALE), b.input(f"y{n}", shape, scale, 3)
-        return b.elementwise(op, x, y, 0.2, -5)
+        x, y = types.input(b, f"x{n}", shape), types.input(b, f"y{n}", shape, scale)
+        return b.elementwise(op, x, y, 0.2, types.zero and -5)
 
     return add
 
 
-def _mean(side: int, channels: int) -> Layer:
+def _mean(side: int, channels: int, types: Types) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
-        x = b.input(f"x{n}", (1, side, side, channels), _SCALE)
-        return b.mean(x, (1, 2), 0.03, 1, False)
+        x = types.input(b, f"x{n}", (1, side, side, channels))
+        return b.mean(x, (1, 2), 0.03, types.zero, False)
 
     return add
 
 
-def _softmax(rows: int, depth: int) -> Layer:
-    return lambda b, n: b.softmax(b.input(f"x{n}", (rows, depth), 0.1))
+def _softmax(rows: int, depth: int, types: Types) -> Layer:
+    return lambda b, n: b.softmax(types.input(b, f"x{n}", (rows, depth), 0.1))
 
 
-def _pad(side: int, channels: int) -> Layer:
+def _pad(side: int, channels: int, types: Types) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
-        x = b.input(f"x{n}", (1, side, side, channels), _SCALE)
+        x = types.input(b, f"x{n}", (1, side, side, channels))
         return b.pad(x, [(0, 0), (1, 1), (1, 2), (0, 0)])
 
     return add
 
 
-def _concat(count: int, side: int, channels: int) -> Layer:
+def _concat(count: int, side: int, channels: int, types: Types) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
         shape = (1, side, side, channels)
-        return b.concatenation(
-            [b.input(f"x{n}_{i}", shape, _SCALE) for i in range(count)], axis=3
-        )
+        return b.concatenation([types.input(b, f"x{n}_{i}", shape) for i in range(count)], axis=3)
 
     return add
 
 
-def _relu(op: str, size: int) -> Layer:
-    return lambda b, n: b.operator(op, (b.input(f"x{n}", (1, size), _SCALE),))
+def _relu(op: str, size: int, types: Types) -> Layer:
+    return lambda b, n: b.operator(op, (types.input(b, f"x{n}", (1, size)),))
+
+
+def _activation(op: str, size: int, types: Types) -> Layer:
+    return lambda b, n: b.activation(op, types.input(b, f"x{n}", (1, size)))
 
 
 def _requantize(size: int, source: DType, to: DType) -> Layer:
     def add(b: GraphBuilder, n: str) -> int:
-        zero = 0 if DType.INT16 in (source, to) else 4
         x = b.input(f"x{n}", (1, size), _SCALE, 0, source)
-        return b.quantize(x, 0.07, zero if to is DType.INT8 else 0, to)
+        return b.quantize(x, 0.07, 0, to)
 
     return add
 
@@ -211,23 +241,36 @@ POOL = (
     (6, 48, 2, 1, S), (13, 5, 3, 3, V), (4, 100, 4, 1, V), (16, 3, 2, 2, V), (12, 2, 3, 2, S),
     (20, 1, 2, 2, V),
 )  # fmt: skip
-OTHERS: tuple[Layer, ...] = (
-    *(_elementwise("ADD", s, c, _SCALE) for s, c in ((16, 16), (8, 32), (4, 48), (5, 7), (12, 6))),
-    *(_elementwise("ADD", s, c, 7.0) for s, c in ((16, 16), (8, 32), (4, 48), (5, 7), (12, 6))),
-    *(_elementwise("MUL", s, c, 0.03) for s, c in ((16, 16), (8, 32), (4, 48), (5, 7), (12, 6))),
-    *(_mean(s, c) for s, c in ((8, 64), (4, 48), (6, 32), (3, 128), (12, 8), (5, 10))),
-    *(_softmax(r, d) for r, d in ((1, 10), (1, 12), (1, 2), (1, 100), (4, 16), (20, 5))),
-    *(_pad(s, c) for s, c in ((16, 16), (8, 32), (12, 3), (24, 1), (5, 10), (4, 64))),
-    *(_concat(n, s, c) for n, s, c in ((2, 8, 16), (2, 12, 3), (2, 4, 64), (3, 8, 16), (4, 5, 12),
-                                       (5, 4, 8), (6, 4, 8), (7, 4, 8), (8, 4, 8))),
-    *(_relu("RELU", n) for n in (16, 200, 1024, 4096)),
-    *(_relu("RELU6", n) for n in (16, 200, 1024, 4096)),
-    *(_requantize(n, DType.INT8, DType.INT8) for n in (16, 200, 1024, 4096)),
-    *(_requantize(n, DType.INT8, DType.INT16) for n in (16, 200, 1024, 4096)),
-    *(_requantize(n, DType.INT16, DType.INT8) for n in (16, 200, 1024, 4096)),
-    *(_requantize(n, DType.INT16, DType.INT16) for n in (16, 200, 1024, 4096)),
-    *(_quantize(n, DType.INT8) for n in (16, 200, 1024, 4096)),
-    *(_dequantize(n, DType.INT8) for n in (16, 200, 1024, 4096)),
-    *(_quantize(n, DType.INT16) for n in (16, 200, 1024, 4096)),
-    *(_dequantize(n, DType.INT16) for n in (16, 200, 1024, 4096)),
-)  # fmt: skip
+_IMAGES = ((16, 16), (8, 32), (4, 48), (5, 7), (12, 6))
+_LENGTHS = (16, 200, 1024, 4096)
+
+
+def _others(types: Types) -> list[Layer]:
+    """What moves and combines values, in both types of activations."""
+    layers = [
+        *(_elementwise("ADD", s, c, _SCALE, types) for s, c in _IMAGES),
+        *(_elementwise("ADD", s, c, 7.0, types) for s, c in _IMAGES),
+        *(_elementwise("SUB", s, c, 0.03, types) for s, c in _IMAGES),
+        *(_elementwise("MUL", s, c, 0.03, types) for s, c in _IMAGES),
+        *(_mean(s, c, types) for s, c in ((8, 64), (4, 48), (6, 32), (3, 128), (12, 8), (5, 10))),
+        *(_softmax(*shape, types) for shape in ((1, 10), (1, 12), (1, 2), (1, 100), (4, 16))),
+        *(_pad(s, c, types) for s, c in ((16, 16), (8, 32), (12, 3), (24, 1), (5, 10), (4, 64))),
+        *(_relu("RELU", n, types) for n in _LENGTHS),
+        *(_relu("RELU6", n, types) for n in _LENGTHS),
+        *(_activation("LOGISTIC", n, types) for n in _LENGTHS),
+        *(_activation("TANH", n, types) for n in _LENGTHS),
+    ]
+    if types is INT8:  # of bytes, whatever they stand for
+        shapes = ((8, 16), (12, 3), (4, 64))
+        layers += [_concat(n, s, c, types) for n in range(2, 9) for s, c in shapes]
+    return layers
+
+
+CONVERSIONS: tuple[Layer, ...] = (
+    *(_requantize(n, DType.INT8, DType.INT8) for n in _LENGTHS),
+    *(_requantize(n, DType.INT8, DType.INT16) for n in _LENGTHS),
+    *(_requantize(n, DType.INT16, DType.INT8) for n in _LENGTHS),
+    *(_requantize(n, DType.INT16, DType.INT16) for n in _LENGTHS),
+    *(_quantize(n, to) for to in (DType.INT8, DType.INT16) for n in _LENGTHS),
+    *(_dequantize(n, source) for source in (DType.INT8, DType.INT16) for n in _LENGTHS),
+)
