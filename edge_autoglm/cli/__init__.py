@@ -26,6 +26,7 @@ from . import (
     monitor,
     ports,
     profile,
+    sensitivity,
     verify,
     virtual,
 )
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("sensitivity")(sensitivity.sensitivity)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from edge_boards.board import Board
+    from edge_quantize.data import Samples
+    from edge_quantize.graph import Graph
 
 BoardOption = Annotated[
     str, typer.Option("--board", "-b", metavar="B", help="Board: a name of `boards`, or a file.")
@@ -213,6 +215,28 @@ def the_board(name: str, folder: Path | None) -> Board:
     from edge_boards.loader import load_board
 
     return load_board(name, folders=(folder,) if folder else ())
+
+
+def any_model(model: str) -> Graph:
+    """A model of any kind; a `.tflite` as it is (float, or quantized already).
+
+    Raises ModelFileError and what reading it raises.
+    """
+    from edge_quantize.ingest.tflite import read_tflite
+    from edge_quantize.ingest.ways import convert_model
+
+    path = Path(model)
+    if path.suffix == ".tflite" and not path.is_dir():
+        return read_tflite(path)
+    return convert_model(model, say=lambda text: notes().print(f"{text} ...")).graph
+
+
+def data_notes(samples: Samples) -> None:
+    """What is odd about data, on stderr."""
+    from edge_autoglm.report.tables import wrapped
+
+    for note in samples.notes:
+        notes().print(wrapped(f"note: {note}", "  "), soft_wrap=True)
 
 
 def write_json(path: Path | None, value: Any) -> None:

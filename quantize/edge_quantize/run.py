@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .check import check_supported
 from .data.samples import Samples
-from .graph.model import Graph, Quantization, Tensor
+from .graph.model import DType, Graph, Quantization, Tensor
 from .reference import LiteRtReference, Reference, best_reference
 
 Array = npt.NDArray[np.generic]
@@ -46,6 +46,9 @@ def real(values: Array, quantization: Quantization | None) -> Floats:
 def runtime(graph: Graph, preserve: bool = False) -> Reference:
     """The runtime that a graph's figures come from: `tflite_micro` for what boards run (where its
     wheel is installed), LiteRT for float models and those that mix float and integers."""
+    floating = {DType.FLOAT32, DType.FLOAT16}
+    if all(graph.tensors[i].dtype in floating for o in graph.operators for i in o.outputs):
+        return LiteRtReference(graph, preserve, optimized=True)
     if check_supported(graph):
         return LiteRtReference(graph, preserve)
     return best_reference(graph, preserve)

@@ -30,8 +30,10 @@ def quantize(
     recipe: Recipe | None = None,
     *,
     progress: Progress | None = None,
+    calibration: Calibration | None = None,
 ) -> Quantized:
-    """`graph` in the precisions of `recipe`, its ranges from `samples`.
+    """`graph` in the precisions of `recipe`, its ranges from `samples`, or from the `calibration`
+    that `calibrate` gave for the same graph, for whoever quantizes one model many times.
 
     Raises RecipeError for a rule that matches no layer, UnsupportedModelError for a model that
     cannot be quantized or a layer without an integer form, InputDataError for samples that are
@@ -44,8 +46,7 @@ def quantize(
         notes.append(f"{len(rounded)} constants were rounded before, {rounded[0]} first")
     floating = float_graph(graph)
     recipe.check(floating)
-    calibration: Calibration | None = None
-    if samples is not None:
+    if calibration is None and samples is not None:
         calibration = calibrate(floating, samples, progress)
     plan = make_plan(floating, recipe, calibration)
     made = emit(floating, plan)
