@@ -23,10 +23,18 @@ _DEQUANTIZE_VERSION = {DType.INT8: 2, DType.INT16: 3, DType.FLOAT16: 3}
 _FLOAT_VERSION = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 1}
 
 
-def emit(graph: Graph, plan: Plan) -> Graph:
+@dataclass(frozen=True, eq=False)
+class Emission:
+    """`layers` has for each operator of `graph` the layer that it is, None for a conversion."""
+
+    graph: Graph
+    layers: tuple[Layer | None, ...]
+
+
+def emit(graph: Graph, plan: Plan) -> Emission:
     """The graph that `plan` describes. Results keep the names they have in the float model; the
     forms that conversions make have the element type behind theirs."""
-    return _Emitter(graph, plan).graph()
+    return _Emitter(graph, plan).emission()
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +50,12 @@ class _Emitter:
         self.source, self.plan = graph, plan
         self.tensors: list[Tensor] = []
         self.operators: list[Operator] = []
+        self.layers: list[Layer | None] = []
         self.place: dict[Form, int] = {}
         self.kept: dict[int, int] = {}  # tensors that are no reals, by their old index
         self.names: set[str] = {t.name for t in graph.tensors if not t.is_constant}
 
-    def graph(self) -> Graph:
+    def emission(self) -> Emission:
         inputs = tuple(self.input(index) for index in self.source.inputs)
         for layer in self.plan.layers:
             self.layer(layer)
@@ -54,7 +63,7 @@ class _Emitter:
             self.keep(index) if form is None else self.read(form)
             for index, form in zip(self.source.outputs, self.plan.outputs, strict=True)
         )
-        return replace(
+        graph = replace(
             self.source,
             tensors=tuple(self.tensors),
             operators=tuple(self.operators),
@@ -62,6 +71,7 @@ class _Emitter:
             outputs=outputs,
             sha256="",
         )
+        return Emission(graph, tuple(self.layers))
 
     def add(self, tensor: Tensor) -> int:
         index = len(self.tensors)
@@ -71,8 +81,15 @@ class _Emitter:
         return index
 
     def operator(
-        self, op: str, inputs: list[int], outputs: list[int], options: Options, version: int
+        self,
+        op: str,
+        inputs: list[int],
+        outputs: list[int],
+        options: Options,
+        version: int,
+        layer: Layer | None = None,
     ) -> None:
+        self.layers.append(layer)
         self.operators.append(
             Operator(
                 len(self.operators),
@@ -157,7 +174,7 @@ class _Emitter:
             number = version(operator.op, layer.dtype)
         elif operator.op in _FLOAT_VERSION:
             number = max(number, _FLOAT_VERSION[operator.op])
-        self.operator(operator.op, inputs, outputs, operator.options, number)
+        self.operator(operator.op, inputs, outputs, operator.options, number, layer)
 
     def weighted(self, layer: Layer, axis: int, inputs: list[int]) -> list[int]:
         precision = layer.scheme.precision

@@ -12,6 +12,7 @@ from .emit import emit
 from .plan import make_plan
 from .prepare import float_graph, rounded_weights
 from .recipe import Precision, Recipe
+from .refine import refine
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,9 @@ def quantize(
     if calibration is None and samples is not None:
         calibration = calibrate(floating, samples, progress)
     plan = make_plan(floating, recipe, calibration)
-    made = emit(floating, plan)
+    emission = emit(floating, plan)
+    made = emission.graph
+    if samples is not None and (recipe.correct_bias or recipe.adaptive_rounding):
+        made = refine(floating, emission, samples, recipe, progress)
     layers = tuple((layer.name, layer.operator.op, layer.scheme.precision) for layer in plan.layers)
     return Quantized(made, layers, tuple(notes))
