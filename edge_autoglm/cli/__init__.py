@@ -24,6 +24,7 @@ from . import (
     flash,
     inspect,
     monitor,
+    optimize,
     ports,
     profile,
     sensitivity,
@@ -45,6 +46,7 @@ app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("sensitivity")(sensitivity.sensitivity)
+app.command("optimize")(optimize.optimize)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

@@ -81,15 +81,19 @@ class Footprint:
 
 
 def footprint(
-    graph: Graph, board: Board, sizes: CodeSizes, kernels: dict[int, str] | None = None
+    graph: Graph,
+    board: Board,
+    sizes: CodeSizes,
+    kernels: dict[int, str] | None = None,
+    fuse_ops: bool = True,
 ) -> Footprint:
-    """The footprint of an int8 (or 16x8, or int4) graph; `kernels` as in `lower`.
+    """The footprint of an int8 (or 16x8, or int4) graph; `kernels` and `fuse_ops` as in `lower`.
 
     Raises LoweringError where no kernel takes a layer, PlanError where the board itself is too
     small.
     """
     symbols = prefix(graph.name, None)
-    program = lower(graph, symbols, board.core.features, kernels)
+    program = lower(graph, symbols, board.core.features, kernels, fuse_ops)
     plan = plan_memory(program, regions(board), board.name)
     described = describe(graph, program, plan, *ports(graph, program.inputs, program.outputs))
     return Footprint(

@@ -15,7 +15,7 @@ from edge_quantize.quality import Quality, classifies, evaluate, logits
 from edge_quantize.run import outputs
 
 from .budget import Budget, Excess
-from .workshop import Costs
+from .target import Costs
 
 
 class Measure(enum.Enum):

@@ -238,7 +238,12 @@ def run(
         waiting = _running(study)
         fixed = next((s for s in seeds if _key(s) not in known | waiting), None)
         if fixed is not None:
-            study.enqueue_trial(fixed)
+            study.enqueue_trial(
+                {
+                    name: value if name.startswith("kernel.") else parameters[name].index(value)
+                    for name, value in fixed.items()
+                }
+            )
         trial = study.ask()
         try:
             values = {

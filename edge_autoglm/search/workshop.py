@@ -10,29 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge_boards import Board
 from edge_quantize.data import Samples
 from edge_quantize.graph import Graph
-from edge_quantize.passes import lossless
 from edge_quantize.prune import Structured, prune_channels
 from edge_quantize.ptq import quantize
 
-from .codesize import CodeSizes
-from .footprint import Footprint, footprint
-from .latency import CostModel, Latency
-from .shapes import overrides, shaped
+from .shapes import shaped
 from .space import Choice
+from .target import Costs, Target
 
 Say = Callable[[str], None]
 _KEPT = 4  # models in memory at a time
-
-
-@dataclass(frozen=True, eq=False)
-class Costs:
-    """What a graph takes of the board. `latency` is None for a core without a model."""
-
-    footprint: Footprint
-    latency: Latency | None
 
 
 @dataclass
@@ -41,9 +29,7 @@ class Workshop:
 
     graph: Graph
     samples: Samples
-    board: Board
-    sizes: CodeSizes
-    cost_model: CostModel | None
+    target: Target
     say: Say = lambda _: None
     _pruned: dict[tuple[float, int], Graph] = field(default_factory=dict)
     _made: dict[Choice, Graph] = field(default_factory=dict)
@@ -61,7 +47,7 @@ class Workshop:
 
     def expected(self, choice: Choice) -> Costs:
         """What the point will take at most, before it is quantized."""
-        return self.costs(shaped(self.pruned(choice), choice.recipe), choice)
+        return self.target.costs(shaped(self.pruned(choice), choice.recipe), dict(choice.kernels))
 
     def model(self, choice: Choice) -> Graph:
         """The quantized model, after the lossless passes once more. Raises QuantizeError."""
@@ -72,23 +58,5 @@ class Workshop:
             self.say("removing what does nothing")
             if len(self._made) >= _KEPT:
                 del self._made[next(iter(self._made))]
-            self._made[bare] = lossless(made).graph
+            self._made[bare] = self.target.lossless(made).graph
         return self._made[bare]
-
-    def costs(self, graph: Graph, choice: Choice) -> Costs:
-        """Of a graph with the kernels of `choice`. Raises ExportError."""
-        return costs(graph, self.board, self.sizes, self.cost_model, dict(choice.kernels))
-
-
-def costs(
-    graph: Graph,
-    board: Board,
-    sizes: CodeSizes,
-    model: CostModel | None,
-    kernels: dict[str, str] | None = None,
-) -> Costs:
-    """The footprint and the modelled latency of an integer graph; `kernels` are rows by operator.
-
-    Raises LoweringError, PlanError."""
-    found = footprint(graph, board, sizes, overrides(graph, board, kernels or {}))
-    return Costs(found, model.predict(found.program) if model is not None else None)
