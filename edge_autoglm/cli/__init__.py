@@ -17,6 +17,7 @@ import typer
 from . import (
     boards,
     build,
+    compare,
     compare_runtimes,
     convert,
     doctor,
@@ -27,6 +28,7 @@ from . import (
     optimize,
     ports,
     profile,
+    quantize,
     sensitivity,
     verify,
     virtual,
@@ -45,8 +47,10 @@ app = typer.Typer(
 app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
+app.command("quantize")(quantize.quantize)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("optimize")(optimize.optimize)
+app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("build")(build.build)
 app.command("flash")(flash.flash)

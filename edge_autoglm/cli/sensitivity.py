@@ -17,7 +17,6 @@ from .common import (
     ScaleOption,
     any_model,
     data_notes,
-    notes,
     one_of,
     output,
     progress,
@@ -67,6 +66,7 @@ def sensitivity(
     Half of the samples give the ranges, the others measure (of 128 together, unless
     --samples says more). Labels, where there are any, give accuracy with its interval.
     """
+    from edge_autoglm.errors import UsageError
     from edge_autoglm.report.html import write_html
     from edge_autoglm.report.sensitivity import sensitivity_json, sensitivity_report
     from edge_autoglm.report.summary import short_names
@@ -76,6 +76,8 @@ def sensitivity(
     from edge_quantize.sensitivity import Mode, Study
     from edge_quantize.sensitivity import sensitivity as run
 
+    if not _listed(precision) and not _listed(sparsity):
+        raise UsageError("neither --precision nor --sparsity: nothing to measure")
     study = Study(_precisions(precision), _shares(sparsity), Mode(mode))
     graph = float_graph(any_model(model))
     found = load_samples(data, graph, scale=scale, most=samples or _DEFAULT_SAMPLES, least=4)

@@ -18,7 +18,10 @@ from .summary import (
     kinds_text,
     value_text,
 )
-from .tables import table
+from .tables import cut, table
+
+
+_NAME = 15  # characters of a model's name above its column
 
 
 def report_tables(report: Report) -> list[Table]:
@@ -35,7 +38,7 @@ def report_tables(report: Report) -> list[Table]:
 
 
 def stages_table(title: str, before: Stage | None, after: Stage | None) -> Table:
-    """One row a figure, before and after; the interval stands in a row of its own column."""
+    """One row a figure, before and after; an interval, or how much is saved, beside them."""
     stages = [stage for stage in (before, after) if stage is not None]
     rows = []
     for key, quantity in QUANTITIES.items():
@@ -50,8 +53,8 @@ def stages_table(title: str, before: Stage | None, after: Stage | None) -> Table
                 kinds_text(values),
             )
         )
-    names = [f">{stage.name}" for stage in stages]
-    return table(title, ["<figure", *names, ">change", "<kind"], rows)
+    names = [f">{cut(stage.name, _NAME)}" for stage in stages]
+    return table(title, ["~figure", *names, ">change", "<kind"], rows)
 
 
 def _about(key: str, values: list[Value | None]) -> str:

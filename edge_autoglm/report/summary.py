@@ -43,15 +43,16 @@ QUANTITIES = {
     "flash": Quantity("flash, whole image", "B"),
     "ram": Quantity("RAM, static and stack", "B"),
     "arena": Quantity("arena", "B"),
-    "activation_bytes": Quantity("activations alive at once", "B"),
+    "constants": Quantity("constants for kernels", "B"),
+    "activation_bytes": Quantity("activations alive", "B"),
     "instructions": Quantity("instructions"),
     "cycles": Quantity("cycles"),
     "latency_ms": Quantity("latency", "ms", "real"),
     "accuracy": Quantity("accuracy", "%", "share", lower_is_better=False),
-    "agreement": Quantity("same answer as reference", "%", "share", lower_is_better=False),
+    "agreement": Quantity("same answer", "%", "share", lower_is_better=False),
     "drop": Quantity("accuracy lost", "points", "points"),
-    "error": Quantity("RMSE against the reference", "", "real"),
-    "target_error": Quantity("RMSE against the targets", "", "real"),
+    "error": Quantity("RMSE to reference", "", "real"),
+    "target_error": Quantity("RMSE to targets", "", "real"),
     "sqnr_db": Quantity("SQNR", "dB", "real", lower_is_better=False),
 }
 
@@ -271,13 +272,13 @@ def interval_text(key: str, value: Value | None) -> str:
     if value is None or value.low is None or value.high is None:
         return ""
     kind = QUANTITIES[key].kind
-    return f"{number_text(value.low, kind)} to {number_text(value.high, kind)}"
+    return f"{number_text(value.low, kind)}..{number_text(value.high, kind)}"
 
 
 def kinds_text(values: Sequence[Value | None]) -> str:
     """Where figures come from, one word where they agree; of an interval, what it is."""
     kinds = [
-        "95 % interval" if isinstance(value, Interval) else value.kind.value
+        "95 % conf." if isinstance(value, Interval) else value.kind.value
         for value in values
         if value is not None
     ]

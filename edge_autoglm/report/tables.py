@@ -56,12 +56,13 @@ def table(
     for number, row in enumerate(cells, 1):
         if total is not None and number == len(cells):
             made.add_section()
-        made.add_row(*(_cut(text, width) for text, width in zip(row, fitted, strict=True)))
+        made.add_row(*(cut(text, width) for text, width in zip(row, fitted, strict=True)))
     return made
 
 
-def _cut(text: str, width: int) -> str:
-    """Cuts out of the middle: layers of one kind differ in their last characters."""
+def cut(text: str, width: int) -> str:
+    """At most `width` characters: cut out of the middle, since layers of one kind differ in their
+    last ones."""
     if len(text) <= width:
         return text
     tail = (width - 1) // 2

@@ -40,7 +40,7 @@ def shaped(graph: Graph, recipe: Recipe) -> Graph:
             recipe.default, weights=Observer.MINMAX, activations=Observer.MINMAX
         ),
     )
-    return emit(floating, make_plan(floating, plain, Calibration(histograms, 1)))
+    return emit(floating, make_plan(floating, plain, Calibration(histograms, 1))).graph
 
 
 def smallest(graph: Graph, share: float = MOST_PRUNED) -> Graph:

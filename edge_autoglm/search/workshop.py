@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from edge_quantize.data import Samples
 from edge_quantize.graph import Graph
 from edge_quantize.prune import Structured, prune_channels
-from edge_quantize.ptq import quantize
+from edge_quantize.ptq import Calibration, calibrate, quantize
+from edge_quantize.ptq.prepare import float_graph
 
 from .shapes import shaped
 from .space import Choice
@@ -32,6 +33,7 @@ class Workshop:
     target: Target
     say: Say = lambda _: None
     _pruned: dict[tuple[float, int], Graph] = field(default_factory=dict)
+    _ranges: dict[tuple[float, int], Calibration] = field(default_factory=dict)
     _made: dict[Choice, Graph] = field(default_factory=dict)
 
     def pruned(self, choice: Choice) -> Graph:
@@ -49,12 +51,24 @@ class Workshop:
         """What the point will take at most, before it is quantized."""
         return self.target.costs(shaped(self.pruned(choice), choice.recipe), dict(choice.kernels))
 
+    def ranges(self, choice: Choice) -> Calibration:
+        """What the float graph's activations are over the samples."""
+        key = (choice.sparsity, choice.align)
+        if key not in self._ranges:
+            self._ranges[key] = calibrate(float_graph(self.pruned(choice)), self.samples)
+        return self._ranges[key]
+
     def model(self, choice: Choice) -> Graph:
         """The quantized model, after the lossless passes once more. Raises QuantizeError."""
         bare = choice.bare
         if bare not in self._made:
             self.say("quantizing")
-            made = quantize(self.pruned(choice), self.samples, choice.recipe).graph
+            made = quantize(
+                self.pruned(choice),
+                self.samples,
+                choice.recipe,
+                calibration=self.ranges(choice),
+            ).graph
             self.say("removing what does nothing")
             if len(self._made) >= _KEPT:
                 del self._made[next(iter(self._made))]

@@ -9,7 +9,7 @@
  * - an output channel's taps, in the order [kernel_h][kernel_w][in_c], are padded with zeros to
  *   row_bytes, a multiple of 4; the rows of two channels stand interleaved, four elements each in
  *   turn; an odd number of channels is made even by a channel that is not written;
- * - factors are 2 * multiplier - 2^32 and the right shift, 1 to 22 (see eag_requant.h);
+ * - factors are 2 * multiplier - 2^32 and the right shift, to 22 (see eag_requant.h);
  *   |accumulator| < 2^30. */
 struct eag_conv_2d_dsp_params {
   const int8_t *weights;

@@ -8,7 +8,7 @@
  * - windows are 3 x 3 and not dilated, the depth multiplier is 1, channels are a multiple of 4,
  *   stride_h is 1 or 2, pad_h at most 2;
  * - `in` and `weights` lie at multiples of 4;
- * - factors are 2 * multiplier - 2^32 and the right shift, 1 to 22 (see eag_requant.h);
+ * - factors are 2 * multiplier - 2^32 and the right shift, to 22 (see eag_requant.h);
  *   |accumulator| < 2^30. */
 struct eag_depthwise_conv_3x3_dsp_params {
   const int8_t *weights;   /* [3][3][channels] */

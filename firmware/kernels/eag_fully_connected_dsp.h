@@ -8,7 +8,7 @@
  * - depth is a multiple of 4, and `in` and `weights` lie at multiples of 4;
  * - weights of four rows stand interleaved, four elements each in turn; the last out_c % 4 rows
  *   stand one after another;
- * - factors are 2 * multiplier - 2^32 and the right shift, 1 to 22 (see eag_requant.h);
+ * - factors are 2 * multiplier - 2^32 and the right shift, to 22 (see eag_requant.h);
  *   |accumulator| < 2^30. */
 struct eag_fully_connected_dsp_params {
   const int8_t *weights;

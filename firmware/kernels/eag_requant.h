@@ -70,8 +70,9 @@ static inline int16_t eag_rescale_s16(int64_t sum, int32_t multiplier, int32_t s
  * - The output's zero point z joins the rounding constant: ((y + half) >> e) + z is
  *   (y + half + (z << e)) >> e.
  *
- * Ranges: exponent 1 to 22 (at 0 nothing is rounded, so nothing may be added), |x| < 2^30; the
- * caller saturates.
+ * Ranges: exponent 1 to 22, |x| < 2^30; the caller saturates. At exponent 0 nothing is rounded the
+ * second time, and 1 is taken from what is negative all the same: good where the caller clamps that
+ * to the zero point, as RELU does. `doubled` may then be any int32, for multipliers up to 3/2.
  */
 static inline int32_t eag_rounding_with_zero(int32_t zero_point, int32_t exponent) {
   return (int32_t)((uint32_t)(2 * zero_point + 1) << exponent) >> 1;

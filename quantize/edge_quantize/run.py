@@ -46,11 +46,11 @@ def real(values: Array, quantization: Quantization | None) -> Floats:
 def runtime(graph: Graph, preserve: bool = False) -> Reference:
     """The runtime that a graph's figures come from: `tflite_micro` for what boards run (where its
     wheel is installed), LiteRT for float models and those that mix float and integers."""
-    floating = {DType.FLOAT32, DType.FLOAT16}
-    if all(graph.tensors[i].dtype in floating for o in graph.operators for i in o.outputs):
-        return LiteRtReference(graph, preserve, optimized=True)
     if check_supported(graph):
-        return LiteRtReference(graph, preserve)
+        floating = {DType.FLOAT32, DType.FLOAT16}
+        results = [graph.tensors[i].dtype for o in graph.operators for i in o.outputs]
+        # Integers are left to its plain kernels: the fast ones round differently.
+        return LiteRtReference(graph, preserve, optimized=floating.issuperset(results))
     return best_reference(graph, preserve)
 
 

@@ -68,7 +68,7 @@ def int4_layers(draw: st.DrawFn, op: str) -> Graph:
     values = generator.integers(-8, 8, shape)
     if draw(st.integers(0, 3)) == 0:
         values = generator.choice([-8, 7], shape)
-    factor = draw(st.sampled_from([2**-2, 2**-4, 2**-8, 2**-24]) | st.floats(2**-9, 0.9))
+    factor = draw(st.sampled_from([2**-2, 2**-4, 2**-8, 2**-24]) | st.floats(2**-9, 4.0))
     scales = factor * generator.uniform(0.3, 1.0, channels)
     w = b.weights("w", values, list(scales), axis, DType.INT4)
     limit = draw(st.sampled_from([0, 300, 300, 2**28]))

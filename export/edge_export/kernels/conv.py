@@ -116,9 +116,9 @@ def scratch_bytes(row: int, tile: int, in_c: int) -> int:
     return 2 * tile * row + (row if in_c % 4 else 0)
 
 
-def refuses_dsp(layer: LayerView) -> str | None:
-    """Why the DSP kernel cannot take a CONV_2D."""
-    reason = refuses(layer) or refuses_factors(layer, CHANNEL_AXIS)
+def refuses_dsp(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the DSP kernel for such weights cannot take a CONV_2D."""
+    reason = refuses(layer, weights) or refuses_factors(layer, CHANNEL_AXIS)
     if reason is None and row_bytes(mac_layer(layer, CHANNEL_AXIS)) > 65535:
         return "its windows have over 65535 elements"
     return reason
@@ -163,6 +163,7 @@ ROWS: tuple[KernelRow, ...] = (
             "kernels/eag_clamp_range.h",
             "kernels/eag_conv_2d_dsp.c",
             "kernels/eag_conv_2d_dsp.h",
+            "kernels/eag_conv_2d_tile.h",
             "kernels/eag_dsp.h",
             "kernels/eag_requant.h",
         ),

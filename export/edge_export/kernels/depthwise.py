@@ -98,9 +98,9 @@ def scratch_bytes_3x3(out_w: int, stride_w: int) -> int:
     return 288 + 32 * ((out_w - 1) * stride_w + 3)
 
 
-def refuses_3x3_dsp(layer: LayerView) -> str | None:
-    """Why the DSP kernel cannot take a DEPTHWISE_CONV_2D."""
-    reason = refuses(layer)
+def refuses_3x3_dsp(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the DSP kernel for such weights cannot take a DEPTHWISE_CONV_2D."""
+    reason = refuses(layer, weights)
     if reason is not None:
         return reason
     options = layer.operator.options

@@ -98,9 +98,9 @@ def pack_fours(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.concatenate([fours.reshape(-1), weights[whole:].reshape(-1)])
 
 
-def refuses_dsp(layer: LayerView) -> str | None:
-    """Why the DSP kernel cannot take a FULLY_CONNECTED."""
-    reason = refuses(layer)
+def refuses_dsp(layer: LayerView, weights: DType = DType.INT8) -> str | None:
+    """Why the DSP kernel for such weights cannot take a FULLY_CONNECTED."""
+    reason = refuses(layer, weights)
     if reason is not None:
         return reason
     depth = layer.input(1).shape[1]

@@ -15,6 +15,8 @@ from .row import LayerView
 MIN_EXPONENT = 1
 MAX_EXPONENT = 22
 SUM_LIMIT = 1 << 30
+# With exponent 0, where what is negative is clamped anyway: 3/2, of which `doubled` is 2^31.
+MOST_MULTIPLIER = 3 << 29  # with shift 1
 
 # The factor 2^-22 that stands in for the factor of a channel whose output never changes.
 STILL_MULTIPLIER = 1 << 30
@@ -51,19 +53,21 @@ class DspConstants:
 
     @property
     def doubled(self) -> npt.NDArray[np.int32]:
-        return np.array([2 * m - (1 << 32) for m, _ in self.factors], np.int64).astype(np.int32)
+        doubled = [(m << 1 + max(shift, 0)) - (1 << 32) for m, shift in self.factors]
+        return np.array(doubled, np.int64).astype(np.int32)
 
     @property
     def exponent(self) -> npt.NDArray[np.uint8]:
-        return np.array([-shift for _, shift in self.factors], np.uint8)
+        return np.array([max(-shift, 0) for _, shift in self.factors], np.uint8)
 
 
 def _in_range(mac: MacLayer, channel: int, multiplier: int, shift: int) -> bool:
-    return (
-        multiplier != 0
-        and MIN_EXPONENT <= -shift <= MAX_EXPONENT
-        and int(mac.sums.bounds[channel]) < SUM_LIMIT
-    )
+    if multiplier == 0 or int(mac.sums.bounds[channel]) >= SUM_LIMIT:
+        return False
+    if MIN_EXPONENT <= -shift <= MAX_EXPONENT:
+        return True
+    clamped = max(mac.act_min, INT8_MIN) >= mac.out_zero
+    return clamped and (shift == 0 or (shift == 1 and multiplier < MOST_MULTIPLIER))
 
 
 def _still_bias(mac: MacLayer, channel: int, multiplier: int, shift: int) -> int:

@@ -330,6 +330,10 @@ class GraphBuilder:
     def dequantize(self, source: int) -> int:
         return self.operator("DEQUANTIZE", (source,), dtype=DType.FLOAT32)
 
+    def shape_of(self, index: int) -> tuple[int, ...]:
+        """The shape of a tensor made earlier."""
+        return self._tensors[index].shape
+
     def build(self, outputs: Sequence[int], labels: Sequence[str] = ()) -> Graph:
         """The graph. Raises UnsupportedModelError when it does not hang together."""
         graph = Graph(

@@ -110,20 +110,23 @@ def channel_groups(graph: Graph) -> tuple[ChannelGroup, ...]:
     )
 
 
-def remove_channels(graph: Graph, keep: Mapping[ChannelGroup, npt.ArrayLike]) -> Graph:
+def remove_channels(
+    graph: Graph, keep: Mapping[ChannelGroup, npt.ArrayLike], *, allow_none: bool = False
+) -> Graph:
     """The graph with only the channels that `keep` marks, bool[channels] for each group named.
 
     Shapes, per-channel quantization, depth multipliers and the targets of RESHAPE follow; the
     model's inputs and outputs keep theirs. The weights that read a removed channel go with it, so
-    its contribution is dropped: who wants it kept folds it into a bias before.
+    its contribution is dropped: who wants it kept folds it into a bias before. With `allow_none` a
+    group may go as a whole where it is one part of a CONCATENATION, and its layers with it.
 
-    Raises GraphEditError when a mask has the wrong size or keeps nothing, or when a group was not
-    made from this graph.
+    Raises GraphEditError when a mask has the wrong size or keeps nothing where something must stay,
+    or when a group was not made from this graph.
     """
     activations: dict[int, Masks] = {}
     constants: dict[tuple[int, int], Masks] = {}
     for group, wanted in keep.items():
-        mask = _mask(group, wanted)
+        mask = _mask(group, wanted, allow_none)
         for member in group.members:
             if not 0 <= member.tensor < len(graph.tensors) or (
                 graph.tensors[member.tensor].shape[member.axis : member.axis + 1]
@@ -141,14 +144,14 @@ def remove_channels(graph: Graph, keep: Mapping[ChannelGroup, npt.ArrayLike]) ->
     return edited
 
 
-def _mask(group: ChannelGroup, wanted: npt.ArrayLike) -> Mask:
+def _mask(group: ChannelGroup, wanted: npt.ArrayLike, allow_none: bool) -> Mask:
     mask = np.asarray(wanted)
     if mask.dtype != np.bool_ or mask.shape != (group.channels,):
         raise GraphEditError(
             f"channels of '{group.name}': {mask.dtype}{list(mask.shape)} given, "
             f"bool[{group.channels}] is needed"
         )
-    if not mask.any():
+    if not mask.any() and not allow_none:
         raise GraphEditError(f"channels of '{group.name}': at least one must stay")
     return mask
 
@@ -168,12 +171,27 @@ class _Removal:
             self.tensors[index] = _cut(graph.tensors[index], masks)
 
     def graph(self) -> Graph:
-        operators = tuple(self.operator(operator) for operator in self.old.operators)
+        operators = tuple(
+            self.operator(operator)
+            for operator in self.old.operators
+            if not all(self.empty(index) for index in operator.outputs)
+        )
         graph = replace(self.old, tensors=tuple(self.tensors), operators=operators, sha256="")
         return compacted(graph)
 
+    def empty(self, index: int) -> bool:
+        """Whether nothing is left of a tensor that had something."""
+        old = self.old.tensors[index] if index >= 0 else None
+        return old is not None and old.elements > 0 and self.tensors[index].elements == 0
+
     def operator(self, operator: Operator) -> Operator:
         inputs = list(operator.inputs)
+        if operator.op == "CONCATENATION":
+            inputs = [index for index in inputs if not self.empty(index)]
+        elif any(self.empty(index) for index in inputs):
+            raise GraphEditError(
+                f"channels of '{self.old.layer_name(operator)}': at least one must stay"
+            )
         for position, index in enumerate(inputs):
             masks = self.constants.get((operator.index, position))
             if masks is not None:

@@ -21,10 +21,21 @@ from .tensorflow_converter import Shaped, converted, first_line, framework
 
 
 def read_keras_file(path: Path, request: Request) -> Conversion:
-    """A `.keras` or HDF5 file. Keras 3 is tried first; what only Keras 2 can load, `tf_keras` does.
+    """A `.keras` or HDF5 file as a graph.
 
     Raises MissingExtraError, ModelFileError (not a whole model), ConversionError,
     UnsupportedModelError, UnsoundResultError.
+    """
+    model, keras, notes = load_keras_file(path, request)
+    kind = "Keras file" if zipfile.is_zipfile(path) else "Keras HDF5 file"
+    return _converted(model, keras, kind, path.stem, request, notes)
+
+
+def load_keras_file(path: Path, request: Request) -> tuple[Any, Any, tuple[str, ...]]:
+    """(live model, the `keras` or `tf_keras` module that it is of, notes) from a `.keras` or HDF5
+    file. Keras 3 is tried first; what only Keras 2 can load, `tf_keras` does.
+
+    Raises MissingExtraError, ModelFileError (not a whole model), ConversionError.
     """
     archive = zipfile.is_zipfile(path)
     kind = "Keras file" if archive else "Keras HDF5 file"
@@ -41,7 +52,7 @@ def read_keras_file(path: Path, request: Request) -> Conversion:
         why = f"{why}; Keras 2: {why_not_2}"
     if model is None:
         raise ConversionError(f"{path}: Keras cannot load it: {why}")
-    return _converted(model, keras, kind, path.stem, request, notes)
+    return model, keras, notes
 
 
 def read_keras_model(model: Any, request: Request) -> Conversion:

@@ -32,6 +32,7 @@ from .float_graph import float_graph, renamed
 from .onnx_environment import OnnxEnvironment, prepare_environment
 from .open_shapes import OpenInput, fixed_shapes
 from .tflite import read_tflite
+from .transposes import fold_transposes
 
 Orders = tuple[tuple[int, ...], ...]
 """For each input or output the order of its dimensions in the graph."""
@@ -55,7 +56,7 @@ def read_onnx_file(path: Path, request: Request) -> Conversion:
         _ask(environment, folder, path, asked)
         graph = replace(read_tflite(folder / "model.tflite"), name=path.stem)
         graph = _in_order(graph, [i.name for i in declared], known["outputs"])
-        graph, settled = float_graph(graph)
+        graph, settled = float_graph(fold_transposes(graph))
         request.say("comparing")
         version = f"ONNX Runtime {environment.versions['onnxruntime']}"
         with np.load(folder / "reference.npz", allow_pickle=False) as stored:

@@ -23,13 +23,14 @@ from edge_quantize.errors import (
     MissingExtraError,
     UnsupportedModelError,
 )
-from edge_quantize.graph.model import Graph
+from edge_quantize.graph.model import Graph, Operator
 
 from .conversion import Arrays, Conversion, Request, compared
 from .float_graph import float_graph, renamed
 from .quiet import quiet
 from .tensorflow_converter import first_line
 from .tflite import read_tflite
+from .transposes import fold_transposes, transposes
 
 
 def read_program_file(path: Path, request: Request) -> Conversion:
@@ -216,37 +217,43 @@ def _best_layout(
         frozenset(i for i, t in enumerate(results) if t.ndim >= 4),
     )
     graph = _graph(torch, module, call, tensors, first, name)
-    at_inputs, at_outputs = _transposed_edges(graph, [t.ndim for t in tensors])
+    at_inputs, at_outputs = _transposed_edges(graph)
     if not at_inputs and not at_outputs:
         return graph, first
     second: Layout = (first[0] ^ at_inputs, first[1] ^ at_outputs)
     other = _graph(torch, module, call, tensors, second, name)
-    left = _transposed_edges(other, [t.ndim for t in tensors])
-    if len(left[0]) + len(left[1]) < len(at_inputs) + len(at_outputs):
-        return other, second
-    return graph, first
+    return (other, second) if transposes(other) < transposes(graph) else (graph, first)
 
 
-def _transposed_edges(graph: Graph, ranks: Sequence[int]) -> Layout:
-    """The inputs that only TRANSPOSEs read, the outputs that one writes."""
-    readers: dict[int, set[str]] = {}
-    writers = {}
+def _transposed_edges(graph: Graph) -> Layout:
+    """The inputs that are only transposed, the outputs that come from a TRANSPOSE; a RESHAPE
+    between (a line as an image of one row) does not count."""
+    readers: dict[int, list[Operator]] = {}
+    writers: dict[int, Operator] = {}
     for operator in graph.operators:
         for index in operator.inputs:
-            readers.setdefault(index, set()).add(operator.op)
-        for index in operator.outputs:
-            writers[index] = operator.op
+            readers.setdefault(index, []).append(operator)
+        writers |= dict.fromkeys(operator.outputs, operator)
+
+    def transposed_after(index: int) -> bool:
+        found = readers.get(index, [])
+        if len(found) == 1 and found[0].op == "RESHAPE":
+            return transposed_after(found[0].outputs[0])
+        return bool(found) and all(o.op == "TRANSPOSE" for o in found)
+
+    def transposed_before(index: int) -> bool:
+        writer = writers.get(index)
+        if writer is not None and writer.op == "RESHAPE":
+            return transposed_before(writer.inputs[0])
+        return writer is not None and writer.op == "TRANSPOSE"
+
+    def ranked(index: int) -> bool:
+        return len(graph.tensors[index].shape) >= 3
+
+    ins, outs = enumerate(graph.inputs), enumerate(graph.outputs)
     return (
-        frozenset(
-            i
-            for i, index in enumerate(graph.inputs)
-            if ranks[i] >= 3 and readers.get(index) == {"TRANSPOSE"}
-        ),
-        frozenset(
-            i
-            for i, index in enumerate(graph.outputs)
-            if len(graph.tensors[index].shape) >= 3 and writers.get(index) == "TRANSPOSE"
-        ),
+        frozenset(i for i, index in ins if ranked(index) and transposed_after(index)),
+        frozenset(i for i, index in outs if ranked(index) and transposed_before(index)),
     )
 
 
@@ -260,7 +267,7 @@ def _graph(
         t.permute(torch_module.channels_last(t.ndim)).contiguous() if i in last[0] else t
         for i, t in enumerate(tensors)
     )
-    flat = torch_module.FlatModule(module, call, *last).eval()
+    flat = torch_module.FlatModule(module, call, *last)
     with quiet() as heard:
         try:
             with torch.no_grad():
@@ -268,7 +275,7 @@ def _graph(
         except Exception as error:  # whatever tracing the module's code and the converter raise
             raise _failed(error, heard.text, name) from error
     graph = replace(read_tflite(content), name=name)
-    return _in_order(graph, len(tensors))
+    return fold_transposes(_in_order(graph, len(tensors)))
 
 
 def _in_order(graph: Graph, inputs: int) -> Graph:
@@ -335,7 +342,7 @@ def _traced_ranges(torch: Any, module: Any, call: Any) -> dict[tuple[int, int], 
     """
     from . import torch_module
 
-    flat = torch_module.FlatModule(module, call, frozenset(), frozenset()).eval()
+    flat = torch_module.FlatModule(module, call, frozenset(), frozenset())
     tensors = tuple(call.leaves[i] for i in call.tensors)
     automatic = tuple(dict.fromkeys(range(t.ndim), torch.export.Dim.AUTO) for t in tensors)
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +82,9 @@ def run(model: Any, shapes: dict[str, list[int]], samples: int) -> dict[str, Any
             shape = shapes[given.name]
             if given.type in ("tensor(float)", "tensor(double)"):
                 draw: Any = random.standard_normal if n % 2 == 0 else random.random
-                values = np.asarray(draw(shape), kind)
             else:
-                values = np.asarray(random.integers(0, 2, shape), kind)
-            feed[given.name] = kept[f"x{n}_{i}"] = values
+                draw = partial(random.integers, 0, 2)
+            feed[given.name] = kept[f"x{n}_{i}"] = np.asarray(draw(shape), kind)
         for i, result in enumerate(session.run(None, feed)):
             kept[f"y{n}_{i}"] = result
     return kept

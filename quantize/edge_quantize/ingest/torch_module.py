@@ -74,6 +74,7 @@ class FlatModule(torch.nn.Module):  # type: ignore[misc]
         self, module: Any, call: Call, last_inputs: frozenset[int], last_outputs: frozenset[int]
     ) -> None:
         super().__init__()
+        self.training = False  # `eval()` would ask the module, and a program refuses
         self.module = module
         self._call = call
         self._last_inputs, self._last_outputs = last_inputs, last_outputs

@@ -77,6 +77,7 @@ OBJECTS = (
     ObjectWay("torch", "Module", "from_torch:read_torch"),
     ObjectWay("torch", "ExportedProgram", "from_torch:read_torch"),
 )
+_HEAD_BYTES = 64
 _NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
@@ -112,7 +113,9 @@ def convert_model(
 
 
 def _read_file(path: Path, request: Request) -> Conversion:
-    head = b"" if path.is_dir() else read_model_file(path)[:16]
+    head = b"" if path.is_dir() else read_model_file(path)[:_HEAD_BYTES]
+    if not head and not path.is_dir():
+        raise ModelFileError(f"{path}: the file is empty")
     for way in FILES:
         if way.recognises(path, head):
             found: Conversion = _reader(way.reader)(path, request)
@@ -120,6 +123,8 @@ def _read_file(path: Path, request: Request) -> Conversion:
     kinds = ", ".join(way.kind for way in FILES)
     if path.is_dir():
         raise ModelFileError(f"{path}: a folder that is no SavedModel (no saved_model.pb in it)")
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        raise ModelFileError(f"{path}: a damaged zip archive; was it cut short?")
     if head.startswith(b"PK") and _zip_with("data.pkl")(path, head):
         raise ModelFileError(
             f"{path}: a pickled PyTorch object, which runs code when it is loaded: name a function "

@@ -27,10 +27,10 @@ _ACCUMULATOR_LIMIT = 1 << 31
 
 
 class Rounding(enum.Enum):
-    """How a product is brought back to 8 bits; builds of the runtimes differ in it."""
+    """How a product is brought back to 8 bits; the runtimes differ in it."""
 
     DOUBLE = "double"  # at bit 31, then at the shift: tflite_micro, and the kernels here
-    SINGLE = "single"  # once: what builds with TFLITE_SINGLE_ROUNDING do
+    SINGLE = "single"  # once: LiteRT's FULLY_CONNECTED, builds with TFLITE_SINGLE_ROUNDING
 
 
 @dataclass(frozen=True, eq=False)

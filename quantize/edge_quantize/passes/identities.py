@@ -114,9 +114,7 @@ def _relu(facts: _Facts, operator: Operator) -> str:
         low, high = source.quantization.zero_point, quantized_value(6.0, source)
     else:
         return ""
-    within = bounds.low.min(initial=np.inf) >= low and (
-        operator.op == "RELU" or bounds.high.max(initial=-np.inf) <= high
-    )
+    within = (bounds.low >= low).all() and (operator.op == "RELU" or (bounds.high <= high).all())
     return "its input always lies in its range" if within else ""
 
 

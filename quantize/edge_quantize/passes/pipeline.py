@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from edge_quantize.errors import LosslessError
+from edge_quantize.errors import LosslessError, UnsupportedModelError
+from edge_quantize.graph.channels import channel_groups
 from edge_quantize.graph.model import DType, Graph
+from edge_quantize.graph.writer import write_tflite
 
 from .result import Change, Counts, Pass, PassResult, Settings
 from .table import PASSES
@@ -14,36 +17,77 @@ from .verify import check_same
 Progress = Callable[[int, int, str], None]
 # Each round removes something, so there is an end; this one is for a pass that goes back and forth.
 _MOST_ROUNDS = 200
+# Deep float models amplify the rounding of folded weights; what is exact can still be had.
+_LEFT_OUT = (("batch-norm",), ("batch-norm", "dead-channels"))
 
 
-def lossless(graph: Graph, progress: Progress | None = None, *, align: int = 1) -> PassResult:
+def lossless(
+    graph: Graph,
+    progress: Progress | None = None,
+    *,
+    align: int = 1,
+    cost: Callable[[Graph], float] | None = None,
+) -> PassResult:
     """The same function with less: bit-identical on integer graphs, within 1e-6 relative on float.
 
-    `align` keeps dead channels of depthwise layers up to a multiple of it, for kernels that take
-    several channels at a time. `progress(done, total, doing)` is called as it goes. A graph with
-    nothing to remove is returned itself. Otherwise the result is compared with the original in a
-    reference runtime.
+    `align` keeps dead channels up to a multiple of it, for kernels that take several channels at a
+    time: in groups with a depthwise layer of 3x3, or, given a `cost` (instructions, say), in each
+    group where that makes the graph cheaper. `progress(done, total, doing)` is called as it goes.
 
-    Raises LosslessError when the outputs differ, ReferenceRuntimeError or UnsupportedModelError
-    when no runtime here can run the model for the comparison.
+    A graph with nothing to remove is returned itself. Otherwise the result is compared with the
+    original in a reference runtime; a model that cannot be written, and so not be compared, stays
+    as it is too, and `notes` say why.
+
+    Raises LosslessError when the outputs differ, ReferenceRuntimeError when no runtime here runs
+    the model.
     """
     settings = Settings(align=max(1, align))
+    if cost is not None and align > 1:
+        settings = _cheapest(graph, settings, cost, progress)
     smaller, changes = _until_nothing_changes(graph, PASSES, settings, progress)
     if not changes:
         return _result(graph, graph, (), "", ())
-    exact = tuple(p for p in PASSES if not p.rounds)
-    rounded = any(p.rounds and any(c.pass_name == p.name for c in changes) for p in PASSES)
     try:
-        return _result(graph, smaller, changes, check_same(graph, smaller, progress), ())
-    except LosslessError as error:
-        if not (rounded and _is_float(graph)):
-            raise
-        reason = str(error)
-    # Deep float models amplify the rounding of folded weights; what is exact can still be had.
-    smaller, changes = _until_nothing_changes(graph, exact, settings, progress)
-    checked = check_same(graph, smaller, progress) if changes else ""
-    left = ", ".join(p.name for p in PASSES if p.rounds)
-    return _result(graph, smaller, changes, checked, (f"left out: {left} ({reason})",))
+        write_tflite(graph)
+    except UnsupportedModelError as error:
+        return _result(graph, graph, (), "", (f"left as it is: {error}",))
+    notes: tuple[str, ...] = ()
+    for left_out in _LEFT_OUT:
+        try:
+            return _result(graph, smaller, changes, check_same(graph, smaller, progress), notes)
+        except LosslessError as error:
+            if not _is_float(graph):
+                raise
+            notes = (f"left out: {', '.join(left_out)} ({error})",)
+        passes = tuple(p for p in PASSES if p.name not in left_out)
+        smaller, changes = _until_nothing_changes(graph, passes, settings, progress)
+        if not changes:
+            return _result(graph, graph, (), "", notes)
+    return _result(graph, smaller, changes, check_same(graph, smaller, progress), notes)
+
+
+def _cheapest(
+    graph: Graph,
+    settings: Settings,
+    cost: Callable[[Graph], float],
+    progress: Progress | None,
+) -> Settings:
+    """Which groups to align: all at first, then each left out in turn where that costs no more."""
+    best = replace(settings, align_all=True)
+    smaller, changes = _until_nothing_changes(graph, PASSES, best, None)
+    least = cost(smaller)
+    names = dict.fromkeys(group.name for group in channel_groups(smaller))
+    for number, name in enumerate(names):
+        if progress is not None:
+            progress(number, len(names), "aligning")
+        trial = replace(best, unaligned=best.unaligned | {name})
+        candidate, found = _until_nothing_changes(graph, PASSES, trial, None)
+        if len(found) == len(changes) and Counts.of(candidate) == Counts.of(smaller):
+            continue  # nothing of this group was dead
+        price = cost(candidate)
+        if price <= least:
+            best, least, smaller, changes = trial, price, candidate, found
+    return best
 
 
 def _until_nothing_changes(

@@ -36,10 +36,13 @@ NOTHING: tuple[Change, ...] = ()
 
 @dataclass(frozen=True)
 class Settings:
-    """What the passes may be told. `align`: depthwise layers keep dead channels up to a multiple
-    of this; 1 keeps none."""
+    """What the passes may be told. Dead channels stay up to a multiple of `align` (1: none stay)
+    where depthwise layers of 3x3 read them, and, with `align_all`, in every group but those named
+    in `unaligned`."""
 
     align: int = 1
+    align_all: bool = False
+    unaligned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

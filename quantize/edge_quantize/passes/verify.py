@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edge_quantize.check import check_supported
 from edge_quantize.errors import LosslessError
+from edge_quantize.graph.analysis import operator_macs
 from edge_quantize.graph.model import DType, Graph, Tensor
 from edge_quantize.inputs import lcg_inputs
 from edge_quantize.reference import LiteRtReference, Reference, TflmReference, tflm_available
@@ -20,6 +21,8 @@ from edge_quantize.reference import LiteRtReference, Reference, TflmReference, t
 Array = npt.NDArray[np.generic]
 Arrays = tuple[Array, ...]
 RANDOM_RUNS = 8
+_LEAST_RUNS = 4
+_MOST_MACS = 2_000_000_000  # in all: the reference kernels do some hundred million a second
 TOLERANCE = 1e-6  # of float outputs, relative to the output's largest magnitude
 
 
@@ -39,6 +42,10 @@ def check_same(
     """
     first, second = _runtimes(before, after)
     batches = [*random_batches(before, random_runs), *structured_batches(before)]
+    macs = sum(operator_macs(before, operator) for operator in before.operators)
+    # Of a large model fewer: random and structured ones by turns.
+    affordable = max(_LEAST_RUNS, _MOST_MACS // max(1, macs))
+    batches = batches[:: -(-len(batches) // affordable)]
     worst = 0.0
     for number, batch in enumerate(batches):
         if progress is not None:

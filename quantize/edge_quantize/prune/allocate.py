@@ -131,7 +131,32 @@ def allocate(
             group = best[1]
             at[group] += 1
             removed[group] = allowed[group][at[group]]
+    _give_back(eliminations, count, goal, allowed, removed)
     return tuple(removed)
+
+
+def _give_back(
+    eliminations: Sequence[Elimination],
+    count: MacCount,
+    goal: Goal,
+    allowed: Sequence[Sequence[int]],
+    removed: list[int],
+) -> None:
+    """Takes back steps that the goal, once the last one has gone past it, does without; those that
+    cost the most first."""
+    while True:
+        best: tuple[float, int, int] | None = None
+        for group, elimination in enumerate(eliminations):
+            if not removed[group]:
+                continue
+            before = allowed[group][allowed[group].index(removed[group]) - 1]
+            trial = [*removed[:group], before, *removed[group + 1 :]]
+            cost = float(elimination.costs[removed[group]] - elimination.costs[before])
+            if _reached(goal, count, trial) and (best is None or cost > best[0]):
+                best = cost, group, before
+        if best is None:
+            return
+        removed[best[1]] = best[2]
 
 
 def _price(

@@ -13,6 +13,7 @@ from edge_quantize.data.samples import Samples
 from edge_quantize.errors import PruningError
 from edge_quantize.graph.channels import ChannelGroup, Role
 from edge_quantize.graph.model import Graph, Operator
+from edge_quantize.quality import logits
 from edge_quantize.run import Progress, activations
 
 from .gradients import backward, require_gradients
@@ -133,11 +134,7 @@ class _Probes:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.random = np.random.default_rng(_PROBE_SEED)
-        producers = {o.outputs[0]: o for o in graph.operators}
-        self.ends = [
-            producers[i].inputs[0] if i in producers and producers[i].op == "SOFTMAX" else i
-            for i in graph.outputs
-        ]
+        self.ends = logits(graph).outputs
 
     def gradients(self, values: Mapping[int, Floats]) -> dict[int, Floats]:
         sizes = [values[end].size for end in self.ends]

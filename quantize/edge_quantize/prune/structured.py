@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_quantize.data.samples import Samples
 from edge_quantize.errors import PruningError
@@ -18,6 +19,8 @@ from .allocate import Goal, MacCount, allocate, steps
 from .importance import Elimination, by_energy, by_magnitude, by_reconstruction
 from .repair import Repair, repair
 from .statistics import moments
+
+Mask = npt.NDArray[np.bool_]
 
 IMPORTANCES = ("activation", "taylor", "magnitude")
 
@@ -82,13 +85,15 @@ class LayerPruning:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """A pruned graph and what was done to it."""
+    """A pruned graph and what was done to it. `keep` marks the channels that are left, bool[channels]
+    for each group of the original graph that gave some; operators keep their numbers."""
 
     graph: Graph
     layers: tuple[LayerPruning, ...]
     macs_before: int
     macs_after: int
     repairs: tuple[Repair, ...] = ()
+    keep: Mapping[ChannelGroup, Mask] = field(default_factory=dict)
 
     @property
     def removed_share(self) -> float:
@@ -161,7 +166,7 @@ def _taken_out(
     amounts: Sequence[int],
     stage: Stage | None,
 ) -> Pruned:
-    keep = {}
+    keep: dict[ChannelGroup, Mask] = {}
     layers = []
     for elimination, amount in zip(eliminations, amounts, strict=True):
         group = elimination.group
@@ -175,7 +180,7 @@ def _taken_out(
         assert samples is not None
         progress = stage("repairing layers") if stage else None
         pruned, repairs = repair(graph, pruned, samples, keep, progress)
-    return Pruned(pruned, tuple(layers), analyse(graph).macs, analyse(pruned).macs, repairs)
+    return Pruned(pruned, tuple(layers), analyse(graph).macs, analyse(pruned).macs, repairs, keep)
 
 
 def _nothing(groups: Sequence[ChannelGroup], align: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 from edge_quantize.graph.options import NoOptions, Options
 from edge_quantize.run import quantized
@@ -20,7 +21,7 @@ from .weights import fit_bias, quantize_bias, quantize_weights, weight_quantizat
 _WEIGHT_DTYPE = {Precision.INT4: DType.INT4}
 _QUANTIZE_VERSION = {DType.FLOAT32: 1, DType.INT8: 2, DType.INT16: 3}
 _DEQUANTIZE_VERSION = {DType.INT8: 2, DType.INT16: 3, DType.FLOAT16: 3}
-_FLOAT_VERSION = {"CONV_2D": 1, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 1}
+_HYBRID_VERSION = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 9}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,7 @@ class _Emitter:
         self.layers: list[Layer | None] = []
         self.place: dict[Form, int] = {}
         self.kept: dict[int, int] = {}  # tensors that are no reals, by their old index
+        self.halves: dict[int, int] = {}  # float16 constants made float, likewise
         self.names: set[str] = {t.name for t in graph.tensors if not t.is_constant}
 
     def emission(self) -> Emission:
@@ -172,8 +174,8 @@ class _Emitter:
         number = operator.version
         if layer.dtype is not DType.FLOAT32 and rule is not None:
             number = version(operator.op, layer.dtype)
-        elif operator.op in _FLOAT_VERSION:
-            number = max(number, _FLOAT_VERSION[operator.op])
+        elif layer.scheme.precision is Precision.DYNAMIC:
+            number = _HYBRID_VERSION.get(operator.op, number)
         self.operator(operator.op, inputs, outputs, operator.options, number, layer)
 
     def weighted(self, layer: Layer, axis: int, inputs: list[int]) -> list[int]:
@@ -190,7 +192,59 @@ class _Emitter:
         return inputs
 
     def float_weights(self, layer: Layer, inputs: list[int]) -> list[int]:
-        return [*inputs, *(self.keep(i) for i in layer.operator.inputs[1:])]
+        """Of a layer with float activations: constants as they are, as float16 behind DEQUANTIZE,
+        or weights as int8 that the runtime takes together with float activations."""
+        indices = layer.operator.inputs[1:]
+        precision = layer.scheme.precision
+        constant = self.source.tensors[indices[0]].is_constant
+        if precision is Precision.FLOAT16:
+            return [*inputs, *(self.half(i) for i in indices)]
+        if precision is not Precision.DYNAMIC or not constant:
+            return [*inputs, *(self.keep(i) for i in indices)]
+        return [*inputs, self.dynamic(layer, indices[0]), *(self.keep(i) for i in indices[1:])]
+
+    def half(self, index: int) -> int:
+        tensor = self.source.tensors[index] if index >= 0 else None
+        if tensor is None or tensor.data is None:
+            return self.keep(index)
+        if index not in self.halves:
+            values = np.asarray(tensor.data, np.float32)
+            if np.abs(values).max(initial=0.0) > float(np.finfo(np.float16).max):
+                raise UnsupportedModelError(
+                    f"tensor '{tensor.name}' has values that float16 cannot hold: leave its layer "
+                    "float32"
+                )
+            stored = replace(
+                tensor,
+                name=self.unique(f"{tensor.name}_float16"),
+                dtype=DType.FLOAT16,
+                data=values.astype(np.float16),
+            )
+            source, target = self.add(stored), self.add(replace(tensor, data=None))
+            number = _DEQUANTIZE_VERSION[DType.FLOAT16]
+            self.operator("DEQUANTIZE", [source], [target], NoOptions(), number)
+            self.halves[index] = target
+        return self.halves[index]
+
+    def dynamic(self, layer: Layer, index: int) -> int:
+        tensor, scheme = self.source.tensors[index], layer.scheme
+        axis = RULES[layer.operator.op].axis
+        values = _array(tensor)
+        scales = weight_scales(
+            values, axis, DType.INT8, scheme.per_channel, scheme.weights, scheme.percentile
+        )
+        if layer.operator.op != "FULLY_CONNECTED":
+            # LiteRT's convolutions with float activations read a scale for every channel, also
+            # where the file has one.
+            scales = np.broadcast_to(scales, tensor.shape[axis])
+        return self.add(
+            replace(
+                tensor,
+                dtype=DType.INT8,
+                quantization=weight_quantization(scales, axis),
+                data=quantize_weights(values, scales, axis, DType.INT8),
+            )
+        )
 
 
 def _weighted(op: str) -> bool:

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization
 
-from .calibrate import Bounds, Calibration, Histogram, merged
+from .calibrate import BINS, Calibration, Histogram, merged
 from .observers import affine, clip
 from .recipe import Precision, Recipe, Scheme
 from .rules import RULES, Kind
@@ -60,6 +63,19 @@ def activation_dtype(precision: Precision) -> DType:
     if precision is Precision.INT16X8:
         return DType.INT16
     return DType.INT8 if precision.integer else DType.FLOAT32
+
+
+def effective(graph: Graph, layer: Layer) -> Precision:
+    """What a layer really is: weights' precisions mean nothing to layers without weights, and none
+    to those that compute with shapes and indices."""
+    precision = layer.scheme.precision
+    if not _has_reals(graph, layer.operator):
+        return Precision.FLOAT32
+    if _weight_positions(layer.operator):
+        return precision
+    if precision is Precision.INT4:
+        return Precision.INT8
+    return precision if precision.integer else Precision.FLOAT32
 
 
 def make_plan(graph: Graph, recipe: Recipe, calibration: Calibration | None) -> Plan:
@@ -242,11 +258,7 @@ class _Planner:
         return self.calibration.histograms[index]
 
 
-def _of_constant(data: object) -> Histogram:
-    import numpy as np
-
-    from .calibrate import BINS
-
+def _of_constant(data: npt.NDArray[np.generic]) -> Histogram:
     values = np.asarray(data, np.float64)
     low, high = float(values.min()), float(values.max())
     if high <= low:
@@ -267,6 +279,3 @@ def _weight_positions(operator: Operator) -> tuple[int, ...]:
     if rule is None or rule.kind is not Kind.WEIGHTED:
         return ()
     return (rule.weights, rule.weights + 1)
-
-
-__all__ = ["Bounds", "Form", "Layer", "Plan", "activation_dtype", "make_plan"]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_quantize.data.samples import Samples
+from edge_quantize.errors import InputDataError
 from edge_quantize.graph.model import Graph
 
 from .calibrate import Calibration, Progress, calibrate
 from .emit import emit
-from .plan import make_plan
+from .plan import effective, make_plan
 from .prepare import float_graph, rounded_weights
 from .recipe import Precision, Recipe
 from .refine import refine
+from .soundness import check_file, check_outputs
+
+_NOISE_SAMPLES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,27 +39,69 @@ def quantize(
     *,
     progress: Progress | None = None,
     calibration: Calibration | None = None,
+    verify: bool = True,
 ) -> Quantized:
     """`graph` in the precisions of `recipe`, its ranges from `samples`, or from the `calibration`
     that `calibrate` gave for the same graph, for whoever quantizes one model many times.
 
+    `samples` may be None where no layer has integer activations. The result is run before it is
+    handed out, unless `verify` is off.
+
     Raises RecipeError for a rule that matches no layer, UnsupportedModelError for a model that
     cannot be quantized or a layer without an integer form, InputDataError for samples that are
-    missing or give no numbers.
+    missing or give no numbers, UnsoundResultError for a result that is wrong (see `soundness`).
     """
     recipe = recipe or Recipe()
-    notes = []
-    rounded = rounded_weights(graph)
-    if rounded:
-        notes.append(f"{len(rounded)} constants were rounded before, {rounded[0]} first")
     floating = float_graph(graph)
     recipe.check(floating)
-    if calibration is None and samples is not None:
+    notes = list(_rounded(graph))
+    integers = _integer_layers(floating, recipe)
+    if integers and samples is None and calibration is None:
+        raise InputDataError(
+            f"layer '{integers[0]}' gets integer activations, whose ranges come from samples: "
+            "give some (--data)"
+        )
+    if calibration is None and samples is not None and integers:
         calibration = calibrate(floating, samples, progress)
     plan = make_plan(floating, recipe, calibration)
     emission = emit(floating, plan)
     made = emission.graph
-    if samples is not None and (recipe.correct_bias or recipe.adaptive_rounding):
+    if samples is not None and integers and (recipe.correct_bias or recipe.adaptive_rounding):
         made = refine(floating, emission, samples, recipe, progress)
-    layers = tuple((layer.name, layer.operator.op, layer.scheme.precision) for layer in plan.layers)
+    layers = tuple(
+        (layer.name, layer.operator.op, effective(floating, layer)) for layer in plan.layers
+    )
+    if verify:
+        check_file(floating, made, {name: precision for name, _, precision in layers})
+        check_outputs(floating, made, samples or _noise(floating))
     return Quantized(made, layers, tuple(notes))
+
+
+def _integer_layers(graph: Graph, recipe: Recipe) -> list[str]:
+    return [
+        graph.layer_name(o) for o in graph.operators if recipe.scheme(graph, o).precision.integer
+    ]
+
+
+def _rounded(graph: Graph) -> Iterator[str]:
+    """A note on a model that has lost something already."""
+    names = rounded_weights(graph)
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        yield (
+            f"constant '{names[0]}'{more} had been rounded before (int8 or float16): what they "
+            "stand for is what was quantized"
+        )
+
+
+def _noise(graph: Graph) -> Samples:
+    """Something to run a model on that nobody gave samples for."""
+    random = np.random.default_rng(0)
+    inputs = []
+    for index in graph.inputs:
+        tensor = graph.tensors[index]
+        values = random.standard_normal((_NOISE_SAMPLES, *tensor.shape[1:]))
+        if tensor.dtype.numpy.kind != "f":
+            values = np.zeros_like(values)
+        inputs.append(values.astype(tensor.dtype.numpy))
+    return Samples(tuple(inputs), source="noise")

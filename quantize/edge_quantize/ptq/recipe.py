@@ -67,9 +67,7 @@ class Recipe:
     rules: tuple[Rule, ...] = ()
     equalize: bool = True  # cross-layer equalization before ranges are taken
     correct_bias: bool = True  # mean error of each channel taken out of its bias
-    adaptive_rounding: bool = (
-        False  # weights rounded by what the layer's output says, not to nearest
-    )
+    adaptive_rounding: bool = True  # weights rounded by what the layer's output says
     float_io: bool = False  # inputs and outputs stay float32, with QUANTIZE and DEQUANTIZE
 
     @classmethod

@@ -106,8 +106,3 @@ def version(op: str, activations: DType) -> int:
     chosen = found.int16 if activations is DType.INT16 else found.int8
     assert chosen is not None
     return chosen
-
-
-def bias_position(op: str) -> int:
-    """Where a weighted operator's bias stands among its operands."""
-    return RULES[op].weights + 1

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from edge_quantize.graph.model import Graph, Operator
+from edge_quantize.graph.model import DType, Graph, Operator
 from edge_quantize.reference import LiteRtReference
 
 Array = npt.NDArray[np.generic]
@@ -46,7 +46,9 @@ def run_operator(graph: Graph, operator: Operator, values: Mapping[int, Array]) 
     """The operator's results, stacked `[samples, ...]` by tensor index, from `values` stacked
     alike. An operator of constants alone gives one sample."""
     single, fed = operator_graph(graph, operator)
-    loaded = LiteRtReference(single)
+    # The fast kernels round integers differently.
+    floating = all(tensor.dtype is DType.FLOAT32 for tensor in single.tensors)
+    loaded = LiteRtReference(single, optimized=floating)
     count = len(values[fed[0]]) if fed else 1
     results: list[list[Array]] = [[] for _ in operator.outputs]
     for number in range(count):
