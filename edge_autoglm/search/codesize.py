@@ -202,7 +202,7 @@ def measure_kernels(
     for row in rows:
         if row.is_alias:
             continue
-        struct_name = _struct_of(row)
+        struct_name = _declared(row)[1]
         measured[row.name] = {
             "bytes": reach.bytes(row.name),
             "struct": struct_name,
@@ -212,8 +212,8 @@ def measure_kernels(
     return measured
 
 
-def _struct_of(row: KernelRow) -> str:
-    """The parameter struct that the kernel's header declares it with."""
+def _declared(row: KernelRow) -> tuple[str, str]:
+    """(header, parameter struct) of the kernel's declaration."""
     for name in row.sources:
         if name.endswith(".h"):
             text = _content(name).decode("utf-8")
@@ -221,7 +221,7 @@ def _struct_of(row: KernelRow) -> str:
                 rf"\bvoid\s+{row.name}\s*\(\s*const\s+((?:struct\s+)?\w+)\s*\*", text
             )
             if found:
-                return " ".join(found[1].split())
+                return Path(name).name, " ".join(found[1].split())
     raise ToolchainError(f"kernel {row.name} is declared by no header that its row lists")
 
 
@@ -229,8 +229,9 @@ def _struct_sizes(
     compiler: Toolchain, rows: Sequence[KernelRow], folder: Path
 ) -> dict[str, int]:
     """sizeof of every parameter struct, read from the data of an object."""
-    names = sorted({_struct_of(row) for row in rows if not row.is_alias})
-    headers = sorted({Path(s).name for row in rows for s in row.sources if s.endswith(".h")})
+    declared = {_declared(row) for row in rows if not row.is_alias}
+    names = sorted({name for _, name in declared})
+    headers = sorted({header for header, _ in declared})
     source = folder / "sizes.c"
     source.write_text(
         "".join(f'#include "{name}"\n' for name in headers)

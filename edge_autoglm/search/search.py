@@ -79,7 +79,7 @@ class Search:
         dsp = "dsp" in board.core.features
         return Space(
             sparsities=SPARSITIES if prunable else (0.0,),
-            aligns=(1, 4) if prunable and dsp else (1,),
+            aligns=(4, 1) if prunable and dsp else (1,),
             wide=tuple(n for n in ordered(layers, damage[Precision.INT8], True) if n in wide),
             narrow=tuple(n for n in ordered(layers, damage[Precision.INT4], False) if n in narrow),
             kernels=kernel_choices(graph, board),

@@ -274,11 +274,11 @@ def _suggest_step(trial: optuna.Trial, name: str, options: Sequence[Any]) -> Any
 def _sampler(seed: int) -> Any:
     import warnings
 
-    from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import TPESampler
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
+        # "Experimental" in Optuna 4; in 5 `set_constraint` is to take its place, which 4 lacks.
+        warnings.simplefilter("ignore")
         return TPESampler(
             seed=seed % 2**32, multivariate=True, n_startup_trials=8, constraints_func=_constraints
         )
