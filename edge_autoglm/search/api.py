@@ -1,9 +1,9 @@
 """`optimize` for Python programs, and what it gives: a model that can be compiled and run.
 
-    from edge_autoglm import optimize
-    optimized = optimize("kws.keras", target_device="stm32f746", level=3, data=samples)
-    with optimized.compile() as compiled:
-        y = compiled.infer(x)
+from edge_autoglm import optimize
+optimized = optimize("kws.keras", target_device="stm32f746", level=3, data=samples)
+with optimized.compile() as compiled:
+    y = compiled.infer(x)
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def code_sizes(board: Board, toolchain: str | None = None) -> CodeSizes:
         source = f"table, {table['compiler']}, of other sources"
     else:
         rows = stale if by_table and compiler.identity == table.get("compiler") else KERNELS
-        kernels |= measure_kernels(board, compiler, rows)
+        kernels |= measure_kernels(compiler, rows)
         if rows is KERNELS or not base_fresh:
             found = measure_base(board, compiler, kernels)
         source = f"measured, {compiler.identity}"
@@ -180,7 +180,7 @@ def _compiler(board: Board, toolchain: str | None) -> Toolchain | None:
 
 
 def measure_kernels(
-    board: Board, compiler: Toolchain, rows: Sequence[KernelRow] = KERNELS
+    compiler: Toolchain, rows: Sequence[KernelRow] = KERNELS
 ) -> dict[str, dict[str, Any]]:
     """{kernel: bytes, its struct, the struct's size, the sources' digest}, each file compiled once.
 
@@ -217,17 +217,13 @@ def _declared(row: KernelRow) -> tuple[str, str]:
     for name in row.sources:
         if name.endswith(".h"):
             text = _content(name).decode("utf-8")
-            found = re.search(
-                rf"\bvoid\s+{row.name}\s*\(\s*const\s+((?:struct\s+)?\w+)\s*\*", text
-            )
+            found = re.search(rf"\bvoid\s+{row.name}\s*\(\s*const\s+((?:struct\s+)?\w+)\s*\*", text)
             if found:
                 return Path(name).name, " ".join(found[1].split())
     raise ToolchainError(f"kernel {row.name} is declared by no header that its row lists")
 
 
-def _struct_sizes(
-    compiler: Toolchain, rows: Sequence[KernelRow], folder: Path
-) -> dict[str, int]:
+def _struct_sizes(compiler: Toolchain, rows: Sequence[KernelRow], folder: Path) -> dict[str, int]:
     """sizeof of every parameter struct, read from the data of an object."""
     declared = {_declared(row) for row in rows if not row.is_alias}
     names = sorted({name for _, name in declared})
@@ -338,7 +334,7 @@ def make_table(boards: Sequence[Board]) -> dict[str, Any]:
         document["compiler"] = compiler.identity
         kernels = document["targets"].setdefault(target(board), {})
         if not kernels:
-            kernels.update(measure_kernels(board, compiler))
+            kernels.update(measure_kernels(compiler))
         try:
             document["boards"][board.name] = measure_base(board, compiler, kernels)
         except BoardsError as error:

@@ -1,4 +1,4 @@
-"""Finalists, really built and measured: the image's size, the stack, the time on a virtual board."""
+"""Finalists, really built and measured: the image's size, its stack, its time on a virtual board."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edge_autoglm import pipeline
-from edge_autoglm.errors import EdgeError
 from edge_autoglm.flash import flash_image
 from edge_autoglm.measure.builds import remember
 from edge_autoglm.measure.figures import Figure
 from edge_autoglm.measure.run import run_profile
 from edge_boards import Board
-from edge_boards.errors import BoardsError, ImageTooBigError, ToolchainError
+from edge_boards.errors import BoardsError, ToolchainError
 from edge_boards.platformio.ini import by_framework
 from edge_boards.virtual.state import ENVIRONMENT
 from edge_export import ExportResult, export_model
@@ -137,10 +136,8 @@ def virtual_board_of_our_own(board: Board) -> Iterator[None]:
         try:
             yield
         finally:
-            try:
+            with suppress(BoardsError):  # it never started, or ended by itself
                 virtual.stop(board.name)
-            except BoardsError:
-                pass  # it never started, or ended by itself
             if before is None:
                 del os.environ[ENVIRONMENT]
             else:
@@ -158,14 +155,3 @@ def why_not_built(board: Board) -> str:
     except ToolchainError as error:
         return str(error)
     return ""
-
-
-__all__ = [
-    "EdgeError",
-    "ImageTooBigError",
-    "Measured",
-    "export_to",
-    "measure",
-    "virtual_board_of_our_own",
-    "why_not_built",
-]

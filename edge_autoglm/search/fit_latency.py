@@ -1,7 +1,7 @@
 """Fits the latency model: a sweep of layers on virtual boards, and least squares.
 
     python -m edge_autoglm.search.fit_latency                # measures, fits, writes the table
-    python -m edge_autoglm.search.fit_latency --check MODEL.tflite ...   # the model's error on these
+    python -m edge_autoglm.search.fit_latency --check MODEL.tflite ...   # its error on these
 
 The models that the error is stated on take no part in the fit. Instructions are exact; cycles are
 the virtual board's, modelled there.
@@ -147,7 +147,8 @@ def _non_negative(
             passive &= x > 1e-12
             if not passive.any():
                 break
-    return x / scale
+    found: npt.NDArray[np.float64] = x / scale
+    return found
 
 
 def errors(samples: Iterable[Sample], costs: Mapping[str, Mapping[str, tuple[float, float]]]) -> \

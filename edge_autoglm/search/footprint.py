@@ -15,11 +15,10 @@ from edge_export.aot.emit import ports
 from edge_export.aot.liveness import Liveness, analyse
 from edge_export.aot.lower import lower
 from edge_export.aot.memory import MemoryPlan
-from edge_export.aot.names import layer_name, prefix
+from edge_export.aot.names import prefix
 from edge_export.aot.planner import plan_memory
 from edge_export.aot.program import Program
 from edge_export.aot.regions import regions
-from edge_export.errors import ExportError, PlanError
 from edge_quantize.graph import Graph
 
 from .budget import Budget, Excess

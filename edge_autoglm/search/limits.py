@@ -49,14 +49,10 @@ def least_footprint(graph: Graph, target: Target, share: float) -> Footprint:
     constants = min(each.constants for each in found)
     code = min(each.code for each in found)
     arena = min(smallest_arena(each.program) for each in found)
-    return replace(
-        found[-1], constants=constants, code=code, arena=arena, stack=LEAST_STACK
-    )
+    return replace(found[-1], constants=constants, code=code, arena=arena, stack=LEAST_STACK)
 
 
-def _words(
-    graph: Graph, least: Footprint, excesses: tuple[Excess, ...], level: int
-) -> str:
+def _words(graph: Graph, least: Footprint, excesses: tuple[Excess, ...], level: int) -> str:
     first = worst(excesses)
     assert first is not None
     at = (

@@ -18,15 +18,15 @@ from edge_autoglm.errors import UsageError
 from edge_boards import Board
 from edge_quantize.check import check_supported
 from edge_quantize.data import Samples
-from edge_quantize.errors import QuantizeError
 from edge_quantize.graph import DType, Graph
+from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.writer import write_tflite
 
 from .budget import Budget, Excess, worst
 from .entry import Entry
 from .finalists import export_to, measure, why_not_built
 from .folder import ResultFolder
-from .judge import Judge, check_drop, excesses, measure_of
+from .judge import Judge, check_drop, measure_of
 from .limits import BudgetError, check_possible
 from .search import Search
 from .space import Choice
@@ -37,7 +37,10 @@ from .workshop import Workshop
 LEVELS = (0, 1, 2, 3)
 TRIALS = 40
 HELD_BACK = 0.3
-MOST_CALIBRATION, MOST_HELD_BACK = 200, 500
+MOST_CALIBRATION, LEAST_CALIBRATION, MOST_HELD_BACK = 200, 40, 500
+CALIBRATION_MACS = 1_000_000_000
+"""Samples to fit to are as many as have so many MACs in all, within the limits above: a candidate is
+fitted to each of them several times."""
 FEWEST_FINALISTS, MOST_FINALISTS = 3, 8
 
 Say = Callable[[str], None]
@@ -117,7 +120,7 @@ def optimize_graph(
         )
     samples = data(graph)
     check_drop(asked.budget, measure_of(graph, samples), samples.source)
-    calibration, held = split(samples, asked)
+    calibration, held = split(graph, samples, asked)
     say(f"{len(calibration)} samples to fit to, {len(held)} held back to judge by")
     run = _Run(graph, target, asked, result, calibration, held, data_digest(samples), say)
     return run.search() if asked.level >= 3 else run.quantize()
@@ -143,10 +146,12 @@ def _float_at(graph: Graph, level: int) -> str:
     )
 
 
-def split(samples: Samples, asked: Asked) -> tuple[Samples, Samples]:
+def split(graph: Graph, samples: Samples, asked: Asked) -> tuple[Samples, Samples]:
     """(to calibrate and prune by, to judge by), disjoint, evenly thinned to what is useful."""
     fitted, held = samples.split(asked.held_back, asked.seed)
-    return _thinned(fitted, MOST_CALIBRATION), _thinned(held, MOST_HELD_BACK)
+    affordable = CALIBRATION_MACS // max(1, analyse(graph).macs)
+    most = min(MOST_CALIBRATION, max(LEAST_CALIBRATION, affordable))
+    return _thinned(fitted, most), _thinned(held, MOST_HELD_BACK)
 
 
 def _thinned(samples: Samples, most: int) -> Samples:
@@ -198,9 +203,7 @@ def _finish(
     with result.writing() as writing:
         entry, more = build_and_measure(writing.scratch, entry, target, say)
         _refuse(original, entry.broken(asked.budget))
-        outcome = Outcome(
-            target.board, asked, original, entry, (entry,), 1, 0, (*notes, *more)
-        )
+        outcome = Outcome(target.board, asked, original, entry, (entry,), 1, 0, (*notes, *more))
         writing.finish(outcome)
     return outcome
 
@@ -209,9 +212,7 @@ def _refuse(graph: Graph, broken: tuple[Excess, ...]) -> None:
     if broken:
         first = worst(broken)
         others = "; ".join(str(each) for each in broken if each is not first)
-        raise BudgetError(
-            f"{graph.name}: does not fit: {first}{'; ' + others if others else ''}"
-        )
+        raise BudgetError(f"{graph.name}: does not fit: {first}{'; ' + others if others else ''}")
 
 
 def build_and_measure(
@@ -224,9 +225,7 @@ def build_and_measure(
     say(f"building and measuring {entry.name}")
     folder = scratch / f"measure-{entry.name}"
     written = entry.write(folder)
-    exported = export_to(
-        folder / "c", written.graph, target.board, entry.kernels, target.fuse_ops
-    )
+    exported = export_to(folder / "c", written.graph, target.board, entry.kernels, target.fuse_ops)
     found = measure(exported, target.board, written.file(folder))
     notes: tuple[str, ...] = ()
     if target.board.virtual is None:
@@ -256,13 +255,9 @@ class _Run:
         choice = Choice()
         model = workshop.model(choice)
         self.say("judging")
-        entry = Entry(
-            "model", model, choice, self.target.costs(model), judge.worth(model)
-        )
+        entry = Entry("model", model, choice, self.target.costs(model), judge.worth(model))
         try:
-            return _finish(
-                self.graph, self.target, self.asked, self.result, [entry], (), self.say
-            )
+            return _finish(self.graph, self.target, self.asked, self.result, [entry], (), self.say)
         except BudgetError as error:
             raise BudgetError(f"{error}; --level 3 prunes, too") from error
 
@@ -357,13 +352,3 @@ class _Run:
             level=self.asked.level,
             seed=self.asked.seed,
         )
-
-
-__all__ = [
-    "Asked",
-    "BudgetError",
-    "Outcome",
-    "QuantizeError",
-    "excesses",
-    "optimize_graph",
-]

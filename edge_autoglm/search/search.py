@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_export.errors import ExportError
 from edge_quantize.data import Samples
-from edge_quantize.errors import PruningError, QuantizeError
+from edge_quantize.errors import PruningError
 from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.channels import channel_groups
 from edge_quantize.ptq import Precision
@@ -25,7 +25,6 @@ from .pareto import better
 from .shapes import kernel_choices, shaped, supported
 from .space import SPARSITIES, Choice, Space, ordered, weighted_layers
 from .study import Evaluated, Refused
-from .target import Costs
 from .workshop import Workshop
 
 if TYPE_CHECKING:
@@ -62,9 +61,7 @@ class Search:
                 self._best = point
         if len(known) < self.trials:
             self._slack = self.slack()
-        studies.run(
-            self.study, self._space, self.evaluate, self.trials, self.seed, self.heard
-        )
+        studies.run(self.study, self._space, self.evaluate, self.trials, self.seed, self.heard)
         self.refused = len(studies.refused(self.study))
         return studies.evaluated(self.study, self._space)
 
@@ -99,8 +96,8 @@ class Search:
         return damage
 
     def slack(self) -> tuple[float, float]:
-        """How much less RAM and flash the int8 model takes than its shapes say, since channels in it
-        are dead: what is refused before it is quantized may be smaller by as much."""
+        """How much less RAM and flash the int8 model takes than its shapes say, since channels in
+        it are dead: what is refused before it is quantized may be smaller by as much."""
         choice = Choice()
         shapes = shaped(self.workshop.graph, choice.recipe)
         try:
@@ -116,7 +113,7 @@ class Search:
         """One point: refused from its shapes where they do not fit, else made and judged."""
         try:
             expected = self.workshop.expected(choice)
-            beyond = self.certain(excesses(expected, self.budget), expected)
+            beyond = self.certain(excesses(expected, self.budget))
             if beyond:
                 return Refused(values, beyond)
             model = self.workshop.model(choice)
@@ -139,9 +136,8 @@ class Search:
             beyond=max((each.ratio for each in broken), default=0.0),
         )
 
-    def certain(self, found: tuple[Excess, ...], costs: Costs) -> tuple[Excess, ...]:
+    def certain(self, found: tuple[Excess, ...]) -> tuple[Excess, ...]:
         """Those that stay, if as much of the point is dead as of the int8 model."""
-        del costs
         ram, flash = self._slack
         factors = {"RAM": ram, "flash": flash, "latency": min(ram, flash)}
         return tuple(e for e in found if e.need * factors.get(e.resource, 1.0) > e.limit)
@@ -192,9 +188,8 @@ class Search:
 def line(point: Evaluated) -> str:
     """One point in a line."""
     time = "" if point.latency_ms is None else f"{point.latency_ms:8.2f} ms  "
-    return (
-        f"{time}{point.flash:9,} B flash  {point.ram:8,} B RAM  {error_text(point.worth)}"
-        + ("" if point.fits else "  too much")
+    return f"{time}{point.flash:9,} B flash  {point.ram:8,} B RAM  {error_text(point.worth)}" + (
+        "" if point.fits else "  too much"
     )
 
 
@@ -211,6 +206,3 @@ def _few(samples: Samples, most: int) -> Samples:
     if len(samples) <= most:
         return samples
     return samples.take(np.linspace(0, len(samples) - 1, most).round().astype(np.intp))
-
-
-__all__ = ["QuantizeError", "Search", "error_text", "line"]

@@ -36,9 +36,7 @@ def shaped(graph: Graph, recipe: Recipe) -> Graph:
     histograms = {t.index: unit for t in floating.tensors if t.dtype is DType.FLOAT32}
     plain = replace(
         recipe,
-        default=replace(
-            recipe.default, weights=Observer.MINMAX, activations=Observer.MINMAX
-        ),
+        default=replace(recipe.default, weights=Observer.MINMAX, activations=Observer.MINMAX),
     )
     return emit(floating, make_plan(floating, plain, Calibration(histograms, 1))).graph
 
@@ -94,14 +92,3 @@ def overrides(graph: Graph, board: Board, kernels: Mapping[str, str]) -> dict[in
         if row is not None and takes(row, LayerView(graph, operator), board):
             found[operator.index] = row.name
     return found
-
-
-__all__ = [
-    "kernel_choices",
-    "overrides",
-    "shaped",
-    "smallest",
-    "supported",
-    "takes",
-    "uniform",
-]

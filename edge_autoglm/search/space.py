@@ -1,10 +1,10 @@
-"""What a search may choose: how many channels go, which layers get which precision, which kernels.
+"""What a search may choose: how many channels go, which layers get which precision and kernel.
 
-Layers are sorted by how much they hurt, so that a precision is chosen by a number: the `wide` layers
-that hurt most get int16 activations, the `narrow` ones that hurt least get int4 weights. That keeps
-the space small enough for tens of trials; each point still has a precision for every layer. A
-kernel is chosen for all layers of an operator, since one that is left over costs its code. Only
-what the kernel table takes on the board's core is in the space.
+Layers are sorted by how much they hurt, so that a precision is chosen by a number: the `wide`
+layers that hurt most get int16 activations, the `narrow` ones that hurt least get int4 weights.
+That keeps the space small enough for tens of trials; each point still has a precision for every
+layer. A kernel is chosen for all layers of an operator, since one that is left over costs its code.
+Only what the kernel table takes on the board's core is in the space.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ class Space:
         sparsity = float(values.get("sparsity", 0.0))
         wide = self.wide[: int(values.get("wide", 0))]
         narrow = [n for n in self.narrow[: int(values.get("narrow", 0))] if n not in wide]
-        precisions = {name: Precision.INT16X8 for name in wide}
-        precisions |= {name: Precision.INT4 for name in narrow}
+        precisions = dict.fromkeys(wide, Precision.INT16X8)
+        precisions |= dict.fromkeys(narrow, Precision.INT4)
         kernels = {
             op: str(values[f"kernel.{op}"])
             for op, rows in self.kernels.items()
@@ -119,8 +119,8 @@ class Space:
                 nearest = min(self.sparsities, key=lambda s: abs(s - share))
                 found.append({**first, "sparsity": nearest})
         if "narrow" in first:
-            half, all_of = len(self.narrow) // 2, len(self.narrow)
-            found += [{**first, "narrow": count} for count in dict.fromkeys((all_of, half)) if count]
+            for count in dict.fromkeys((len(self.narrow), len(self.narrow) // 2)):
+                found.append({**first, "narrow": count})
         if "wide" in first:
             few = max(1, len(self.wide) // 4)
             found += [{**first, "wide": few}]
