@@ -1,4 +1,4 @@
-"""Finalists, really built and measured: the image's size, its stack, its time on a virtual board."""
+"""Finalists, really built and measured: image size, stack, time on a virtual board."""
 
 from __future__ import annotations
 

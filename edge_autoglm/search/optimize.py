@@ -39,8 +39,8 @@ TRIALS = 40
 HELD_BACK = 0.3
 MOST_CALIBRATION, LEAST_CALIBRATION, MOST_HELD_BACK = 200, 40, 500
 CALIBRATION_MACS = 1_000_000_000
-"""Samples to fit to are as many as have so many MACs in all, within the limits above: a candidate is
-fitted to each of them several times."""
+"""Samples to fit to are as many as take so many MACs in all, within the limits above: a candidate
+is fitted to each of them several times."""
 FEWEST_FINALISTS, MOST_FINALISTS = 3, 8
 
 Say = Callable[[str], None]
