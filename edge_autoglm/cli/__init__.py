@@ -28,6 +28,7 @@ from . import (
     optimize,
     ports,
     profile,
+    prune,
     quantize,
     sensitivity,
     verify,
@@ -48,6 +49,7 @@ app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("quantize")(quantize.quantize)
+app.command("prune")(prune.prune)
 app.command("sensitivity")(sensitivity.sensitivity)
 app.command("optimize")(optimize.optimize)
 app.command("compare")(compare.compare)

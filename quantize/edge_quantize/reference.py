@@ -257,6 +257,11 @@ def _arena_bytes(graph: Graph) -> int:
     )
 
 
+def _lacks_bias(operator: Operator) -> bool:
+    biased = len(operator.inputs) > 2 and operator.inputs[2] >= 0
+    return operator.op == "DEPTHWISE_CONV_2D" and not biased
+
+
 class LiteRtReference(_Loaded):
     """LiteRT's interpreter with its reference kernels. Takes float models too.
 
@@ -276,6 +281,8 @@ class LiteRtReference(_Loaded):
         kinds = litert.OpResolverType
         # Delegates keep intermediate tensors to themselves.
         faster = kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        # Its faster depthwise kernel reads a bias that is not there, and the process dies.
+        optimized = optimized and not any(_lacks_bias(o) for o in graph.operators)
         try:
             self._interpreter = litert.Interpreter(
                 model_content=content,

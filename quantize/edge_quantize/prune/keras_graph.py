@@ -245,9 +245,11 @@ def _depthwise(made: _Mirroring, config: dict[str, Any], sources: list[int]) -> 
 def _separable(made: _Mirroring, config: dict[str, Any], sources: list[int]) -> int:
     depthwise, pointwise, *bias = made.weights()
     options = _depthwise_options(config, depthwise.shape[3])
+    between = depthwise.shape[2] * depthwise.shape[3]
     inputs = [*sources, made.constant("depthwise", depthwise_layout(depthwise))]
-    between = made.operator("DEPTHWISE_CONV_2D", inputs, options, "depthwise")
-    inputs = [between, made.constant("pointwise", pointwise.transpose(3, 0, 1, 2))]
+    inputs.append(made.bias([], between))
+    spread = made.operator("DEPTHWISE_CONV_2D", inputs, options, "depthwise")
+    inputs = [spread, made.constant("pointwise", pointwise.transpose(3, 0, 1, 2))]
     inputs.append(made.bias(bias, pointwise.shape[3]))
     return made.operator("CONV_2D", inputs, Conv2DOptions(Padding.VALID, 1, 1), "pointwise")
 
