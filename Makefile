@@ -6,13 +6,14 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers: what the smallest machine we promise has. WORKERS=0 runs in one process.
 WORKERS ?= 2
 
-.PHONY: help demo test test-all bench lint types install install-test install-all clean
+.PHONY: help demo test test-all bench bench-quantize lint types install install-test install-all clean
 
 help:
 	@echo "make demo      digits model -> C -> virtual STM32F746 -> per-layer table and accuracy"
 	@echo "make test      lint, types and tests; under 20 minutes on 2 cores, no TensorFlow"
 	@echo "make test-all  the same with the heavy frameworks, the slow tests and the figures"
 	@echo "make bench     the four MLPerf Tiny models on every virtual board, beside the peer's figures"
+	@echo "make bench-quantize  what quantizing, pruning and searching reach, and their targets"
 	@echo "make clean     removes what builds made, the environment included"
 
 # One stamp an extra, so that nothing is installed twice and nothing inside a test.
@@ -28,7 +29,7 @@ $(VENV)/.%: $(VENV)/.made pyproject.toml
 
 install: $(VENV)/.demo
 install-test: $(VENV)/.test
-install-all: $(VENV)/.test $(VENV)/.train
+install-all: $(VENV)/.test $(VENV)/.train $(VENV)/.keras
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits/demo.py
@@ -46,6 +47,9 @@ test: lint types
 test-all: install-all lint types
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 	$(BIN)/python tools/bench.py --check $(BENCH_ARGS)
+
+bench-quantize: install-all
+	$(BIN)/python tools/bench_quantize.py $(BENCH_ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python tools/bench.py $(BENCH_ARGS)

@@ -6,9 +6,9 @@ import numpy as np
 
 from edge_boards.board import Board
 from edge_boards.loader import load_board
-from edge_quantize.graph import Graph
+from edge_quantize.graph import DType, Graph
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.options import Padding
+from edge_quantize.graph.options import Activation, Padding
 
 
 def board() -> Board:
@@ -42,3 +42,64 @@ def classifier(name: str = "tiny", seed: int = 0, side: int = 8) -> Graph:
     w = b.weights("w3", int8(5, 8), [0.01])
     v = b.fully_connected(v, w, b.bias("b3", int32(5), v, w), 0.2, 0)
     return b.build([b.softmax(v)], labels=("a", "b", "c", "d", "e"))
+
+
+def keyword_spotter(channels: int = 64, int16: tuple[int, ...] | None = None) -> Graph:
+    """A DS-CNN for keyword spotting: 49 x 10 features, a convolution, four separable blocks, 12
+    classes. `int16` names the parts (0 the convolution, 1..4 the blocks, 5 the classifier) that
+    have int16 activations with int8 weights, all where None is given; QUANTIZE joins them to int8.
+    """
+    generator = np.random.default_rng(channels)
+    chosen = tuple(range(6)) if int16 is None else int16
+    b = GraphBuilder("keyword_spotter")
+
+    def like(x: int, part: int) -> int:
+        """`x` in the type of `part`, at the same real range."""
+        tensor = b._tensors[x]
+        wide = tensor.dtype is DType.INT16
+        if wide == (part in chosen):
+            return x
+        assert tensor.quantization is not None
+        scale = tensor.quantization.scale
+        if wide:
+            return b.quantize(x, scale * 128, -128)
+        return b.quantize(x, scale / 128, 0, DType.INT16)
+
+    def weighted(x: int, shape: tuple[int, ...], axis: int) -> tuple[int, int, float]:
+        """Weights, bias, and a scale at which the output's range is used."""
+        data = generator.integers(-127, 128, shape).astype(np.int8)
+        count = shape[axis]
+        taps = data.size // count
+        # One scale for all rows of a matrix, which CMSIS-NN asks for beside int16.
+        steps = count if len(shape) == 4 else 1
+        scales = generator.uniform(0.7, 1.3, steps) / (80 * np.sqrt(taps))
+        w = b.weights(f"w{x}", data, scales.tolist(), axis)
+        wide = b._tensors[x].dtype is DType.INT16
+        bias = generator.integers(-100, 101, count) * (3000 if wide else 12)
+        quantization = b._tensors[x].quantization
+        assert quantization is not None
+        return w, b.bias(f"b{x}", bias, x, w), quantization.scale * 1.1
+
+    def zero(x: int) -> int:
+        return 0 if b._tensors[x].dtype is DType.INT16 else -128
+
+    relu = Activation.RELU
+    wide = 0 in chosen
+    x = b.input(
+        "features", (1, 49, 10, 1), 0.0003 if wide else 0.08, 0 if wide else 5,
+        DType.INT16 if wide else DType.INT8,
+    )  # fmt: skip
+    w, bias, scale = weighted(x, (channels, 10, 4, 1), 0)
+    x = b.conv_2d(x, w, bias, scale, zero(x), stride=(2, 2), activation=relu)
+    for part in range(1, 5):
+        x = like(x, part)
+        w, bias, scale = weighted(x, (1, 3, 3, channels), 3)
+        x = b.depthwise_conv_2d(x, w, bias, scale, zero(x), activation=relu)
+        w, bias, scale = weighted(x, (channels, 1, 1, channels), 0)
+        x = b.conv_2d(x, w, bias, scale, zero(x), activation=relu)
+    x = like(x, 5)
+    x = b.pool("AVERAGE_POOL_2D", x, (25, 5), (25, 5))
+    x = b.reshape(x, (1, channels))
+    w, bias, scale = weighted(x, (12, channels), 0)
+    x = b.fully_connected(x, w, bias, scale, 0)
+    return b.build([b.softmax(x)], labels=tuple(f"word {i}" for i in range(12)))

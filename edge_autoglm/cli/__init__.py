@@ -25,8 +25,10 @@ from . import (
     flash,
     inspect,
     monitor,
+    optimize,
     ports,
     profile,
+    prune,
     quantize,
     sensitivity,
     verify,
@@ -47,7 +49,9 @@ app.callback()(version_option)
 app.command("inspect")(inspect.inspect)
 app.command("convert")(convert.convert)
 app.command("quantize")(quantize.quantize)
+app.command("prune")(prune.prune)
 app.command("sensitivity")(sensitivity.sensitivity)
+app.command("optimize")(optimize.optimize)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("build")(build.build)

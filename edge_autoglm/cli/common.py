@@ -227,7 +227,7 @@ def any_model(model: str) -> Graph:
 
     path = Path(model)
     if path.suffix == ".tflite" and not path.is_dir():
-        return read_tflite(path)
+        return read_tflite(path)  # convert_model takes float ones only
     return convert_model(model, say=lambda text: notes().print(f"{text} ...")).graph
 
 

@@ -66,6 +66,8 @@ def compare(
     Size, MACs, outputs and the SQNR of each layer, the first layer that hurts; of two bundles
     also cycles and instructions. Exits 1 when a limit does not hold.
     """
+    from dataclasses import replace
+
     from edge_autoglm.errors import UsageError
     from edge_autoglm.measure.pair import Limits, check_comparable, sample_graph
     from edge_autoglm.measure.pair import compare as run
@@ -74,7 +76,7 @@ def compare(
     from edge_autoglm.report.pair import pair_json, pair_report
     from edge_autoglm.report.quantization import stages_table
     from edge_autoglm.report.tables import table, wrapped
-    from edge_quantize.data import load_samples
+    from edge_quantize.data import load_samples, range_notes
 
     limits = Limits(_share("--max-drop", max_drop), min_sqnr, _share("--max-slower", max_slower))
     target = the_board(board, boards) if board else None
@@ -90,7 +92,9 @@ def compare(
         found = load_samples(
             data, graph, scale=scale, most=samples, least=1, labelled=max_drop is not None
         )
-        data_notes(found)
+        twins = [side.graph for side in sides if side.graph is not None and side.graph is not graph]
+        more = [note for twin in twins for note in range_notes(twin, found)]
+        data_notes(replace(found, notes=(*found.notes, *more)))
     if found is None:
         result = run(sides[0], sides[1], None, limits)
     else:

@@ -16,6 +16,9 @@ from .counts import Counter
 from .figures import Figure, Kind
 from .profile import SEED, energy, read_counter
 
+# Outputs that may be scores: bytes of an element.
+_WIDTHS = {"int8": 1, "int16": 2}
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -135,8 +138,12 @@ class Monitor:
         """The largest of the first output's values, where a record carries all of them."""
         output = self._description.outputs[0]
         size = self._model.outputs[0]
-        if output.dtype != "int8" or size > len(content) or size < 2:
+        width = _WIDTHS.get(output.dtype)
+        if width is None or size > len(content) or size < 2 * width:
             return None, None
-        values = [value - 256 if value > 127 else value for value in content[:size]]
-        best = max(range(size), key=values.__getitem__)
+        values = [
+            int.from_bytes(content[at : at + width], "little", signed=True)
+            for at in range(0, size, width)
+        ]
+        best = max(range(len(values)), key=values.__getitem__)
         return best, (values[best] - output.zero_point) * output.scale

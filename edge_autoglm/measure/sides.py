@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_autoglm.errors import EdgeError
 from edge_boards import Board
-from edge_export.aot.package import compile_model
+from edge_export import ExportResult, compile_model, load_export
 from edge_export.errors import ExportError
 from edge_quantize.check import check_supported
 from edge_quantize.errors import QuantizeError
@@ -40,7 +40,7 @@ class Side:
 
     name: str
     path: str
-    kind: str  # "model", "bundle", "result"
+    kind: str  # "model", "bundle", "export", "result"
     graph: Graph | None
     figures: Mapping[str, Figure] = field(default_factory=dict)
     layers: tuple[tuple[str, Mapping[str, Figure]], ...] = ()
@@ -49,9 +49,10 @@ class Side:
 
 
 def read_side(source: str, read_model: ReadModel) -> Side:
-    """What `source` is: a bundle (it has a manifest), a folder with one `.tflite`, or a model.
+    """What `source` is: a bundle (it has a manifest), exported code, a folder with one `.tflite`,
+    or a model.
 
-    Raises CompareError, BundleError, and what `read_model` raises.
+    Raises CompareError, BundleError, ExportError, and what `read_model` raises.
     """
     path = Path(source)
     if not path.is_dir() or any((path / f"saved_model.{end}").is_file() for end in ("pb", "pbtxt")):
@@ -60,6 +61,8 @@ def read_side(source: str, read_model: ReadModel) -> Side:
         return Side(graph.name or path.stem, source, "model", graph, _of_graph(graph, size))
     if (path / MANIFEST).is_file() or (path / "profile.json").is_file():
         return _bundle(path)
+    if (path / "export.json").is_file():
+        return _export(path)
     for place in _CHOSEN:
         found = sorted((path / place).glob("*.tflite"))
         if len(found) > 1:
@@ -68,10 +71,6 @@ def read_side(source: str, read_model: ReadModel) -> Side:
             graph = read_tflite(found[0])
             figures = _of_graph(graph, found[0].stat().st_size)
             return Side(path.name, source, "result", graph, figures)
-    if (path / "export.json").is_file():
-        raise CompareError(
-            f"{path}: exported C, without the model it was made from; name the .tflite itself"
-        )
     raise CompareError(
         f"{path}: no bundle of `profile` ({MANIFEST}) and no .tflite in it; name a model or a "
         "bundle"
@@ -112,6 +111,21 @@ def on_board(side: Side, board: Board) -> Side:
         "constants": Figure(constants, Kind.EXACT),
     }
     return replace(side, figures=figures)
+
+
+def _export(path: Path) -> Side:
+    """Exported C: it has no model in it that could be run here, but says what it takes."""
+    exported = load_export(path)
+    found = {"arena": Figure(exported.arena_bytes, Kind.EXACT)}
+    if isinstance(exported, ExportResult):
+        found["weight_bytes"] = Figure(exported.weight_bytes, Kind.EXACT)
+        constants = sum(constant.nbytes for constant in exported.constants)
+        found["constants"] = Figure(constants, Kind.EXACT)
+    note = (
+        f"{path}: exported code, without the model that it was made from, so outputs cannot be "
+        "compared; name the .tflite itself for that"
+    )
+    return Side(exported.name, str(path), "export", None, found, (), (note,), exported.board)
 
 
 def _bundle(path: Path) -> Side:
@@ -161,9 +175,12 @@ def _totals(profile: Mapping[str, Any]) -> dict[str, Figure]:
     found["arena"] = Figure(float(memory["arena"]), Kind.EXACT)
     if memory["code"] is not None:
         found["flash"] = Figure(float(memory["code"] + memory["weights"]), Kind.EXACT)
-    if memory["static_ram"] is not None and memory["stack"] is not None:
-        total = memory["arena"] + memory["static_ram"] + memory["stack"]
-        found["ram"] = Figure(float(total), watched)
+    # A profile leaves the wire's rings out of its static RAM; only the build knows their size.
+    build = recall(str(profile["build_id"]))
+    rings = build.rings if build is not None else None
+    parts = (memory["arena"], memory["static_ram"], memory["stack"], rings)
+    if all(part is not None for part in parts):
+        found["ram"] = Figure(float(sum(parts)), watched)
     return found
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edge_autoglm.measure.figures import Figure
+from edge_quantize.quality import guesses
 
 from .quantization import decibels_text, quality_lines
 from .summary import (
@@ -44,7 +46,7 @@ def pair_report(pair: Pair, facts: tuple[tuple[str, str], ...]) -> Report:
         facts=facts,
         layer_names=short_names(graph) if graph is not None else {},
     )
-    return Report(**{**vars(report), "notes": tuple(verdict_lines(pair, report))})
+    return replace(report, notes=tuple(verdict_lines(pair, report)))
 
 
 def _names(pair: Pair) -> tuple[str, str]:
@@ -56,6 +58,10 @@ def verdict_lines(pair: Pair, report: Report) -> list[str]:
     """Sentences: what was lost, what is missing, which limits do not hold."""
     lines = []
     if pair.quality is not None:
+        graph = pair.first.graph
+        assert graph is not None  # or nothing could have been run
+        doubt = guesses(pair.quality, max(2, graph.tensors[graph.outputs[0]].elements))
+        lines += [doubt] if doubt else []
         if pair.quality.max_abs == 0:
             lines.append(
                 f"outputs are the same, to the last bit, on {pair.quality.samples} samples"

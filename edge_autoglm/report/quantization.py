@@ -20,7 +20,6 @@ from .summary import (
 )
 from .tables import cut, table
 
-
 _NAME = 15  # characters of a model's name above its column
 
 

@@ -40,6 +40,8 @@ def sensitivity_report(
             f"The float model answers {100 * result.reference_accuracy:.2f} % right on these "
             "samples."
         )
+    if result.doubt:
+        notes.append(result.doubt)
     notes += dict.fromkeys(
         f"{names.get(cost.layer, cost.layer)}, {cost.change}: {cost.why_not}"
         for cost in result.costs
@@ -84,25 +86,29 @@ def _worst(result: Sensitivity, names: Mapping[str, str]) -> Grid:
     labelled = any(cost.quality and cost.quality.paired_drop for cost in found)
     classes = any(cost.quality and cost.quality.agreement for cost in found)
     columns = ["~layer", "<change", ">SQNR dB"]
-    columns += [">same, %", ">95 % interval"] if classes else [">RMSE", ">95 % interval"]
-    columns += [">lost, points", ">95 % interval "] if labelled else []
+    columns += [">same, %"] if classes else [">RMSE"]
+    columns += [">lost, points"] if labelled else []
+    columns += [">95 % interval"]  # of the last
     rows = []
     for cost in found:
-        quality = cost.quality
+        quality, between = cost.quality, ""
         assert quality is not None
         row: list[object] = [
             names.get(cost.layer, cost.layer), cost.change, decibels_text(quality.sqnr_db)
         ]  # fmt: skip
         if quality.agreement is not None:
             share = quality.agreement
-            row += [f"{100 * share.value:.1f}", f"{100 * share.low:.1f}..{100 * share.high:.1f}"]
+            row.append(f"{100 * share.value:.1f}")
+            between = f"{100 * share.low:.1f}..{100 * share.high:.1f}"
         elif quality.error is not None:
             error = quality.error
-            row += [f"{error.value:.3g}", f"{error.low:.3g}..{error.high:.3g}"]
+            row.append(f"{error.value:.3g}")
+            between = f"{error.low:.3g}..{error.high:.3g}"
         if quality.paired_drop is not None:
             drop = quality.paired_drop
-            row += [f"{100 * drop.value:.1f}", f"{100 * drop.low:.1f}..{100 * drop.high:.1f}"]
-        rows.append(tuple(row))
+            row.append(f"{100 * drop.value:.1f}")
+            between = f"{100 * drop.low:.1f}..{100 * drop.high:.1f}"
+        rows.append((*row, between))
     title = "What costs most" if result.mode.value == "one" else "What brings back most"
     return Grid(title, tuple(columns), tuple(rows))
 
@@ -126,7 +132,8 @@ def _chart(result: Sensitivity, change: str, names: Mapping[str, str]) -> Bars:
         if result.mode.value == "one"
         else "Longer bars bring back more; the first brings back most."
     )
-    return Bars(f"{change}: {_WHAT[result.mode.value]}", "dB", bars, line, text)
+    what = f"{change[1:]} of the channels pruned" if change.startswith("-") else change
+    return Bars(f"{what}: {_WHAT[result.mode.value]}", "dB", bars, line, text)
 
 
 def sensitivity_json(

@@ -1,15 +1,12 @@
+#include "eag_add_rescale.h"
 #include "eag_binary.h"
-#include "eag_requant.h"
-
-/* An operand in the scale that both have in common. */
-EAG_INLINE int32_t rescale(int32_t x, int32_t multiplier, int32_t right_shift) {
-  return eag_rounding_shift_right(eag_rounding_doubling_high_mul(x, multiplier), right_shift);
-}
 
 /* sign0, sign1: 1 for an operand that is added, -1 for one that is taken away. */
 EAG_INLINE void add(const struct eag_add_s16_params *p, const int16_t *in0, const int16_t *in1,
                     int16_t *out, int32_t sign0, int32_t sign1) {
   const struct eag_broadcast *b = &p->shape;
+  const struct eag_shift s0 = eag_shift_of(p->right_shift0), s1 = eag_shift_of(p->right_shift1);
+  const struct eag_shift s = eag_shift_of(p->right_shift);
   for (int32_t i = 0; i < b->dims[0]; ++i) {
     for (int32_t j = 0; j < b->dims[1]; ++j) {
       for (int32_t k = 0; k < b->dims[2]; ++k) {
@@ -17,9 +14,10 @@ EAG_INLINE void add(const struct eag_add_s16_params *p, const int16_t *in0, cons
         const int16_t *y = in1 + i * b->stride1[0] + j * b->stride1[1] + k * b->stride1[2];
         const int16_t *end = out + b->dims[3];
         while (out != end) {
-          int32_t sum = sign0 * rescale(*x * (1 << 15), p->multiplier0, p->right_shift0) +
-                        sign1 * rescale(*y * (1 << 15), p->multiplier1, p->right_shift1);
-          sum = rescale(sum, p->multiplier, p->right_shift);
+          /* Twice the sum fits: operands are halved at least by their multipliers. */
+          int32_t sum = sign0 * eag_add_rescale(*x * (1 << 16), p->multiplier0, s0) +
+                        sign1 * eag_add_rescale(*y * (1 << 16), p->multiplier1, s1);
+          sum = eag_add_rescale(2 * sum, p->multiplier, s);
           *out++ = (int16_t)eag_clamp(sum, p->min, p->max);
           x += b->stride0[3];
           y += b->stride1[3];

@@ -14,14 +14,18 @@ static int64_t window_sum(const struct eag_conv_2d_s16_params *p, const int16_t 
                           const int8_t *w, struct eag_taps rows, struct eag_taps columns) {
   const int32_t in_c = p->in_c;
   const int32_t right = p->dilation_w * in_c;
+  /* Columns that are neighbours are one run of elements. */
+  const int32_t columns_inside = columns.end > columns.first ? columns.end - columns.first : 0;
+  const int32_t runs = p->dilation_w == 1 ? 1 : columns_inside;
+  const int32_t run = p->dilation_w == 1 ? columns_inside * in_c : in_c;
   const int32_t down = p->dilation_h * p->in_w * in_c;
   int64_t sum = 0;
   w += (rows.first * p->kernel_w + columns.first) * in_c;
   for (int32_t ky = rows.first; ky < rows.end; ky++) {
     const int16_t *x = pixel;
     const int8_t *tap = w;
-    for (int32_t kx = columns.first; kx < columns.end; kx++) {
-      for (int32_t c = 0; c < in_c; c++) {
+    for (int32_t i = 0; i < runs; i++) {
+      for (int32_t c = 0; c < run; c++) {
         sum += (int32_t)tap[c] * x[c];
       }
       x += right;

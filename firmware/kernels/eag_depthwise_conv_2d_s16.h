@@ -5,8 +5,9 @@
 #include <stdint.h>
 
 /* Sizes are in elements. Activations are [height, width, channels], batch 1; output channel
- * `c * multiplicity + m` reads input channel `c`. Zero points are 0, sums 64 bits wide; rescaled as
- * eag_conv_2d_s16.h says, with `narrow` always 1. */
+ * `c * multiplicity + m` reads input channel `c`. Zero points are 0. The
+ * products of a channel sum up to less than 2^31 for every input; with the bias, sums are 64 bits
+ * wide, and rescaled as eag_conv_2d_s16.h says, with `narrow` always 1. */
 struct eag_depthwise_conv_2d_s16_params {
   const int8_t *weights;     /* [kernel_h][kernel_w][out_c], -128 to 127 */
   const int64_t *bias;       /* [out_c] */

@@ -53,6 +53,12 @@ static inline int32_t eag_requantize_s64(int64_t x, int32_t multiplier, int32_t 
   return (int32_t)((x * multiplier + ((int64_t)1 << (right - 1))) >> right);
 }
 
+/* The same for shifts of -17 to -1 and |x| below 2^31, with factor = multiplier * 2^(17 + shift): one
+ * SMMULR. */
+static inline int16_t eag_scale_s16(int32_t x, int32_t factor, int32_t min, int32_t max) {
+  return (int16_t)eag_clamp(eag_smmulr(x, factor), min, max);
+}
+
 /* A finished sum of an int16 layer with int8 weights as its output; see eag_conv_2d_s16.h. */
 static inline int16_t eag_rescale_s16(int64_t sum, int32_t multiplier, int32_t shift, int narrow,
                                       int32_t min, int32_t max) {

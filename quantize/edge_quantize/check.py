@@ -19,7 +19,7 @@ _MOST_LISTED = 1000
 
 
 def check_supported(graph: Graph) -> tuple[Problem, ...]:
-    """Every reason why `graph` cannot be compiled to int8 C; empty when it can."""
+    """Every reason why `graph` cannot be compiled to integer C; empty when it can."""
     problems = [
         Problem(f"the file has another subgraph, '{name}': only one subgraph is supported")
         for name in graph.other_subgraphs

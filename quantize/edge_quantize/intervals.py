@@ -62,9 +62,9 @@ def paired_drop(reference: Flags, candidate: Flags) -> Interval:
     neither = n - both - first - second
     a, b = share(both + first, n), share(both + second, n)
     product = (both + first) * (second + neither) * (both + second) * (first + neither)
-    excess = both * neither - first * second
+    excess = float(both * neither - first * second)
     if excess > 0:  # the paper's continuity correction
-        excess = max(0, excess - n / 2)  # type: ignore[assignment]
+        excess = max(0.0, excess - n / 2)
     phi = excess / math.sqrt(product) if product else 0.0
 
     def joined(one: float, other: float) -> float:

@@ -32,6 +32,7 @@ __all__ = [
     "compare_outputs",
     "evaluate",
     "first_that_hurts",
+    "guesses",
     "layer_sqnr",
     "logits",
     "matched_layers",
@@ -153,6 +154,18 @@ def evaluate(
         expected = reference
     return compare_outputs(
         expected, outputs(graph, samples, counted(runs - 1)), samples.labels, classes=classes
+    )
+
+
+def guesses(quality: Quality, classes: int) -> str:
+    """Why the reference seems not to fit the labels: its accuracy may be that of guessing. Empty
+    where it does not, or where there are no labels."""
+    found = quality.reference_accuracy
+    if found is None or found.low > 1 / classes:
+        return ""
+    return (
+        f"the reference itself answers {found.value:.1%} right, of {classes} classes; is the data "
+        "scaled as in training, and are the labels in the model's order?"
     )
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .check import require_supported
 from .errors import ReferenceRuntimeError, UnsupportedModelError
-from .graph.model import DType, Graph
+from .graph.model import DType, Graph, Operator
 from .graph.writer import write_tflite
 from .ingest.tflite import read_tflite
 
@@ -257,11 +257,17 @@ def _arena_bytes(graph: Graph) -> int:
     )
 
 
+def _lacks_bias(operator: Operator) -> bool:
+    biased = len(operator.inputs) > 2 and operator.inputs[2] >= 0
+    return operator.op == "DEPTHWISE_CONV_2D" and not biased
+
+
 class LiteRtReference(_Loaded):
     """LiteRT's interpreter with its reference kernels. Takes float models too.
 
     `optimized` takes its faster kernels (ten times on convolutions), which round float sums in
-    another order and integers differently. Raises ReferenceRuntimeError when the wheel is missing or LiteRT refuses the model.
+    another order and integers differently. Raises ReferenceRuntimeError when the wheel is missing
+    or LiteRT refuses the model.
     """
 
     name = "LiteRT"
@@ -276,6 +282,8 @@ class LiteRtReference(_Loaded):
         kinds = litert.OpResolverType
         # Delegates keep intermediate tensors to themselves.
         faster = kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        # Its faster depthwise kernel reads a bias that is not there, and the process dies.
+        optimized = optimized and not any(_lacks_bias(o) for o in graph.operators)
         try:
             self._interpreter = litert.Interpreter(
                 model_content=content,

@@ -23,7 +23,7 @@ from .prune.structured import rank
 from .ptq import Precision, Recipe, calibrate, quantize
 from .ptq.calibrate import Calibration
 from .ptq.prepare import float_graph
-from .quality import Quality, classifies, compare_outputs, logits
+from .quality import Quality, classifies, compare_outputs, guesses, logits
 from .run import Floats, outputs
 
 # These move numbers about, or keep them: they are quantized as what they read is.
@@ -68,6 +68,7 @@ class Sensitivity:
     costs: tuple[Cost, ...]
     uniform: tuple[tuple[str, Quality], ...]
     reference_accuracy: float | None
+    doubt: str = ""  # why the float model seems not to fit the labels
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -146,8 +147,15 @@ def sensitivity(
     for number, turn in enumerate(turns):
         say(number + 2, f"one layer {turn.change}")
         costs.append(runner.cost(turn))
-    accuracy = runner.accuracy
-    return Sensitivity(study.mode, len(measured), len(held), tuple(costs), tuple(uniform), accuracy)
+    return Sensitivity(
+        study.mode,
+        len(measured),
+        len(held),
+        tuple(costs),
+        tuple(uniform),
+        runner.accuracy,
+        runner.doubt,
+    )
 
 
 @dataclass(frozen=True)
@@ -188,8 +196,10 @@ class _Runner:
         self.expected: tuple[Floats, ...] = outputs(logits(graph), measured)
         self.classes = classifies(graph) or None
         self.calibration: Calibration = calibrate(graph, held)
-        found = self.compared(self.expected).reference_accuracy
+        itself = self.compared(self.expected)
+        found = itself.reference_accuracy
         self.accuracy = found.value if found is not None else None
+        self.doubt = guesses(itself, max(2, self.expected[0][0].size))
         self.orders = {}
         if study.sparsities and study.mode is Mode.ONE:
             groups = channel_groups(graph)

@@ -10,7 +10,7 @@ from aot_models import board
 from int4_models import with_int4_weights
 
 from edge_export import HostModel, compile_model, export_model, verify_host
-from edge_quantize.graph import Graph
+from edge_quantize.graph import DType, Graph
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.options import Activation, Padding
 from edge_quantize.inputs import LCG_SEED, lcg_inputs
@@ -23,11 +23,12 @@ FEATURES = {"portable": frozenset[str](), "dsp": frozenset({"dsp"})}
 class Maker:
     """Grows a graph by random operators on its newest tensor, now and then joining an older one."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, dtype: DType = DType.INT8) -> None:
         self.random = np.random.default_rng(seed)
+        self.wide = dtype is DType.INT16  # zero points are 0, scales smaller by as much
         self.b = GraphBuilder(f"random_{seed}")
         shape = (1, self._int(3, 12), self._int(3, 12), self._int(1, 9))
-        self.last = self.b.input("image", shape, scale=0.1, zero_point=self._int(-20, 20))
+        self.last = self.b.input("image", shape, self._scale(), self._zero(20), dtype)
         self.shapes = {self.last: shape}
         self.serial = 0
 
@@ -35,7 +36,10 @@ class Maker:
         return int(self.random.integers(low, high + 1))
 
     def _scale(self) -> float:
-        return float(self.random.uniform(0.05, 0.4))
+        return float(self.random.uniform(0.05, 0.4)) / (256 if self.wide else 1)
+
+    def _zero(self, most: int) -> int:
+        return 0 if self.wide else self._int(-most, most)
 
     def _weights(self, shape: tuple[int, ...], axis: int, source: int) -> tuple[int, int]:
         self.serial += 1
@@ -44,7 +48,7 @@ class Maker:
         count = channels if self.random.random() < 0.7 else 1
         scales = [float(s) for s in self.random.uniform(0.002, 0.02, count)]
         w = self.b.weights(f"w{self.serial}", data, scales, axis=axis)
-        bias = self.random.integers(-2000, 2000, channels).astype(np.int32)
+        bias = self.random.integers(-2000, 2000, channels) * (256 if self.wide else 1)
         return w, self.b.bias(f"b{self.serial}", bias, source, w)
 
     def _window(self, size: int) -> int:
@@ -55,7 +59,7 @@ class Maker:
         source, (_, h, w, c) = self.last, self.shapes[self.last]
         padding = Padding.SAME if self.random.random() < 0.6 else Padding.VALID
         stride = (self._int(1, 2), self._int(1, 2))
-        zero = self._int(-30, 30)
+        zero = self._zero(30)
         activation = Activation.RELU if self.random.random() < 0.4 else Activation.NONE
         if kind in ("conv", "point"):
             kernel = (1, 1) if kind == "point" else (self._window(h), self._window(w))
@@ -89,7 +93,7 @@ class Maker:
         elif kind == "join":
             same = [t for t, s in self.shapes.items() if s == self.shapes[source]]
             other = same[self._int(0, len(same) - 1)]
-            op = "ADD" if self.random.random() < 0.6 else "MUL"
+            op = str(self.random.choice(["ADD", "ADD", "SUB", "MUL"]))
             new = self.b.elementwise(op, source, other, self._scale(), zero, activation=activation)
         elif kind == "pool":
             op = "AVERAGE_POOL_2D" if self.random.random() < 0.5 else "MAX_POOL_2D"
@@ -110,8 +114,8 @@ class Maker:
         return self.b.build(outputs)
 
 
-def random_graph(seed: int) -> Graph:
-    maker = Maker(seed)
+def random_graph(seed: int, dtype: DType = DType.INT8) -> Graph:
+    maker = Maker(seed, dtype)
     for _ in range(maker._int(2, 8)):
         maker.grow()
     return maker.finish()
@@ -129,6 +133,20 @@ def test_a_random_graph_with_int4_weights_is_bit_exact(
     tmp_path: Path, seed: int, features: str
 ) -> None:
     check(with_int4_weights(random_graph(seed), every=2), tmp_path / "out", FEATURES[features])
+
+
+@pytest.mark.parametrize("features", FEATURES)
+@pytest.mark.parametrize("seed", range(26, 34))
+def test_a_random_graph_of_int16_is_bit_exact(tmp_path: Path, seed: int, features: str) -> None:
+    check(random_graph(seed, DType.INT16), tmp_path / "out", FEATURES[features])
+
+
+@pytest.mark.parametrize("seed", range(34, 37))
+def test_a_random_graph_of_int16_that_is_taken_apart_is_bit_exact(
+    tmp_path: Path, seed: int
+) -> None:
+    graph = random_graph(seed, DType.INT16)
+    check(graph, tmp_path / "out", FEATURES["dsp"], fuse_ops=False)
 
 
 @pytest.mark.parametrize("seed", range(20, 26))

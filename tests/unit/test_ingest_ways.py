@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cli_tools import environment
-from float_models import dense
+from float_models import dense, lstm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +43,16 @@ def test_a_tflite_file_is_read_and_compared_with_itself(tmp_path: Path) -> None:
     assert conversion.graph.name == "m"
     assert conversion.comparison.max_relative == 0
     assert read_any(str(path)).operators == conversion.graph.operators
+
+
+def test_a_state_that_is_kept_is_said_and_each_sample_compared_from_its_start(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(write_tflite(lstm()))
+    conversion = convert_model(path)
+    assert conversion.comparison.max_relative == 0
+    assert conversion.notes[0].startswith("2 variable tensors: an interpreter keeps them")
 
 
 def test_a_tflite_file_brings_nothing_heavy(tmp_path: Path) -> None:

@@ -57,7 +57,15 @@ NO_OPTIONS: st.SearchStrategy[Any] = st.sampled_from([NoOptions(), SchemaOptions
 @st.composite
 def tensors(draw: st.DrawFn, index: int) -> Tensor:
     shape = tuple(draw(st.lists(st.sampled_from([0, 1, 1, 2, 3, 4]), max_size=5)))
-    usual = [DType.INT8, DType.INT8, DType.INT32, DType.INT16, DType.UINT8, DType.FLOAT32]
+    usual = [
+        DType.INT8,
+        DType.INT8,
+        DType.INT4,
+        DType.INT32,
+        DType.INT16,
+        DType.UINT8,
+        DType.FLOAT32,
+    ]
     dtype = draw(st.sampled_from(usual))
     quantization = None
     if draw(st.integers(0, 5)):

@@ -257,6 +257,16 @@ def test_faults_of_int4_weights_are_named(changes: dict[str, Any], reason: str) 
     assert reason in said(replaced(dense([[1, 2]], [0.1], 2), 1, **changes))
 
 
+def test_int4_weights_beside_int16_activations_are_refused() -> None:
+    graph = dense([[1, 2]], [0.1], 2)
+    for index in (0, 2):
+        tensor = graph.tensor(index)
+        assert tensor.quantization is not None
+        wide = replace(tensor.quantization, zero_points=(0,))
+        graph = replaced(graph, index, dtype=DType.INT16, quantization=wide)
+    assert "tensor 'w': is int4; beside int16 activations only int8 is supported" in said(graph)
+
+
 @pytest.mark.parametrize("cut", [-1, 1])
 def test_a_buffer_of_another_size_than_the_packed_weights_is_refused(cut: int) -> None:
     graph = dense([[1, 2, 3, 4, 5]], [0.1], 5)

@@ -477,3 +477,29 @@ def test_every_source_that_a_row_names_is_there_with_its_headers() -> None:
                     line.split('"')[1] for line in text.splitlines() if '#include "' in line
                 ]
                 assert {f"kernels/{name}" for name in included} <= set(row.sources), row.name
+
+
+@pytest.mark.parametrize(
+    ("activation", "factor", "row"),
+    [
+        (Activation.RELU, 0.9, "eag_conv_2d_dsp"),
+        (Activation.RELU6, 1.49, "eag_conv_2d_dsp"),
+        (Activation.RELU, 1.51, "eag_conv_2d"),
+        # What is negative is not clamped there, and would come out 1 too small.
+        (Activation.NONE, 0.9, "eag_conv_2d"),
+    ],
+)
+def test_factors_from_one_half_on_are_the_dsp_kernels_where_negative_results_are_clamped(
+    host: HostKernels, activation: Activation, factor: float, row: str
+) -> None:
+    b = GraphBuilder("large")
+    x = b.input("x", (1, 6, 6, 4), 0.5, 3)
+    data = np.random.default_rng(1).integers(-3, 4, (4, 1, 1, 4)).astype(np.int8)
+    w = b.weights("v", data, [factor / 2 * s for s in (1.0, 0.1, 0.9, 0.01)])
+    graph = b.build([b.conv_2d(x, w, None, 0.25, -20, activation=activation)])
+    chosen, _ = choose(only_layer(graph), DSP)
+    assert chosen.name == row
+    for seed in range(20):
+        inputs = an_input(graph, seed)
+        got = run(host, chosen, graph, inputs)
+        np.testing.assert_array_equal(got, expected(graph, inputs))

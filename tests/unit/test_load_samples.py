@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from edge_quantize.data import Samples, load_samples
+from edge_quantize.data import Samples, load_samples, range_notes
 from edge_quantize.data.fit import fitted
 from edge_quantize.errors import InputDataError, MissingExtraError
 from edge_quantize.graph.model import DType, Graph, Quantization, Tensor
@@ -290,7 +290,12 @@ def test_fewer_are_taken_evenly():
 # Functions.
 
 FUNCTIONS = """
+from __future__ import annotations
+import dataclasses
 import numpy as np
+@dataclasses.dataclass
+class Kept:
+    size: int
 r = np.random.default_rng(0)
 x, y = r.normal(size=(40, 4)), np.arange(40) % 3
 def array(): return x
@@ -313,6 +318,9 @@ def speaks():
     return x
 def fails():
     return np.zeros(3)[5]
+def late():
+    import my_other_data
+    yield from my_other_data.x
 def leaves(): raise SystemExit("no data set here")
 def nothing(): return None
 def word(): return "x.npy"
@@ -326,21 +334,26 @@ def mixed(): yield x[0], 1; yield x[1]
 @pytest.fixture
 def functions(here):
     (here / "my_data.py").write_text(FUNCTIONS)
+    (here / "my_other_data.py").write_text("from my_data import x\n")
     yield
     sys.modules.pop("my_data", None)
+    sys.modules.pop("my_other_data", None)
 
 
 @pytest.mark.parametrize("place", ["my_data", "my_data.py"])
 @pytest.mark.parametrize(
     "name",
-    ["array", "pair", "listed", "mapping", "samples", "one_by_one", "labelled", "batches", "x"],
-)  # fmt: skip
+    [
+        *("array", "pair", "listed", "mapping", "samples", "x"),
+        *("one_by_one", "labelled", "batches", "late"),
+    ],
+)
 @pytest.mark.usefixtures("functions")
 def test_a_function_may_return_what_is_at_hand(place, name):
     found = load_samples(f"{place}:{name}", model((4,)))
     assert found.inputs[0].shape == (COUNT, 4)
     assert found.inputs[0].dtype == np.float32
-    unlabelled = name in ("array", "one_by_one", "x")
+    unlabelled = name in ("array", "one_by_one", "late", "x")
     assert (found.labels is None) == unlabelled
     if found.labels is not None:
         assert found.labels.tolist() == classes().tolist()
@@ -559,3 +572,20 @@ def test_samples_of_a_function_keep_their_labels():
     """`Samples` themselves refuse what differs in number."""
     with pytest.raises(InputDataError, match="differ in number"):
         Samples((values(4),), classes(9))
+
+
+def test_a_scale_that_was_chosen_is_not_doubted(here):
+    for name in ("a.png", "b.png"):
+        picture(here / "p" / name)
+    graph = model((8, 8, 3))
+    doubts = [n for n in load_samples("p", graph, scale="0..255").notes if "raw pictures" in n]
+    assert doubts == []
+
+
+def test_samples_of_a_float_model_are_held_against_its_quantized_twin():
+    found = Samples((values(4),), None, "d.npy")
+    twin = model((4,), dtype=DType.INT8, quantization=Quantization((1.0,), (-128,)))
+    (note,) = range_notes(twin, found)
+    assert "outside of what the input holds, 0..255" in note
+    fitting = model((4,), dtype=DType.INT8, quantization=Quantization((0.04,), (0,)))
+    assert range_notes(fitting, found) == ()

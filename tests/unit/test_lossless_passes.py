@@ -13,13 +13,15 @@ from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.options import (
     Activation,
     Conv2DOptions,
+    CustomOptions,
     DepthwiseConv2DOptions,
     ElementwiseOptions,
     FullyConnectedOptions,
     NoOptions,
     Padding,
     Pool2DOptions,
-    UnknownOptions,
+    ReshapeOptions,
+    SchemaOptions,
 )
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
@@ -307,14 +309,43 @@ def test_operators_on_constants_are_computed_beforehand() -> None:
     assert ops(result) == ["ADD"]
 
 
-def test_float16_weights_are_unpacked_beforehand() -> None:
+def test_weights_that_are_stored_small_stay_so() -> None:
     b = GraphBuilder("half")
     x = b.input("x", (1, 6), dtype=DType.FLOAT32)
     half = b.constant("w", RNG.normal(size=(4, 6)).astype(np.float16))
     w = b.operator("DEQUANTIZE", (half,), dtype=DType.FLOAT32)
     bias = b.constant("b", RNG.normal(size=4).astype(np.float32))
     y = b.operator("FULLY_CONNECTED", (x, w, bias), FullyConnectedOptions(), dtype=DType.FLOAT32)
-    assert ops(lossless(b.build([y]))) == ["FULLY_CONNECTED"]
+    graph = b.build([y])
+    assert lossless(graph).graph is graph
+
+
+def shape_options() -> SchemaOptions:
+    return SchemaOptions("ShapeOptions", {"out_type": 2})  # int32
+
+
+def test_a_shape_computed_from_fixed_shapes_is_settled() -> None:
+    b = GraphBuilder("keras reshape")
+    x = image(b)
+    whole = b.operator("SHAPE", (x,), shape_options(), shape=(4,), dtype=DType.INT32)
+    ends = [b.constant("end", np.array([n], np.int32)) for n in (0, 1, 1)]
+    batch = b.operator(
+        "STRIDED_SLICE",
+        (whole, *ends),
+        SchemaOptions("StridedSliceOptions", {"shrink_axis_mask": 1}),
+        shape=(),
+        dtype=DType.INT32,
+    )
+    rest = b.constant("rest", np.array(108, np.int32))
+    stacked = SchemaOptions("PackOptions", {"values_count": 2, "axis": 0})
+    shape = b.operator("PACK", (batch, rest), stacked, shape=(2,), dtype=DType.INT32)
+    y = b.operator("RESHAPE", (x, shape), ReshapeOptions(), shape=(1, 108))
+    w = b.weights("w", RNG.integers(-90, 90, (4, 108)).astype(np.int8), [0.01])
+    graph = b.build([b.fully_connected(y, w, None, 0.1, 0)])
+    plain = [replace(t, quantization=None) if t.dtype is DType.INT32 else t for t in graph.tensors]
+    result = lossless(replace(graph, tensors=tuple(plain)))
+    assert ops(result) == ["RESHAPE", "FULLY_CONNECTED"]
+    assert "bit-identical" in result.checked
 
 
 # Batch norm
@@ -351,6 +382,48 @@ def test_a_constant_for_each_channel_is_folded_into_the_layer_beside_it(
     # Around a shifted input lies padding that is not shifted.
     folded = not (before and padding is Padding.SAME and op != "MUL")
     assert (ops(result) == ["CONV_2D"]) == folded
+
+
+def normalized(padding: Padding) -> Graph:
+    """(x - c) * c * c + c by four operators, in front of two layers that read it."""
+    b = GraphBuilder("normalized")
+    x = b.input("x", (1, 6, 6, 4), dtype=DType.FLOAT32)
+    for op in ("SUB", "MUL", "MUL", "ADD"):
+        c = b.constant("c", RNG.uniform(0.5, 1.5, 4).astype(np.float32))
+        x = b.operator(op, (x, c), ElementwiseOptions(), dtype=DType.FLOAT32)
+    ends = []
+    for size in (3, 1):
+        w = b.constant("w", RNG.normal(size=(4, size, size, 4)).astype(np.float32))
+        bias = b.constant("b", RNG.normal(size=4).astype(np.float32))
+        options = Conv2DOptions(padding, 1, 1)
+        ends.append(b.operator("CONV_2D", (x, w, bias), options, dtype=DType.FLOAT32))
+    return b.build(ends)
+
+
+def test_a_chain_of_constants_goes_into_all_the_layers_behind_it() -> None:
+    assert ops(lossless(normalized(Padding.VALID))) == ["CONV_2D", "CONV_2D"]
+
+
+def test_of_a_chain_before_padding_one_addition_stays() -> None:
+    assert ops(lossless(normalized(Padding.SAME))) == ["ADD", "CONV_2D", "CONV_2D"]
+
+
+def test_a_chain_that_ends_the_model_is_a_mul_and_an_add() -> None:
+    graph = normalized(Padding.SAME)
+    graph = replace(graph, outputs=graph.operators[3].outputs)
+    assert ops(lossless(graph)) == ["MUL", "ADD"]
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_flattened_row_in_another_order_is_read_by_turned_weights(per_channel: bool) -> None:
+    b = GraphBuilder("channels first")
+    x = b.input("x", (1, 3, 5, 4), 0.03, 1)
+    y = b.operator("TRANSPOSE", (x, b.constant("t", np.array([0, 3, 1, 2], np.int32))))
+    y = b.reshape(y, (1, 60))
+    scales = RNG.uniform(0.002, 0.006, 7 if per_channel else 1).tolist()
+    w = b.weights("w", RNG.integers(-90, 90, (7, 60)).astype(np.int8), scales)
+    graph = b.build([b.fully_connected(y, w, b.bias("b", np.arange(7), y, w), 0.1, 0)])
+    assert ops(lossless(graph)) == ["RESHAPE", "FULLY_CONNECTED"]
 
 
 def test_a_constant_for_each_pixel_is_not_folded() -> None:
@@ -393,14 +466,14 @@ def test_what_rounds_is_left_out_where_a_model_amplifies_it(
     )
     result = lossless(graph)
     assert ops(result) == ["CONV_2D", "MUL"]
-    assert result.notes == ("left out: batch-norm (output moved)",)
+    assert result.notes == ("left out: batch-norm, affine-chains (output moved)",)
 
 
 def test_a_model_that_cannot_be_written_stays_as_it_is() -> None:
     b = GraphBuilder("custom")
     x = image(b)
     y = conv(b, x, 3, 4)
-    odd = b.operator("CUSTOM:mine", (y,), UnknownOptions(), shape=(1, 6, 6, 4))
+    odd = b.operator("CUSTOM:mine", (y,), CustomOptions(), shape=(1, 6, 6, 4))
     conv(b, x, 3, 4)  # nobody reads this one
     graph = b.build([odd])
     result = lossless(graph)

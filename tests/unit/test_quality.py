@@ -18,6 +18,7 @@ from edge_quantize.quality import (
     compare_outputs,
     evaluate,
     first_that_hurts,
+    guesses,
     layer_sqnr,
     logits,
 )
@@ -181,3 +182,14 @@ def test_layers_before_a_spoilt_one_have_no_noise(mlperf_tiny):
 def windows(mlperf_tiny):
     frames = np.fromfile(mlperf_tiny("ad_normal_id_01_00000000.bin"), "<f4").reshape(200, 128)
     return Samples((np.stack([frames[i : i + 5].ravel() for i in range(98, 108)]),))
+
+
+def test_a_reference_that_guesses_is_doubted():
+    right = np.eye(2, dtype=np.float32)[[0, 1] * 50]
+    labels = np.array([0, 1] * 50)
+    assert guesses(compare_outputs((right,), (right,), labels), 2) == ""
+    turned = np.array([0, 1, 1, 0] * 25)
+    assert "answers 50.0% right, of 2 classes" in guesses(
+        compare_outputs((right,), (right,), turned), 2
+    )
+    assert guesses(compare_outputs((right,), (right,)), 2) == ""

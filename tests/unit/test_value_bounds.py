@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lossless_models import random_graph
 
-from edge_export.kernels import add_linear, quant, reduce
+from edge_export.kernels import add_linear, quant
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.model import Graph, Quantization, Tensor
-from edge_quantize.graph.options import Activation, Padding
+from edge_quantize.graph.model import DType, Graph, Quantization, Tensor
+from edge_quantize.graph.options import Padding
 from edge_quantize.inputs import lcg_inputs
-from edge_quantize.passes import fixed_point
-from edge_quantize.passes.fixed_point import Multipliers, Rounding, requantize
-from edge_quantize.passes.intervals import Bounds, tensor_bounds
+from edge_quantize.passes import arithmetic
+from edge_quantize.passes.arithmetic import Multipliers, Rounding, requantize
+from edge_quantize.passes.bounds import Bounds, tensor_bounds
 from edge_quantize.reference import TflmReference, tflm_available
 
 needs_tflm = pytest.mark.skipif(not tflm_available(), reason="no tflite_micro wheel here")
@@ -94,28 +94,20 @@ def test_the_arithmetic_is_that_of_the_kernels(real: float, x: int) -> None:
     assert (int(by.mantissa[0]), int(by.shift[0])) == (mantissa, shift)
     if by.fits(np.array([abs(x)])).all():
         assert int(requantize(np.array([x]), by)[0]) == quant.requantize(x, mantissa, shift)
-    assert fixed_point.mean_multiplier(real, 49) == reduce.mean_multiplier(real, 1.0, 49)
-
-
-@pytest.mark.parametrize("activation", [a for a in Activation if a.value.startswith(("N", "R"))])
-def test_the_ranges_of_activations_are_those_of_the_kernels(activation: Activation) -> None:
-    tensor = Tensor(0, "t", (1,), None, Quantization((0.0471,), (-7,)))  # type: ignore[arg-type]
-    assert fixed_point.activation_range(tensor, activation) == quant.activation_range(
-        tensor, activation
-    )
 
 
 def test_adding_is_that_of_the_kernels() -> None:
     quantizations = [Quantization((s,), (z,)) for s, z in ((0.031, 3), (0.0071, -9), (0.044, 1))]
     first, second, output = (
-        Tensor(i, "t", (256,), None, q)  # type: ignore[arg-type]
-        for i, q in enumerate(quantizations)
+        Tensor(i, "t", (256,), DType.INT8, q) for i, q in enumerate(quantizations)
     )
     every = np.arange(-128, 128)
-    m = add_linear.add_multipliers((0.031, 0.0071, 0.044), (3, -9, 1), (-(1 << 30), 1 << 30))
+    m = add_linear.add_multipliers(
+        "ADD", DType.INT8, (0.031, 0.0071, 0.044), (3, -9, 1), (-(1 << 30), 1 << 30)
+    )
     x, y = every[:, None], every[None, :]
     assert np.array_equal(
-        fixed_point.added((x, y), (first, second), output), add_linear.add_reference(m, x, y)
+        arithmetic.added((x, y), (first, second), output), add_linear.add_reference(m, x, y)
     )
 
 

@@ -40,7 +40,6 @@ _CLAMPS = {
     Activation.RELU6: "RELU6",
     Activation.RELU_N1_TO_1: "RELU_N1_TO_1",
 }
-_LEAST_INT8 = -128  # what padding must not be larger than, for the largest to stay what it is
 
 Overrides = Mapping[int, str]
 _Windowed = Conv2DOptions | DepthwiseConv2DOptions | Pool2DOptions
@@ -186,7 +185,9 @@ class _Apart:
         op = "PAD"
         if operator.op == "MAX_POOL_2D":
             op = "PADV2"
-            inputs.append(self._constant("value", source, np.array([_LEAST_INT8], np.int8)))
+            # Not larger than any element, for the largest to stay what it is.
+            least = np.iinfo(source.dtype.numpy.name).min
+            inputs.append(self._constant("value", source, np.array([least], source.dtype.numpy)))
         padded = self._tensor(source, "padded", shape=shape)
         helper = self._helper(Operator(operator.index, op, tuple(inputs), (padded,), NoOptions()))
         if helper is None:

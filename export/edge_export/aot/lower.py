@@ -65,7 +65,7 @@ def lower(
         raise LoweringError(
             f"{graph.name}: {count}: "
             + "; ".join(problems)
-            + "; quantize to int8, or leave these operators out of the model",
+            + "; quantize to int8, or to int16 with int8 weights, or leave these operators out",
             tuple(problems),
         )
     return _Builder(graph, whole.graph, name, layers).build(bound)

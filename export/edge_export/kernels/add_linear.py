@@ -76,17 +76,12 @@ def add_multipliers(
     zero_points: tuple[int, int, int],
     bounds: tuple[int, int],
 ) -> AddMultipliers:
-    """Parameters of ADD or SUB from scales and zero points of operand 0, operand 1 and output.
-
-    The reference takes SUB's quotients in float32, ADD's in double precision.
-    """
-    real = np.float32 if op == "SUB" else np.float64
-    first_scale, second_scale, out_scale = (real(scale) for scale in scales)
-    twice_largest = real(2) * max(first_scale, second_scale)
-    first, first_shift = quantize_multiplier(float(first_scale / twice_largest))
-    second, second_shift = quantize_multiplier(float(second_scale / twice_largest))
-    shifted = real(1 << LEFT_SHIFTS[dtype]) * out_scale
-    last, last_shift = quantize_multiplier(float(twice_largest / shifted))
+    """Parameters of ADD or SUB from scales and zero points of operand 0, operand 1 and output."""
+    twice_largest = 2.0 * max(scales[0], scales[1])
+    first, first_shift = quantize_multiplier(scales[0] / twice_largest)
+    second, second_shift = quantize_multiplier(scales[1] / twice_largest)
+    shifted = (1 << LEFT_SHIFTS[dtype]) * scales[2]
+    last, last_shift = quantize_multiplier(twice_largest / shifted)
     return AddMultipliers(
         *(-zero_points[0], first, -first_shift),
         *(-zero_points[1], second, -second_shift),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
@@ -11,7 +13,17 @@ from edge_quantize.graph.options import Conv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
-from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
+from .mac_s16 import (
+    DspConstantsS16,
+    constants_s16,
+    dsp_constants_s16,
+    dsp_range_fields_s16,
+    mac_layer_s16,
+    pack_pairs_s16,
+    range_fields_s16,
+    refuses_dsp_s16,
+    refuses_mac_s16,
+)
 from .overlap import Windows, overlap_distance
 from .row import Binding, KernelRow, LayerView
 from .window import convolution_fields, convolution_macs, refuses_convolution
@@ -89,8 +101,56 @@ def bind_s16(layer: LayerView) -> Binding:
     )
 
 
+def refuses_s16_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel of int16 activations cannot take a CONV_2D."""
+    reason = refuses_s16(layer) or refuses_dsp_s16(layer, CHANNEL_AXIS)
+    if reason is None and row_bytes(mac_layer_s16(layer, CHANNEL_AXIS)) > 65535:
+        return "its windows have over 65535 elements"
+    return reason
+
+
+def read_in_place(fields: Mapping[str, FieldValue]) -> bool:
+    """Whether every window is one pixel, pixels follow each other, and all lie at words."""
+    ones = ("kernel_h", "kernel_w", "stride_h", "stride_w")
+    same = (fields["in_h"], fields["in_w"]) == (fields["out_h"], fields["out_w"])
+    in_c = fields["in_c"]
+    assert isinstance(in_c, int)
+    return same and all(fields[name] == 1 for name in ones) and in_c % 4 == 0
+
+
+def bind_s16_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer_s16(layer, CHANNEL_AXIS)
+    dsp = DspConstantsS16(layer, mac)
+    constants = dsp_constants_s16(layer, mac, dsp, pack_pairs_s16(dsp.weights))
+    fields = window_fields(layer, mac)
+    row = row_bytes(mac)
+    direct = read_in_place(dict(fields))
+    tile = 0 if direct else tile_pixels(row, mac.out.shape[1] * mac.out.shape[2])
+    params = Struct(
+        "struct eag_conv_2d_s16_dsp_params",
+        (
+            *pointer_fields(constants),
+            *fields,
+            ("row", row),
+            ("tile_pixels", tile),
+            ("per_channel", int(dsp.per_channel)),
+            *dsp_range_fields_s16(mac),
+        ),
+    )
+    windows = Windows.of(fields)
+    distance = overlap_distance(windows, tile or 2, gathered=not direct) * mac.x.dtype.itemsize
+    return Binding(
+        params,
+        constants,
+        operands=(0,),
+        scratch_bytes=2 * tile * row,
+        overlap=((0, distance),),
+        macs=convolution_macs(mac),
+    )
+
+
 def row_bytes(mac: MacLayer) -> int:
-    """An output channel's taps, padded to whole words."""
+    """An output channel's taps, padded to whole words of int8."""
     return -(-int(mac.weights.shape[1]) // 4) * 4
 
 
@@ -187,6 +247,24 @@ ROWS: tuple[KernelRow, ...] = (
         bind=bind,
         rank=100,
         note="portable C99",
+    ),
+    KernelRow(
+        name="eag_conv_2d_s16_dsp",
+        op="CONV_2D",
+        sources=(
+            "kernels/eag_conv_2d_s16_dsp.c",
+            "kernels/eag_conv_2d_s16_dsp.h",
+            "kernels/eag_dsp.h",
+            "kernels/eag_mac_s16.h",
+            "kernels/eag_requant.h",
+            "kernels/eag_taps.h",
+        ),
+        refuses=refuses_s16_dsp,
+        bind=bind_s16_dsp,
+        dtypes=(DType.INT16,),
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="int16 activations, SMLAD, 2 channels x 2 pixels",
     ),
     KernelRow(
         name="eag_conv_2d_s16",

@@ -10,7 +10,17 @@ from edge_quantize.graph.options import DepthwiseConv2DOptions
 
 from .mac import MacLayer, mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
-from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
+from .mac_s16 import (
+    DspConstantsS16,
+    constants_s16,
+    dsp_constants_s16,
+    dsp_range_fields_s16,
+    mac_layer_s16,
+    range_fields_s16,
+    refuses_dsp_s16,
+    refuses_mac_s16,
+    refuses_products,
+)
 from .overlap import Windows, overlap_distance
 from .row import NO_BORDER, Binding, KernelRow, LayerView
 from .window import (
@@ -46,7 +56,8 @@ def refuses(layer: LayerView, weights: DType = DType.INT8) -> str | None:
 
 def refuses_s16(layer: LayerView) -> str | None:
     """Why the kernel of int16 activations cannot take a DEPTHWISE_CONV_2D."""
-    return _refuses_shapes(layer) or refuses_mac_s16(layer, CHANNEL_AXIS, (DType.INT64,))
+    reason = _refuses_shapes(layer) or refuses_mac_s16(layer, CHANNEL_AXIS, (DType.INT64,))
+    return reason or refuses_products(layer, CHANNEL_AXIS)
 
 
 def window_fields(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
@@ -85,6 +96,33 @@ def bind_s16(layer: LayerView) -> Binding:
     params = Struct(
         "struct eag_depthwise_conv_2d_s16_params",
         (*pointer_fields(constants), *fields, *range_fields_s16(layer, mac)),
+    )
+    windows = Windows.of((*fields, ("out_c", mac.out.shape[3])))
+    distance = overlap_distance(windows) * mac.x.dtype.itemsize
+    return Binding(
+        params, constants, operands=(0,), overlap=((0, distance),), macs=convolution_macs(mac)
+    )
+
+
+def refuses_s16_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel of int16 activations cannot take a DEPTHWISE_CONV_2D."""
+    return refuses_s16(layer) or refuses_dsp_s16(layer, CHANNEL_AXIS)
+
+
+def bind_s16_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer_s16(layer, CHANNEL_AXIS)
+    dsp = DspConstantsS16(layer, mac)
+    if not dsp.per_channel:
+        dsp.factor = np.repeat(dsp.factor, mac.channels)
+    weights = np.ascontiguousarray(dsp.weights.T)  # [taps, channels]
+    if mac.channels == mac.x.shape[3] and mac.channels % 4 == 0:
+        quads = weights.reshape(len(weights), -1, 4)
+        weights = np.ascontiguousarray(quads[:, :, [0, 2, 1, 3]])
+    constants = dsp_constants_s16(layer, mac, dsp, weights)
+    fields = window_fields(layer, mac)
+    params = Struct(
+        "struct eag_depthwise_conv_2d_s16_dsp_params",
+        (*pointer_fields(constants), *fields, *dsp_range_fields_s16(mac)),
     )
     windows = Windows.of((*fields, ("out_c", mac.out.shape[3])))
     distance = overlap_distance(windows) * mac.x.dtype.itemsize
@@ -190,11 +228,30 @@ ROWS: tuple[KernelRow, ...] = (
         note="portable C99",
     ),
     KernelRow(
+        name="eag_depthwise_conv_2d_s16_dsp",
+        op="DEPTHWISE_CONV_2D",
+        sources=(
+            "kernels/eag_depthwise_conv_2d_s16_dsp.c",
+            "kernels/eag_depthwise_conv_2d_s16_dsp.h",
+            "kernels/eag_depthwise_s16.h",
+            "kernels/eag_dsp.h",
+            "kernels/eag_requant.h",
+            "kernels/eag_taps.h",
+        ),
+        refuses=refuses_s16_dsp,
+        bind=bind_s16_dsp,
+        dtypes=(DType.INT16,),
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="int16 activations, 4 channels at a time",
+    ),
+    KernelRow(
         name="eag_depthwise_conv_2d_s16",
         op="DEPTHWISE_CONV_2D",
         sources=(
             "kernels/eag_depthwise_conv_2d_s16.c",
             "kernels/eag_depthwise_conv_2d_s16.h",
+            "kernels/eag_depthwise_s16.h",
             "kernels/eag_dsp.h",
             "kernels/eag_requant.h",
             "kernels/eag_taps.h",

@@ -11,7 +11,17 @@ from edge_quantize.graph.options import FullyConnectedOptions
 
 from .mac import mac_layer, pointer_fields, portable_constants, range_fields, refuses_mac
 from .mac_dsp import DspConstants, dsp_constants, refuses_factors
-from .mac_s16 import constants_s16, mac_layer_s16, range_fields_s16, refuses_mac_s16
+from .mac_s16 import (
+    DspConstantsS16,
+    constants_s16,
+    dsp_constants_s16,
+    dsp_range_fields_s16,
+    mac_layer_s16,
+    pack_pairs_s16,
+    range_fields_s16,
+    refuses_dsp_s16,
+    refuses_mac_s16,
+)
 from .row import Binding, KernelRow, LayerView
 
 CHANNEL_AXIS = 0
@@ -71,6 +81,17 @@ def bind(layer: LayerView) -> Binding:
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
 
 
+def refuses_s16_dsp(layer: LayerView) -> str | None:
+    """Why the DSP kernel of int16 activations cannot take a FULLY_CONNECTED."""
+    reason = refuses_s16(layer)
+    if reason is not None:
+        return reason
+    depth = layer.input(1).shape[1]
+    if depth % 4:
+        return f"depth {depth} is no multiple of 4"
+    return refuses_dsp_s16(layer, CHANNEL_AXIS)
+
+
 def bind_s16(layer: LayerView) -> Binding:
     mac = mac_layer_s16(layer, CHANNEL_AXIS)
     out_c, depth = mac.w.shape
@@ -84,6 +105,26 @@ def bind_s16(layer: LayerView) -> Binding:
             ("depth", depth),
             ("out_c", out_c),
             *range_fields_s16(layer, mac),
+        ),
+    )
+    return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
+
+
+def bind_s16_dsp(layer: LayerView) -> Binding:
+    mac = mac_layer_s16(layer, CHANNEL_AXIS)
+    out_c, depth = mac.w.shape
+    rows = mac.x.elements // depth
+    dsp = DspConstantsS16(layer, mac)
+    constants = dsp_constants_s16(layer, mac, dsp, pack_pairs_s16(dsp.weights))
+    params = Struct(
+        "struct eag_fully_connected_s16_dsp_params",
+        (
+            *pointer_fields(constants),
+            ("rows", rows),
+            ("depth", depth),
+            ("out_c", out_c),
+            ("per_channel", int(dsp.per_channel)),
+            *dsp_range_fields_s16(mac),
         ),
     )
     return Binding(params, constants, operands=(0,), macs=rows * out_c * depth)
@@ -159,6 +200,23 @@ ROWS: tuple[KernelRow, ...] = (
         bind=bind,
         rank=100,
         note="portable C99",
+    ),
+    KernelRow(
+        name="eag_fully_connected_s16_dsp",
+        op="FULLY_CONNECTED",
+        sources=(
+            "kernels/eag_dsp.h",
+            "kernels/eag_fully_connected_s16_dsp.c",
+            "kernels/eag_fully_connected_s16_dsp.h",
+            "kernels/eag_mac_s16.h",
+            "kernels/eag_requant.h",
+        ),
+        refuses=refuses_s16_dsp,
+        bind=bind_s16_dsp,
+        dtypes=(DType.INT16,),
+        needs=frozenset({"dsp"}),
+        rank=10,
+        note="int16 activations, SMLAD, 2 rows at a time",
     ),
     KernelRow(
         name="eag_fully_connected_s16",

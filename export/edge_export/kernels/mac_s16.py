@@ -19,7 +19,7 @@ from .mac import (
     refuses_scales,
     weight_matrix,
 )
-from .quant import activation_range, narrow_multiplier
+from .quant import activation_range, narrow_multiplier, requantize_s64
 from .row import LayerView
 
 # Sums are multiplied by 15 bits in 64, and the result has to fit an int32.
@@ -73,23 +73,121 @@ def _refuses_sums(layer: LayerView, channel_axis: int) -> str | None:
     if _bias_beyond(layer):
         return f"its bias is not within {_SUM_LIMIT}"
     weights = weight_matrix(layer.input(1), channel_axis)
-    bound = accumulate(weights, _bias(layer), 0, DType.INT16).bound
-    if _is_narrow(layer):
-        if bound >= _SUM_LIMIT:
-            return f"its accumulator can reach {bound}, not below {_SUM_LIMIT}"
-        most_shift = _MOST_NARROW_SHIFT
-    else:
-        if bound >= ACCUMULATOR_LIMIT:
-            return f"its accumulator can reach {bound}, beyond the int32 of its bias"
-        most_shift = _MOST_SHIFT
-    for multiplier, shift in output_factors(layer):
+    bounds = accumulate(weights, _bias(layer), 0, DType.INT16).bounds
+    narrow, factors = _is_narrow(layer), output_factors(layer)
+    limit, most_shift = (
+        (_SUM_LIMIT, _MOST_NARROW_SHIFT) if narrow else (ACCUMULATOR_LIMIT, _MOST_SHIFT)
+    )
+    for channel in range(len(bounds)):
+        bound = int(bounds[channel])
+        multiplier, shift = factors[channel if len(factors) > 1 else 0]
+        if bound >= limit:
+            what = "" if narrow else ", the int32 of its bias"
+            return f"its accumulator can reach {bound}, not below {limit}{what}"
         if multiplier and shift > most_shift:
             return f"its output scale is over 2^{most_shift} times smaller than its sums'"
-        if not _is_narrow(layer) and bound << max(shift, 0) >= ACCUMULATOR_LIMIT:
+        if not narrow and bound << max(shift, 0) >= ACCUMULATOR_LIMIT:
             return f"its accumulator can reach {bound}, beyond int32 when shifted by {shift}"
         if (bound * multiplier) >> (31 - shift) >= _RESULT_LIMIT - 1:
             return f"its accumulator can reach {bound}, beyond int32 when rescaled"
     return None
+
+
+def refuses_products(layer: LayerView, channel_axis: int) -> str | None:
+    """Why the products of a channel may not be summed in 32 bits; asked after `refuses_mac_s16`."""
+    weights = weight_matrix(layer.input(1), channel_axis)
+    bound = accumulate(weights, None, 0, DType.INT16).bound
+    return (
+        f"the products of a channel can reach {bound}, beyond int32"
+        if bound >= ACCUMULATOR_LIMIT
+        else None
+    )
+
+
+def pack_pairs_s16(weights: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Weights [channels, taps] as eag_mac_s16.h reads them: of two channels four taps each in turn,
+    of these in the order 0, 2, 1, 3; taps are padded to a multiple of 4 and channels to a multiple
+    of 2 with zeros."""
+    channels, taps = weights.shape
+    padded = np.pad(weights, ((0, channels % 2), (0, -taps % 4)))
+    quads = padded.reshape(len(padded), -1, 4)[:, :, [0, 2, 1, 3]]
+    return quads.reshape(-1, 2, quads.shape[1], 4).transpose(0, 2, 1, 3)
+
+
+class DspConstantsS16:
+    """`weights` int8[channels, taps], `bias` and `factor` int32 of the kernels that rescale a sum
+    of 32 bits with one multiply; `factor` has one entry where all channels share it.
+
+    A channel whose output is the same for every input may have a factor beyond those kernels'
+    range: it gets weights of zero, and a bias that gives the same output. Raises ValueError for any
+    other channel that is out of range.
+    """
+
+    def __init__(self, layer: LayerView, mac: MacLayer) -> None:
+        if not _is_narrow(layer):
+            raise ValueError("its bias is int32, and so are its sums rescaled with 31 bits")
+        self.weights = mac.weights.copy()
+        self.bias = mac.sums.bias.copy()
+        factors: list[int] = []
+        for channel in range(mac.channels):
+            scaling = mac.factors[channel if mac.per_channel else 0]
+            factor = _wide_factor(*scaling)
+            if factor is None or int(mac.sums.bounds[channel]) >= ACCUMULATOR_LIMIT:
+                factor = 1 << 30
+                self.weights[channel] = 0
+                self.bias[channel] = _only_output(mac, channel, *scaling) << 2
+            factors.append(factor)
+        self.factor = np.array(factors if len(set(factors)) > 1 else factors[:1], np.int32)
+
+    @property
+    def per_channel(self) -> bool:
+        return len(self.factor) > 1
+
+
+def _wide_factor(multiplier: int, shift: int) -> int | None:
+    """The factor with which round(sum * factor / 2^32) is what the reference computes."""
+    right = 15 - shift
+    return multiplier << (32 - right) if multiplier and 16 <= right <= 32 else None
+
+
+def _only_output(mac: MacLayer, channel: int, multiplier: int, shift: int) -> int:
+    low, high = (
+        min(max(requantize_s64(int(total[channel]), multiplier, shift), mac.act_min), mac.act_max)
+        for total in (mac.sums.low, mac.sums.high)
+    )
+    if low != high:
+        raise ValueError(
+            f"channel {channel} is scaled by {multiplier} * 2^{shift - 15} with sums up to "
+            f"{int(mac.sums.bounds[channel])}, out of this kernel's range"
+        )
+    return low
+
+
+def refuses_dsp_s16(layer: LayerView, channel_axis: int) -> str | None:
+    """Why the DSP kernels cannot rescale the layer; asked after `refuses_mac_s16`."""
+    try:
+        DspConstantsS16(layer, mac_layer_s16(layer, channel_axis))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def dsp_constants_s16(
+    layer: LayerView, mac: MacLayer, dsp: DspConstantsS16, weights: npt.NDArray[np.int8]
+) -> tuple[Constant, ...]:
+    """Constants of the DSP kernels; `weights` are those of `dsp`, packed."""
+    bias = layer.inputs[2] if len(layer.inputs) > 2 else None
+    kind = ConstantKind.TABLE if bias is None else ConstantKind.WEIGHTS
+    stored = 0 if bias is None else dsp.bias.size * 4
+    return (
+        mac.weights_constant(weights),
+        mac.constant("bias", dsp.bias.astype(np.int32), stored, kind),
+        mac.constant("factor", dsp.factor),
+    )
+
+
+def dsp_range_fields_s16(mac: MacLayer) -> tuple[tuple[str, FieldValue], ...]:
+    return (("act_min", mac.act_min), ("act_max", mac.act_max))
 
 
 def mac_layer_s16(layer: LayerView, channel_axis: int) -> MacLayer:
@@ -142,9 +240,12 @@ def range_fields_s16(layer: LayerView, mac: MacLayer) -> tuple[tuple[str, FieldV
 
 
 def _is_narrow(layer: LayerView) -> bool:
-    """Whether sums are rescaled with narrow multipliers: always, but where the bias is int32."""
+    """Whether sums are rescaled with narrow multipliers: always, but where the bias is int32, or
+    would be if there were one."""
     bias = layer.inputs[2] if len(layer.inputs) > 2 else None
-    return bias is None or bias.dtype is not DType.INT32
+    if bias is None:
+        return getattr(layer.operator.options, "quantized_bias_type", "") != "INT32"
+    return bias.dtype is not DType.INT32
 
 
 def _bias(layer: LayerView) -> npt.NDArray[np.int64] | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-
 from edge_export.aot.program import Struct
 from edge_quantize.graph import DType
 from edge_quantize.graph.options import Activation
@@ -48,8 +46,6 @@ def _refuses_unary(layer: LayerView) -> str | None:
 def _multiplier(layer: LayerView) -> tuple[int, int]:
     in_scale, _ = scale_and_zero_point(layer.input(0))
     out_scale, _ = scale_and_zero_point(layer.output)
-    if layer.operator.op == "RELU":  # whose quotient the reference takes in float32
-        return quantize_multiplier(float(np.float32(in_scale) / np.float32(out_scale)))
     return quantize_multiplier(in_scale / out_scale)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from edge_export.aot.program import Struct
+from edge_quantize.fixed_point import mean_multiplier
 from edge_quantize.graph import DType, Tensor
 from edge_quantize.graph.options import ReducerOptions
 
@@ -17,21 +18,10 @@ from .checks import (
     quantized,
     scale_and_zero_point,
 )
-from .quant import limits, quantize_multiplier
+from .quant import limits
 from .row import Binding, KernelRow, LayerView
 
 _MAX_RUNS = 2  # of kept and of reduced dimensions: `struct eag_mean_params`
-
-
-def mean_multiplier(in_scale: float, out_scale: float, count: int) -> tuple[int, int]:
-    """Multiplier and shift of a mean of `count` elements.
-
-    The reference does not fold 1/count into the real multiplier: it divides the quantized one,
-    shifted up as far as `count` allows, and cuts the quotient off.
-    """
-    multiplier, shift = quantize_multiplier(in_scale / out_scale)
-    up = min(count.bit_length() - 1, 32, 31 + shift)
-    return (multiplier << up) // count, shift - up
 
 
 def _runs(shape: tuple[int, ...], axes: frozenset[int]) -> list[tuple[bool, int, int]]:

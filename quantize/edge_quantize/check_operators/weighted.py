@@ -57,7 +57,7 @@ def weighted(axis: int) -> Rule:
         if operator.op == "CONV_2D" and grouped:
             yield weights.name, "is a grouped convolution's, which is not supported"
         faults = activations(source, output)
-        faults += faults_of(symmetric(source), symmetric(output), _weights(weights, axis))
+        faults += faults_of(symmetric(source), symmetric(output), _weights(weights, axis, source))
         if bias is not None:
             faults += _bias(bias, weights, axis, _bias_types(operator, source))
         yield from faults
@@ -69,12 +69,14 @@ def weighted(axis: int) -> Rule:
     return rule
 
 
-def _weights(weights: Tensor, axis: int) -> Iterator[Fault]:
+def _weights(weights: Tensor, axis: int, source: Tensor) -> Iterator[Fault]:
     if not weights.is_constant:
         yield weights.name, "are weights computed while running; only constants are supported"
     if weights.dtype not in (DType.INT8, DType.INT4):
         yield from element_type(weights, DType.INT8, DType.INT4)
         return
+    if weights.dtype is DType.INT4 and source.dtype is DType.INT16:
+        yield weights.name, "is int4; beside int16 activations only int8 is supported"
     data = weights.data
     if weights.dtype is DType.INT4 and data is not None and not fits_int4(data):
         yield weights.name, f"is int4, and runs from {data.min()} to {data.max()}"

@@ -20,8 +20,13 @@ _UNUSED = 0.05  # share of a quantized input's range that the data spans
 _BYTE = 255
 
 
-def checked(graph: Graph, samples: Samples, least: int = LEAST) -> tuple[str, ...]:
-    """Notes, a line each. Raises InputDataError: too few, or all the same."""
+def checked(
+    graph: Graph, samples: Samples, least: int = LEAST, scaled: bool = False
+) -> tuple[str, ...]:
+    """Notes, a line each; `scaled` says that somebody chose the scale.
+
+    Raises InputDataError: too few, or all the same.
+    """
     where = samples.source or "samples"
     count = len(samples)
     if count < least:
@@ -37,11 +42,25 @@ def checked(graph: Graph, samples: Samples, least: int = LEAST) -> tuple[str, ..
         notes.append(f"{where}: {count - different} of {count} samples are copies of others")
     for index, array in zip(graph.inputs, samples.inputs, strict=True):
         tensor = graph.tensors[index]
-        notes += _oddities(tensor, array, f"{where}: input '{plain_name(tensor.name)}'")
+        called = f"{where}: input '{plain_name(tensor.name)}'"
+        notes += _oddities(tensor, array, called, scaled)
     labels = samples.labels
     if labels is not None and labels.ndim == 1 and count > 1 and len(np.unique(labels)) == 1:
         notes.append(f"{where}: all labels are the same, {labels[0]}")
     return tuple(notes)
+
+
+def range_notes(graph: Graph, samples: Samples) -> tuple[str, ...]:
+    """How real numbers lie in what the quantized inputs of another graph hold; for samples that
+    were loaded for its float twin."""
+    where = samples.source or "samples"
+    found = []
+    for index, array in zip(graph.inputs, samples.inputs, strict=True):
+        tensor = graph.tensors[index]
+        if tensor.quantization is not None and array.dtype.kind == "f":
+            note = _against_range(tensor, array, float(array.min()), float(array.max()))
+            found += [f"{where}: {graph.name}: input '{tensor.name}': {note}"] if note else []
+    return tuple(found)
 
 
 def _digests(samples: Samples) -> list[bytes]:
@@ -54,7 +73,7 @@ def _digests(samples: Samples) -> list[bytes]:
     return found
 
 
-def _oddities(tensor: Tensor, array: Array, where: str) -> list[str]:
+def _oddities(tensor: Tensor, array: Array, where: str, scaled: bool) -> list[str]:
     low, high = float(array.min()), float(array.max())
     if low == high:
         raise InputDataError(f"{where}: every value is {low:g}; ranges need real data")
@@ -67,7 +86,7 @@ def _oddities(tensor: Tensor, array: Array, where: str) -> list[str]:
             which = ", ".join(map(str, still[:5])) + (", ..." if len(still) > 5 else "")
             found.append(f"{len(still)} of {columns.shape[1]} values never change: {which}")
     if tensor.quantization is None:
-        if low >= 0 and 128 <= high <= _BYTE and _whole(array):
+        if not scaled and low >= 0 and 128 <= high <= _BYTE and _whole(array):
             found.append(
                 f"whole numbers {low:g}..{high:g}, like raw pictures; right only if the model was "
                 "trained on such, and not on 0..1"

@@ -35,7 +35,13 @@ def called(
     What it prints goes to stderr. Raises InputDataError with the function's name and, where it
     raised, the line of its file.
     """
-    with contextlib.redirect_stdout(sys.stderr), _one_line(source, module):
+    folder = Path(module).resolve().parent if module.endswith(".py") else Path.cwd()
+    # Until the last sample: a function may import what it needs when it is called.
+    with (
+        contextlib.redirect_stdout(sys.stderr),
+        _one_line(source, module),
+        _first_on_path(folder),
+    ):
         function: Any = _module(source, module)
         for part in name.split("."):
             if not hasattr(function, part):
@@ -67,27 +73,26 @@ def _one_line(source: str, module: str) -> Iterator[None]:
 
 
 def _module(source: str, name: str) -> ModuleType:
-    """Imported with the working folder first, where users keep it."""
+    """The module or file, imported."""
     if name.endswith(".py"):
         path = Path(name)
         if not path.is_file():
             raise InputDataError(f"{path}: no such file")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
+        spec = importlib.util.spec_from_file_location(f"_samples_of_{path.stem}", path)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        with _first_on_path(path.resolve().parent):
-            spec.loader.exec_module(module)
+        sys.modules[spec.name] = module  # where dataclasses look up their annotations
+        spec.loader.exec_module(module)
         return module
-    with _first_on_path(Path.cwd()):
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
-                raise InputDataError(
-                    f"{source}: no file or folder, and no module '{error.name}' in {Path.cwd()}"
-                ) from error
-            raise
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
+            raise InputDataError(
+                f"{source}: no file or folder, and no module '{error.name}' in {Path.cwd()}"
+            ) from error
+        raise
 
 
 @contextlib.contextmanager

@@ -56,7 +56,8 @@ def load_samples(
 
     Numbers become float32 for float inputs; for quantized inputs real numbers stay float32, and
     integers of the input's own type are taken to be quantized already. `scale` is what pictures'
-    0..255 become, a name of SCALES. At most `most` samples are used, evenly over all; fewer than
+    0..255 become, a name of SCALES. At most `most` samples are used, evenly over all (of an
+    iterable the first); fewer than
     `least`, or none with labels where `labelled`, are refused. Raises InputDataError (one line:
     what, where, what to try), MissingExtraError for pictures without Pillow.
     """
@@ -108,7 +109,7 @@ def load_samples(
             f"{source}: has no labels, and accuracy is asked for; give them as `labels` in a .npz, "
             "as subfolders named by class, or as the second of what a function returns"
         )
-    return replace(samples, notes=notes + checked(graph, samples, least))
+    return replace(samples, notes=notes + checked(graph, samples, least, scale is not None))
 
 
 def _named(

@@ -220,7 +220,8 @@ class GraphBuilder:
         activation: Activation = Activation.NONE,
     ) -> int:
         """Strides and dilations are (height, width)."""
-        options = Conv2DOptions(padding, *stride, *dilation, activation)
+        sums = self._quantized_bias_type(source, bias)
+        options = Conv2DOptions(padding, *stride, *dilation, activation, sums)
         inputs = (source, weights) if bias is None else (source, weights, bias)
         return self.operator("CONV_2D", inputs, options, scale=scale, zero_point=zero_point)
 
@@ -255,7 +256,8 @@ class GraphBuilder:
         activation: Activation = Activation.NONE,
         keep_num_dims: bool = False,
     ) -> int:
-        options = FullyConnectedOptions(activation, keep_num_dims)
+        sums = self._quantized_bias_type(source, bias)
+        options = FullyConnectedOptions(activation, keep_num_dims, quantized_bias_type=sums)
         inputs = (source, weights) if bias is None else (source, weights, bias)
         return self.operator("FULLY_CONNECTED", inputs, options, scale=scale, zero_point=zero_point)
 
@@ -282,10 +284,11 @@ class GraphBuilder:
         *,
         activation: Activation = Activation.NONE,
     ) -> int:
-        """`op` is ADD, SUB or MUL."""
-        return self.operator(
-            op, (first, second), ElementwiseOptions(activation), scale=scale, zero_point=zero_point
-        )
+        """`op` is ADD, SUB or MUL. Scales of int16 ones need not be powers of two."""
+        options = ElementwiseOptions(activation)
+        if op != "MUL" and self._activation_type(first) is DType.INT16:
+            options = ElementwiseOptions(activation, pot_scale_int16=False)
+        return self.operator(op, (first, second), options, scale=scale, zero_point=zero_point)
 
     def mean(
         self, source: int, axes: Sequence[int], scale: float, zero_point: int, keep_dims: bool
@@ -349,6 +352,11 @@ class GraphBuilder:
         if problems:
             raise UnsupportedModelError(f"{self._name}: {problems[0]}", problems)
         return graph
+
+    def _quantized_bias_type(self, source: int, bias: int | None) -> str:
+        """A bias of 32 bits makes the sums of int16 activations be of 32 bits, and is to say so."""
+        int32 = bias is not None and self._tensors[bias].dtype is DType.INT32
+        return "INT32" if int32 and self._tensors[source].dtype is DType.INT16 else "FLOAT32"
 
     def _activation_type(self, index: int) -> DType:
         return DType.INT16 if self._tensors[index].dtype is DType.INT16 else DType.INT8

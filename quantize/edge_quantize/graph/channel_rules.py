@@ -256,8 +256,10 @@ def _window(trace: Trace, operator: Operator) -> None:
 def _reshape(trace: Trace, operator: Operator) -> None:
     along = trace.along(operator.inputs[0])
     output = trace.graph.tensors[operator.outputs[0]]
+    # A shape that is computed while running would have to be computed otherwise.
+    computed = any(not trace.graph.tensors[i].is_constant for i in operator.inputs[1:] if i >= 0)
     reached = None
-    if along is not None:
+    if along is not None and not computed:
         source = trace.graph.tensors[operator.inputs[0]]
         reached = followed(source, along, output.shape, trace)
     if reached is None:

@@ -61,6 +61,13 @@ def writers(graph: Graph) -> Mapping[int, Operator]:
     return {index: operator for operator in graph.operators for index in operator.outputs}
 
 
+def with_data(tensor: Tensor, data: npt.NDArray[np.generic]) -> Tensor:
+    """A constant of other content (and shape), read-only, of the same type and quantization."""
+    content = np.array(data, tensor.dtype.numpy)
+    content.setflags(write=False)
+    return replace(tensor, shape=content.shape, data=content, shape_signature=())
+
+
 def fused_activation(operator: Operator) -> Activation | None:
     """The operator's fused activation; None where it can have none."""
     return getattr(operator.options, "activation", None)
@@ -160,3 +167,12 @@ class Rewrite:
         return compacted(
             replace(self.old, tensors=tuple(self._tensors), operators=operators, sha256="")
         )
+
+
+def with_data(tensor: Tensor, data: npt.NDArray[np.generic]) -> Tensor:
+    """A constant of other content (and shape), read-only, of the same type and quantization."""
+    content = np.ascontiguousarray(data, tensor.dtype.numpy)
+    if content is data:
+        content = data.copy()
+    content.setflags(write=False)
+    return replace(tensor, shape=content.shape, data=content, shape_signature=())

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
@@ -30,7 +32,7 @@ class Field:
     """One field of a table. `name` is the schema's ("BeginMask")."""
 
     name: str
-    element_bytes: int = 0  # of a vector; 0 for a number or a string
+    element: np.dtype[np.generic] | None = None  # of a vector; None for a number or a string
 
     @property
     def key(self) -> str:
@@ -38,25 +40,24 @@ class Field:
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.name).lower()
 
 
-class _ElementSize:
-    """Stands in for a builder, to hear how large a vector's elements are."""
-
-    def __init__(self) -> None:
-        self.heard = 0
-
-    def StartVector(self, size: int, _count: int, _alignment: int) -> None:  # noqa: N802
-        self.heard = size
-
-
 @cache
 def table_fields(table: str) -> tuple[Field, ...]:
     """The fields of one of `TABLES`, in the schema's order."""
     prefix = f"{table}Add"
-    fields = []
-    for name in [n.removeprefix(prefix) for n in vars(schema) if n.startswith(prefix)]:
-        element = _ElementSize()
-        start_vector = getattr(schema, f"{table}Start{name}Vector", None)
-        if start_vector is not None:
-            start_vector(element, 0)
-        fields.append(Field(name, element.heard))
-    return tuple(fields)
+    names = [name.removeprefix(prefix) for name in vars(schema) if name.startswith(prefix)]
+    return tuple(Field(name, _element(table, name)) for name in names)
+
+
+def _element(table: str, field: str) -> np.dtype[np.generic] | None:
+    """What a vector holds, from reading one that is written: the schema's code says it nowhere
+    else."""
+    if not hasattr(getattr(schema, table), f"{field}AsNumpy"):
+        return None
+    builder = flatbuffers.Builder(64)
+    eight_bytes = builder.CreateNumpyVector(np.zeros(1, np.int64))
+    getattr(schema, f"{table}Start")(builder)
+    getattr(schema, f"{table}Add{field}")(builder, eight_bytes)
+    builder.Finish(getattr(schema, f"{table}End")(builder))
+    written = getattr(schema, table).GetRootAs(builder.Output())
+    found: np.dtype[np.generic] = getattr(written, f"{field}AsNumpy")().dtype
+    return found

@@ -214,11 +214,8 @@ class _Writer:
             if isinstance(value, bytes):
                 fields[field.name] = self.builder.CreateString(value)
             elif isinstance(value, tuple):
-                kind = "f" if any(isinstance(v, float) for v in value) else "i"
-                # Through int64, so that what the schema has as unsigned keeps its bits.
-                numbers = np.asarray(value, np.float64 if kind == "f" else np.int64)
-                element = np.dtype(f"{kind}{field.element_bytes}")
-                fields[field.name] = self.builder.CreateNumpyVector(numbers.astype(element))
+                numbers = np.asarray(value, field.element)
+                fields[field.name] = self.builder.CreateNumpyVector(numbers)
             else:
                 fields[field.name] = value
         return fields

@@ -36,6 +36,12 @@ def float_graph(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
     graph, widened = _widened(graph)
     if widened:
         notes.append(f"{widened} float16 constants: widened to float32, without loss")
+    states = sum(tensor.is_variable for tensor in graph.tensors)
+    if states:
+        notes.append(
+            f"{states} variable tensors: an interpreter keeps them from one inference to the next; "
+            "reset it where a sequence begins"
+        )
     return graph, tuple(notes)
 
 

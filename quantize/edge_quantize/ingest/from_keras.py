@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -96,10 +97,14 @@ def _loaded(keras: Any, path: Path) -> tuple[Any, str]:
             # What it was trained with is of no use here, and may need code that is not.
             return keras.models.load_model(path, compile=False), ""
         except Exception as error:  # a file can make Keras raise anything
-            words = first_line(error, 160).rstrip(".")
-            if "config=" in words:  # Keras then quotes the layer's whole configuration
-                words = words.split(" using config=")[0]
-            return None, words
+            return None, _reason(error)
+
+
+def _reason(error: Exception) -> str:
+    """Keras' reason without the layer's whole configuration, which it quotes."""
+    inner = re.search(r"Exception encountered: (.+?)[.](?:\s|$)", str(error))
+    words = inner[1] if inner else first_line(error, 160).rstrip(".")
+    return words.split(" using config=")[0]
 
 
 def _converted(
@@ -172,18 +177,26 @@ def _traced(model: Any, keras: Any, tf: Any, inputs: Sequence[Shaped], name: str
     # Keras 3 wraps TensorFlow's variables in its own; the converter knows only the former.
     third = keras.__name__ == "keras"
     variables = [v.value if third else v for v in model.variables]
-    outputs = getattr(model, "output_names", None) or []
-    if len(outputs) != len(model.outputs):
-        outputs = [f"output_{i}" for i in range(len(model.outputs))]
+    outputs = _output_names(model, keras)
     graph = converted(
         tf, lambda *tensors: _call(model, keras, tf, tensors), variables, inputs, outputs, name
     )
     return replace(graph, name=name)
 
 
+def _output_names(model: Any, keras: Any) -> list[str]:
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    names = list(getattr(model, "output_names", None) or [])
+    count = len(model.outputs)
+    return names if len(names) == count else [f"output_{i}" for i in range(count)]
+
+
 def _call(model: Any, keras: Any, tf: Any, tensors: Sequence[Any]) -> Sequence[Any]:
     """The model's outputs, flat, from inputs in the order of `model.inputs`."""
     tree = keras.tree if keras.__name__ == "keras" else tf.nest
-    structure = model.input
-    packed = tree.pack_sequence_as(structure, list(tensors))
+    if isinstance(model, keras.Sequential):
+        packed = tensors[0]  # it has no `input` before it is called
+    else:
+        packed = tree.pack_sequence_as(model.input, list(tensors))
     return list(tree.flatten(model(packed, training=False)))

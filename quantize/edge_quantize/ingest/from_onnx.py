@@ -31,6 +31,7 @@ from .conversion import (
 from .float_graph import float_graph, renamed
 from .onnx_environment import OnnxEnvironment, prepare_environment
 from .open_shapes import OpenInput, fixed_shapes
+from .signature import in_order
 from .tflite import read_tflite
 from .transposes import fold_transposes
 
@@ -54,8 +55,12 @@ def read_onnx_file(path: Path, request: Request) -> Conversion:
         request.say("converting with onnx2tf")
         asked = {"model": str(path.resolve()), "shapes": by_name, "samples": SAMPLES}
         _ask(environment, folder, path, asked)
-        graph = replace(read_tflite(folder / "model.tflite"), name=path.stem)
-        graph = _in_order(graph, [i.name for i in declared], known["outputs"])
+        content = (folder / "model.tflite").read_bytes()
+        graph = replace(read_tflite(content), name=path.stem)
+        names = [i.name for i in declared]
+        # onnx2tf keeps the names, but for characters that TensorFlow does not take.
+        graph = in_order(graph, content, names, known["outputs"], _bare)
+        graph = renamed(graph, names, known["outputs"])
         graph, settled = float_graph(fold_transposes(graph))
         request.say("comparing")
         version = f"ONNX Runtime {environment.versions['onnxruntime']}"
@@ -98,38 +103,8 @@ def _ask(
     return answer
 
 
-def _in_order(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
-    """Inputs and outputs in the source's order. onnx2tf keeps the names, with few changes."""
-    graph = replace(
-        graph,
-        inputs=_by_name(graph, graph.inputs, inputs, "inputs"),
-        outputs=_by_name(graph, graph.outputs, outputs, "outputs"),
-    )
-    return renamed(graph, inputs, outputs)
-
-
-def _by_name(
-    graph: Graph, indices: tuple[int, ...], names: Sequence[str], what: str
-) -> tuple[int, ...]:
-    if len(indices) != len(names):
-        raise ConversionError(
-            f"{graph.name}: onnx2tf kept {len(indices)} of {len(names)} {what}; is one unused?"
-        )
-    if len(names) == 1:
-        return indices
-    places = {_bare(graph.tensors[i].name): i for i in indices}
-    ordered = [places.get(_bare(name)) for name in names]
-    if None in ordered:
-        raise ConversionError(
-            f"{graph.name}: onnx2tf renamed the {what} {', '.join(names)} so that they cannot be "
-            "told apart; give them plain names"
-        )
-    return tuple(i for i in ordered if i is not None)
-
-
 def _bare(name: str) -> str:
-    plain = name.removeprefix("serving_default_").split(":")[0]
-    return "".join(c if c.isalnum() else "_" for c in plain).strip("_")
+    return "".join(c if c.isalnum() else "_" for c in name).strip("_")
 
 
 def _orders(shape: Sequence[int], wanted: Sequence[int]) -> list[tuple[int, ...]]:

@@ -25,6 +25,7 @@ def main(model: str, folder: str, samples: str) -> None:
         for number in range(int(samples)):
             for i, details in enumerate(interpreter.get_input_details()):
                 interpreter.set_tensor(details["index"], inputs[f"{number}_{i}"])
+            interpreter.reset_all_variables()
             interpreter.invoke()
             for i, details in enumerate(interpreter.get_output_details()):
                 results[f"{number}_{i}"] = interpreter.get_tensor(details["index"])

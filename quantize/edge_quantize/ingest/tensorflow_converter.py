@@ -16,6 +16,7 @@ from edge_quantize.graph.model import Graph
 from .conversion import Request
 from .float_graph import named_in, renamed
 from .quiet import quiet
+from .signature import in_order
 from .tflite import read_tflite
 
 _MOST_WORDS = 300
@@ -59,6 +60,8 @@ def first_line(error: BaseException, most: int = _MOST_WORDS) -> str:
     """What an error says, in one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if text.endswith("in user code:"):  # TensorFlow then shows the calls, and the error last
+        text = lines[-1]
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
@@ -79,7 +82,7 @@ def converted(
     root.held = list(held)
 
     def serving(*tensors: Any) -> dict[str, Any]:
-        # The converter sorts by these names, and tells inputs and outputs by nothing else.
+        # The converter sorts by names.
         return {f"output_{i:03}": tensor for i, tensor in enumerate(call(*tensors))}
 
     with quiet() as heard:
@@ -96,7 +99,10 @@ def converted(
         except Exception as error:  # whatever a model's own code and the converter raise
             raise _failed(error, heard.text, name) from error
     graph = replace(read_tflite(content), name=name)
-    return renamed(_in_order(graph, len(inputs)), [given.name for given in inputs], outputs)
+    given_names = [f"input_{i:03}" for i in range(len(inputs))]
+    result_names = [f"output_{i:03}" for i in range(len(outputs))]
+    graph = in_order(graph, content, given_names, result_names)
+    return renamed(graph, [given.name for given in inputs], outputs)
 
 
 def _failed(error: Exception, log: str, name: str) -> Exception:
@@ -116,22 +122,3 @@ def _failed(error: Exception, log: str, name: str) -> Exception:
     return ConversionError(
         f"{name}: TensorFlow cannot convert it: {kind}: {first_line(error)}", f"{log}\n{said}"
     )
-
-
-def _in_order(graph: Graph, inputs: int) -> Graph:
-    """Inputs and outputs as the source orders them, from the names the converter gave."""
-    names = {graph.tensors[i].name.split(":")[0]: i for i in graph.inputs}
-    ordered = [names.get(f"serving_default_input_{i:03}") for i in range(inputs)]
-    if len(graph.inputs) == inputs and None not in ordered:
-        graph = replace(graph, inputs=tuple(i for i in ordered if i is not None))
-    elif inputs > 1 or len(graph.inputs) != inputs:
-        raise ConversionError(
-            f"{graph.name}: the converter kept {len(graph.inputs)} of {inputs} inputs; "
-            "is one of them unused?"
-        )
-    places = [re.search(r"PartitionedCall:(\d+)$", graph.tensors[i].name) for i in graph.outputs]
-    numbers = [int(place[1]) for place in places if place]
-    if sorted(numbers) == list(range(len(graph.outputs))):
-        outputs = [i for _, i in sorted(zip(numbers, graph.outputs, strict=True))]
-        graph = replace(graph, outputs=tuple(outputs))
-    return graph

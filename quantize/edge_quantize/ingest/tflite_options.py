@@ -259,7 +259,7 @@ def _union(walk: Walk, where: str, operator: Any) -> tuple[str, Any]:
 
 def _as_in_the_schema(name: str, f: _Fields) -> Options:
     values: dict[str, Value | None] = {
-        field.key: f.vector(field.name) if field.element_bytes else f.value(field.name)
+        field.key: f.vector(field.name) if field.element is not None else f.value(field.name)
         for field in table_fields(name)
     }
     return SchemaOptions(name, {key: v for key, v in values.items() if v is not None})

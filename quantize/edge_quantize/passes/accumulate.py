@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import Conv2DOptions, DepthwiseConv2DOptions
 
-from .fixed_point import Multipliers
+from .arithmetic import Multipliers
 from .windows import Reals, Sliding
 
 _EPSILON = 2.0**-23  # of float32
@@ -48,8 +48,8 @@ class Linear:
 
 
 def linear(graph: Graph, operator: Operator) -> Linear | None:
-    """The layer, where its weights are constants of an arithmetic known here: int8 or int4
-    weights, symmetric, with int8 activations and int32 biases, or float32 throughout."""
+    """The layer, where its weights are constants and its sums known here: int8 or int4 weights,
+    symmetric, with int8 or int16 activations, or float32 throughout."""
     source, weights, *rest = graph.operands(operator)
     bias = rest[0] if rest else None
     (output,) = graph.results(operator)
@@ -98,14 +98,16 @@ def _integer(source: Tensor, weights: Tensor, bias: Tensor | None, output: Tenso
     activations = (source.quantization, output.quantization)
     scales = weights.quantization
     channels = output.shape[-1]
+    wide = source.dtype is DType.INT16
     return (
-        source.dtype is output.dtype is DType.INT8
+        source.dtype is output.dtype
+        and (wide or source.dtype is DType.INT8)
         and all(q is not None and len(q.scales) == 1 and q.scale > 0 for q in activations)
         and weights.dtype in (DType.INT8, DType.INT4)
         and scales is not None
         and not any(scales.zero_points)
         and len(scales.scales) in (1, channels)
-        and (bias is None or bias.dtype is DType.INT32)
+        and (bias is None or bias.dtype is DType.INT32 or (wide and bias.dtype is DType.INT64))
     )
 
 

@@ -8,7 +8,7 @@ from edge_quantize.graph.edit import Rewrite, fused_activation, readers, with_ac
 from edge_quantize.graph.model import DType, Graph, Operator
 from edge_quantize.graph.options import Activation
 
-from .intervals import is_int8
+from .bounds import is_int8
 from .result import NOTHING, Change, Edit, Settings
 
 _ACTIVATIONS = {

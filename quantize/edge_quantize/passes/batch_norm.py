@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_quantize.graph.edit import Rewrite, fused_activation, readers, with_activation, writers
-from edge_quantize.graph.model import DType, Graph, Operator, Tensor
-from edge_quantize.graph.options import Activation, ElementwiseOptions
+from edge_quantize.graph.model import DType, Graph, Operator
+from edge_quantize.graph.options import Activation
 
 from .accumulate import Linear, bias_values, linear
+from .affine import Affine, affine
 from .result import NOTHING, Change, Edit, Settings
 
 Reals = npt.NDArray[np.float64]
@@ -26,66 +27,27 @@ _FLAT = 1e-12
 
 
 def fold_batch_norm(graph: Graph, _: Settings) -> Edit:
-    """Fold one MUL, ADD or SUB by a constant for each channel into the layer before or behind."""
+    """Fold one MUL, ADD or SUB by a constant for each channel into the layer before, or into all
+    those behind."""
     read, written = readers(graph), writers(graph)
     for operator in graph.operators:
-        affine = _affine(graph, operator)
-        if affine is None:
+        found = affine(graph, operator)
+        if found is None:
             continue
-        source, scale, shift = affine
         rewrite = Rewrite(graph)
-        before = written.get(source)
-        if before is not None and _fold_back(graph, rewrite, read, before, operator, scale, shift):
-            where = before
+        before = written.get(found.source)
+        if before is not None and _fold_back(graph, rewrite, read, before, found):
+            where = [before]
+            rewrite.drop(operator.index)
         else:
-            behind = read[operator.outputs[0]]
-            if len(behind) != 1 or not _fold_on(
-                graph, rewrite, behind[0], operator, source, scale, shift
-            ):
-                continue
-            where = behind[0]
-        rewrite.drop(operator.index)
-        what = f"{operator.op} by a constant folded into {where.op} '{graph.layer_name(where)}'"
-        change = Change(
-            "batch-norm", graph.layer_name(operator), what, "the same linear map, to rounding"
-        )
-        return rewrite.graph(), (change,)
+            where = _fold_on(graph, rewrite, read, found)
+        if where:
+            names = ", ".join(f"{o.op} '{graph.layer_name(o)}'" for o in where)
+            what = f"{operator.op} by a constant folded into {names}"
+            layer = graph.layer_name(operator)
+            change = Change("batch-norm", layer, what, "the same linear map, to rounding")
+            return rewrite.graph(), (change,)
     return graph, NOTHING
-
-
-def _affine(graph: Graph, operator: Operator) -> tuple[int, Reals, Reals] | None:
-    """(input, scale, shift) of an operator that is x * scale + shift, each [channels]."""
-    options = operator.options
-    if operator.op not in ("MUL", "ADD", "SUB") or not isinstance(options, ElementwiseOptions):
-        return None
-    constants = [p for p, i in enumerate(operator.inputs) if graph.tensors[i].is_constant]
-    if len(operator.inputs) != 2 or len(constants) != 1:
-        return None
-    source = operator.inputs[1 - constants[0]]
-    constant, output = graph.tensors[operator.inputs[constants[0]]], graph.results(operator)[0]
-    x = graph.tensors[source]
-    kinds = {x.dtype, constant.dtype, output.dtype}
-    if kinds != {DType.FLOAT32} or x.shape != output.shape or not x.shape:
-        return None
-    values = _per_channel(constant, x.shape[-1])
-    if values is None:
-        return None
-    one, zero = np.ones_like(values), np.zeros_like(values)
-    if operator.op == "MUL":
-        return source, values, zero
-    if operator.op == "ADD":
-        return source, one, values
-    return (source, one, -values) if constants[0] == 1 else (source, -one, values)
-
-
-def _per_channel(constant: Tensor, channels: int) -> Reals | None:
-    """The constant's values [channels], where it is the same at every other place."""
-    if constant.data is None or not np.isfinite(constant.data).all():
-        return None
-    last = constant.shape[-1] if constant.shape else 1
-    if constant.elements not in (1, last) or last not in (1, channels):
-        return None
-    return np.broadcast_to(constant.data.reshape(-1).astype(np.float64), (channels,))
 
 
 def _float_layer(graph: Graph, operator: Operator) -> Linear | None:
@@ -98,9 +60,7 @@ def _fold_back(
     rewrite: Rewrite,
     read: Mapping[int, list[Operator]],
     before: Operator,
-    operator: Operator,
-    scale: Reals,
-    shift: Reals,
+    found: Affine,
 ) -> bool:
     """Into the layer whose output the operator alone reads."""
     layer = _float_layer(graph, before)
@@ -113,41 +73,75 @@ def _fold_back(
     ):
         return False
     shape = [-1 if axis == layer.channel_axis else 1 for axis in range(layer.values.ndim)]
-    _set_weights(rewrite, before, layer, layer.values * scale.reshape(shape))
-    _set_bias(rewrite, before, layer, bias_values(layer) * scale + shift)
-    changed = replace(rewrite.operator(before.index), outputs=operator.outputs)
-    rewrite.replace(with_activation(changed, fused_activation(operator) or Activation.NONE))
+    _set_weights(rewrite, before, layer, layer.values * found.scale.reshape(shape))
+    _set_bias(rewrite, before, layer, bias_values(layer) * found.scale + found.shift)
+    changed = replace(rewrite.operator(before.index), outputs=found.operator.outputs)
+    rewrite.replace(with_activation(changed, fused_activation(found.operator) or Activation.NONE))
     return True
 
 
 def _fold_on(
+    graph: Graph, rewrite: Rewrite, read: Mapping[int, list[Operator]], found: Affine
+) -> list[Operator]:
+    """Into the layers that read the operator's output, all of them or none.
+
+    A scale goes past a shift that padding keeps from being folded: s x + t is s (x + t / s).
+    """
+    (output,) = found.operator.outputs
+    if output in graph.outputs or fused_activation(found.operator) is not Activation.NONE:
+        return []
+    behind = read[output]
+    if _into_layers(graph, rewrite, behind, output, found.source, found):
+        rewrite.drop(found.operator.index)
+        return behind
+    past = affine(graph, behind[0]) if len(behind) == 1 else None
+    if (
+        past is None
+        or found.shift.any()
+        or not found.scale.all()
+        or (past.scale != 1.0).any()
+        or past.operator.outputs[0] in graph.outputs
+        or fused_activation(past.operator) is not Activation.NONE
+    ):
+        return []
+    (shifted,) = past.operator.outputs
+    if not _into_layers(graph, rewrite, read[shifted], shifted, shifted, found):
+        return []
+    name = f"{graph.layer_name(past.operator)}/constant"
+    values = (past.shift / found.scale).astype(np.float32)
+    constant = rewrite.constant(name, values, DType.FLOAT32)
+    rewrite.replace(replace(past.operator, op="ADD", inputs=(found.source, constant)))
+    rewrite.drop(found.operator.index)
+    return read[shifted]
+
+
+def _into_layers(
     graph: Graph,
     rewrite: Rewrite,
-    behind: Operator,
-    operator: Operator,
-    source: int,
-    scale: Reals,
-    shift: Reals,
+    layers: list[Operator],
+    old: int,
+    new: int,
+    found: Affine,
 ) -> bool:
-    """Into the layer that alone reads the operator's output."""
-    layer = _float_layer(graph, behind)
-    if (
-        layer is None
-        or operator.outputs[0] in graph.outputs
-        or behind.inputs[0] != operator.outputs[0]
-        or fused_activation(operator) is not Activation.NONE
-    ):
-        return False
-    scaled, shifted = (_over_input(layer, behind, v) for v in (scale, shift))
-    if scaled is None or shifted is None:
-        return False
-    added = layer.apply(shifted, layer.values).reshape(-1, layer.output.shape[-1])
-    if (np.ptp(added, axis=0) > _FLAT * np.abs(added).max(axis=0)).any():
-        return False  # padding takes part of the shift away at the borders
-    _set_weights(rewrite, behind, layer, layer.values * _over_weights(layer, behind, scale))
-    _set_bias(rewrite, behind, layer, bias_values(layer) + added[0])
-    rewrite.set_input(behind.index, 0, source)
-    return True
+    """Let layers read `new`, which is `old` without the map, and do the map by their weights."""
+    folds = []
+    for operator in layers:
+        layer = _float_layer(graph, operator)
+        if layer is None or operator.inputs[0] != old:
+            return False
+        scaled, shifted = (_over_input(layer, operator, v) for v in (found.scale, found.shift))
+        if scaled is None or shifted is None:
+            return False
+        added = layer.apply(shifted, layer.values).reshape(-1, layer.output.shape[-1])
+        if (np.ptp(added, axis=0) > _FLAT * np.abs(added).max(axis=0)).any():
+            return False  # padding takes part of the shift away at the borders
+        folds.append((operator, layer, added[0]))
+    for operator, layer, added in folds:
+        scale = _over_weights(layer, operator, found.scale)
+        _set_weights(rewrite, operator, layer, layer.values * scale)
+        _set_bias(rewrite, operator, layer, bias_values(layer) + added)
+        rewrite.set_input(operator.index, 0, new)
+    return bool(folds)
 
 
 def _over_input(layer: Linear, operator: Operator, values: Reals) -> Reals | None:

@@ -1,7 +1,7 @@
 """Channels that no output depends on, taken out.
 
 A channel may go when each layer that sums over it does without: because its weights for the channel
-are all zero, or because the channel is constant for every input (see `intervals`), so that what it
+are all zero, or because the channel is constant for every input (see `bounds`), so that what it
 adds is a number that the bias can hold. Where windows reach over a border, padding takes part of
 that number away there; it is computed for every position, and the channel stays unless it is the
 same at all of them.
@@ -21,7 +21,7 @@ from edge_quantize.graph.edit import Rewrite
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 
 from .accumulate import Linear, bias_values, linear
-from .intervals import Bounds, tensor_bounds
+from .bounds import Bounds, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 from .windows import Reals
 
@@ -206,6 +206,8 @@ def _contribution(layer: Linear, given: npt.NDArray[Any], place: int) -> Reals |
     one = slice(place, place + 1)
     x = given[..., one].astype(np.float64) - layer.zero_point
     added = layer.apply(x, layer.values[..., one]).reshape(-1, layer.output.shape[-1])
+    if layer.source.dtype is DType.INT16 and added.any():
+        return None  # their accumulators and biases are left alone
     spread = np.ptp(added, axis=0)
     if (spread > _FLAT * np.abs(added).max(axis=0)).any():
         return None
@@ -214,8 +216,8 @@ def _contribution(layer: Linear, given: npt.NDArray[Any], place: int) -> Reals |
 
 def _fits(layer: Linear | None, added: Reals) -> bool:
     """Whether bias and partial sums stay within int32 (within float32's range)."""
-    if layer is None:
-        return not added.any()
+    if layer is None or not added.any():
+        return True
     bias = np.abs(bias_values(layer) + added)
     if layer.source.dtype is DType.FLOAT32:
         return bool((bias < np.finfo(np.float32).max).all())

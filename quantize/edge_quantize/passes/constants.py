@@ -11,21 +11,21 @@ import numpy.typing as npt
 from edge_quantize.check import check_supported
 from edge_quantize.errors import QuantizeError
 from edge_quantize.graph.edit import Rewrite, readers
-from edge_quantize.graph.model import DType, Graph, Operator, Tensor
+from edge_quantize.graph.model import Graph, Operator, Tensor
 from edge_quantize.reference import LiteRtReference, TflmReference, tflm_available
 
-from .intervals import is_int8, tensor_bounds
+from .bounds import is_int8, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 
 # Takes constants as operands on every runtime here, and is worth having one.
 _TAKE_CONSTANTS = ("ADD", "MUL")
-_INTEGERS = (DType.INT4, DType.INT8, DType.UINT8, DType.INT16)
 
 
 def evaluate_constants(graph: Graph, _: Settings) -> Edit:
     """Replace operators whose operands are all constants by what a reference runtime computes.
 
-    Integer weights that are dequantized stay as they are: their floats take four times the room.
+    Weights that are dequantized stay as they are: how small they are stored was somebody's choice,
+    and their floats would take two to four times the room.
     """
     for operator in graph.operators:
         operands = [t for t in graph.operands(operator) if t is not None]
@@ -34,7 +34,7 @@ def evaluate_constants(graph: Graph, _: Settings) -> Edit:
             or not all(t.is_constant for t in operands)
             or len(operator.outputs) != 1
             or operator.outputs[0] in graph.outputs
-            or (operator.op == "DEQUANTIZE" and operands[0].dtype in _INTEGERS)
+            or operator.op == "DEQUANTIZE"
         ):
             continue
         value = _evaluated(graph, operator)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge_quantize.fixed_point import quantize_value
 from edge_quantize.graph.edit import Rewrite, writers
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import (
@@ -16,8 +17,7 @@ from edge_quantize.graph.options import (
     ReshapeOptions,
 )
 
-from .fixed_point import quantized_value
-from .intervals import Bounds, is_int8, tensor_bounds
+from .bounds import Bounds, is_int8, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 
 RESHAPES = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
@@ -111,7 +111,8 @@ def _relu(facts: _Facts, operator: Operator) -> str:
     if source.dtype is DType.FLOAT32:
         low, high = 0.0, 6.0
     elif is_int8(source) and source.quantization is not None:
-        low, high = source.quantization.zero_point, quantized_value(6.0, source)
+        low = source.quantization.zero_point
+        high = quantize_value(6.0, source.quantization.scale, low)
     else:
         return ""
     within = (bounds.low >= low).all() and (operator.op == "RELU" or (bounds.high <= high).all())

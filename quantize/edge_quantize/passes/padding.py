@@ -17,7 +17,7 @@ from edge_quantize.graph.options import (
 )
 from edge_quantize.graph.shapes import ShapeError, window
 
-from .intervals import is_int8
+from .bounds import is_int8
 from .result import NOTHING, Change, Edit, Settings
 
 _FLOAT_LOWEST = float(np.finfo(np.float32).min)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from edge_quantize.check import check_supported
 from edge_quantize.errors import LosslessError, UnsupportedModelError
 from edge_quantize.graph.channels import channel_groups
 from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.writer import write_tflite
+from edge_quantize.reference import tflm_available
 
 from .result import Change, Counts, Pass, PassResult, Settings
 from .table import PASSES
@@ -18,7 +20,13 @@ Progress = Callable[[int, int, str], None]
 # Each round removes something, so there is an end; this one is for a pass that goes back and forth.
 _MOST_ROUNDS = 200
 # Deep float models amplify the rounding of folded weights; what is exact can still be had.
-_LEFT_OUT = (("batch-norm",), ("batch-norm", "dead-channels"))
+_NORMALIZATION = ("batch-norm", "affine-chains")
+_LEFT_OUT = (
+    ("transposes",),
+    _NORMALIZATION,
+    ("transposes", *_NORMALIZATION),
+    ("transposes", *_NORMALIZATION, "dead-channels"),
+)
 
 
 def lossless(
@@ -54,7 +62,7 @@ def lossless(
     notes: tuple[str, ...] = ()
     for left_out in _LEFT_OUT:
         try:
-            return _result(graph, smaller, changes, check_same(graph, smaller, progress), notes)
+            return _result(graph, smaller, changes, _compared(graph, smaller, progress), notes)
         except LosslessError as error:
             if not _is_float(graph):
                 raise
@@ -63,7 +71,21 @@ def lossless(
         smaller, changes = _until_nothing_changes(graph, passes, settings, progress)
         if not changes:
             return _result(graph, graph, (), "", notes)
-    return _result(graph, smaller, changes, check_same(graph, smaller, progress), notes)
+    return _result(graph, smaller, changes, _compared(graph, smaller, progress), notes)
+
+
+def _compared(graph: Graph, smaller: Graph, progress: Progress | None) -> str:
+    """What comparing the two found.
+
+    tflite_micro does not take shapes that are computed while running; a graph with such is compared
+    in two steps, around the one that differs from it in these alone.
+    """
+    passes = tuple(p for p in PASSES if p.name in ("shapes", "dead-operators"))
+    between, _ = _until_nothing_changes(graph, passes, Settings(), None)
+    if between is not graph and tflm_available() and not check_supported(between):
+        check_same(graph, between, progress)
+        return check_same(between, smaller, progress)
+    return check_same(graph, smaller, progress)
 
 
 def _cheapest(

@@ -1,4 +1,4 @@
-"""The smaller Keras model: the layers' sizes in the configuration, and the weights that are left."""
+"""The smaller Keras model: layers' sizes in the configuration, and the weights that are left."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def built(keras: Any, model: Any, mirrored: Mirror, pruned: Pruned) -> Any:
         if layer["class_name"] == "BatchNormalization":
             (part,) = by_layer[name]
             kept = kept_places(mirrored.graph, pruned, part.operator)
-            weights[name] = [
-                np.asarray(w)[kept] for w in model.get_layer(name).get_weights()
-            ]
+            weights[name] = [np.asarray(w)[kept] for w in model.get_layer(name).get_weights()]
             continue
         found = [_kernel(pruned.graph, part) for part in by_layer[name]]
         last = pruned.graph.operators[by_layer[name][-1].operator]
@@ -59,8 +57,14 @@ def built(keras: Any, model: Any, mirrored: Mirror, pruned: Pruned) -> Any:
     smaller = keras.Model.from_config(config)
     for name, arrays in weights.items():
         smaller.get_layer(name).set_weights(arrays)
-    _compare(smaller, pruned.graph)
+    _compare(keras, smaller, pruned.graph)
     return smaller
+
+
+def packed(keras: Any, model: Any, arrays: list[Array]) -> Any:
+    """Arrays in the order of `model.inputs`, as the model wants them."""
+    structure = getattr(model, "input", None)  # a Sequential has none
+    return arrays[0] if structure is None else keras.tree.pack_sequence_as(structure, arrays)
 
 
 def kept_places(graph: Graph, pruned: Pruned, operator: int) -> Mask:
@@ -84,14 +88,13 @@ def _kernel(pruned: Graph, part: Part) -> Array:
     return kernel.transpose(1, 2, 3, 0) if operator.op == "CONV_2D" else kernel.T
 
 
-def _compare(model: Any, graph: Graph) -> None:
+def _compare(keras: Any, model: Any, graph: Graph) -> None:
     reference = LiteRtReference(graph, optimized=True)
     for arrays in random_inputs(graph):
-        given = list(arrays) if len(arrays) > 1 else arrays[0]
-        made = model(given, training=False)
-        outputs = made if isinstance(made, list | tuple) else [made]
+        made = model(packed(keras, model, list(arrays)), training=False)
+        outputs = keras.tree.flatten(made)
         for ours, theirs in zip(outputs, reference.run(arrays), strict=True):
-            apart = relative_difference(np.asarray(ours), theirs)
+            apart = relative_difference(keras.ops.convert_to_numpy(ours), theirs)
             if not apart <= _TOLERANCE:
                 raise UnsoundResultError(
                     f"{graph.name}: the Keras model that was built differs from the pruned graph "

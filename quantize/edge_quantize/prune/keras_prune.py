@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,8 @@ def keras_mirror(keras: Any, model: Any) -> Mirror:
         )
     functional = model
     if "input_layers" not in model.get_config():  # a Sequential
-        functional = keras.Model(model.inputs, model.outputs, name=model.name)
+        ends = [t[0] if len(t) == 1 else list(t) for t in (model.inputs, model.outputs)]
+        functional = keras.Model(*ends, name=model.name)
     return mirror(model, functional.get_config())
 
 
@@ -66,9 +66,11 @@ def prune_keras(
     tuning: FineTuning | None = None,
     stage: Stage | None = None,
     keras: Any = None,
+    most_ranked: int | None = None,
 ) -> PrunedModel:
     """A live Keras 3 model without the channels that matter least, repaired, and fine-tuned where
-    `tuning` is given (then `samples` need labels). The model that is given stays as it is.
+    `tuning` is given (then `samples` need labels). The model that is given stays as it is. At most
+    `most_ranked` samples, evenly over all, rank and repair; all are trained on.
 
     Raises PruningError, UnsupportedModelError (naming the layers), InputDataError.
     """
@@ -79,12 +81,18 @@ def prune_keras(
             raise PruningError("fine-tuning needs labelled data")
         require_labels(samples)
     mirrored = keras_mirror(keras, model)
-    pruned = prune_channels(mirrored.graph, samples, wanted, stage)
+    ranked = samples
+    if ranked is not None and most_ranked is not None and len(ranked) > most_ranked:
+        ranked = ranked.take([n * len(ranked) // most_ranked for n in range(most_ranked)])
+    pruned = prune_channels(mirrored.graph, ranked, wanted, stage)
+    if tuning is not None:
+        # Layers that drop at random draw their seeds when they are made.
+        keras.utils.set_random_seed(tuning.seed)
+        _determined(keras)
     smaller = built(keras, model, mirrored, pruned)
     graph = pruned.graph
     if tuning is not None:
         assert samples is not None
-        _determined(keras)
         progress = stage("fine-tuning") if stage else None
         finetuned(keras, smaller, samples, tuning, model, progress)
         graph = keras_mirror(keras, smaller).graph
@@ -103,5 +111,5 @@ def saved(model: Any, folder: Path) -> bytes:
     path = folder / "model.keras"
     model.save(path)
     content = path.read_bytes()
-    os.unlink(path)
+    path.unlink()
     return content

@@ -85,8 +85,8 @@ class LayerPruning:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """A pruned graph and what was done to it. `keep` marks the channels that are left, bool[channels]
-    for each group of the original graph that gave some; operators keep their numbers."""
+    """A pruned graph and what was done to it. `keep` marks the channels that are left, for each
+    group of the original graph that gave some: bool[channels]. Operators keep their numbers."""
 
     graph: Graph
     layers: tuple[LayerPruning, ...]
@@ -94,6 +94,7 @@ class Pruned:
     macs_after: int
     repairs: tuple[Repair, ...] = ()
     keep: Mapping[ChannelGroup, Mask] = field(default_factory=dict)
+    unrepaired: Graph | None = None  # as it was before any repair
 
     @property
     def removed_share(self) -> float:
@@ -128,7 +129,8 @@ def prune_channels(
     require_float(graph)
     if wanted.needs_data and samples is None:
         raise PruningError(
-            f"{wanted.importance} importance" + (" and repair need" if wanted.repair else " needs")
+            f"{wanted.importance} importance"
+            + (" and repair need" if wanted.repair else " needs")
             + " data; without any, choose magnitude importance and no repair"
         )
     groups = channel_groups(graph)
@@ -174,13 +176,14 @@ def _taken_out(
         layers.append(LayerPruning(group.name, group.channels, gone))
         if gone:
             keep[group] = ~np.isin(np.arange(group.channels), gone)
-    pruned = remove_channels(graph, keep)
+    cut = pruned = remove_channels(graph, keep)
     repairs: tuple[Repair, ...] = ()
     if wanted.repair:
         assert samples is not None
         progress = stage("repairing layers") if stage else None
         pruned, repairs = repair(graph, pruned, samples, keep, progress)
-    return Pruned(pruned, tuple(layers), analyse(graph).macs, analyse(pruned).macs, repairs, keep)
+    before, after = analyse(graph).macs, analyse(pruned).macs
+    return Pruned(pruned, tuple(layers), before, after, repairs, keep, cut)
 
 
 def _nothing(groups: Sequence[ChannelGroup], align: int) -> str:

@@ -12,10 +12,13 @@ import numpy.typing as npt
 from edge_quantize.data.samples import Samples
 from edge_quantize.errors import InputDataError, PruningError
 
+from .keras_build import packed
+
 Array = npt.NDArray[Any]
 Epochs = Callable[[int, int], None]
 
 AUTOMATIC = "auto"
+_STEPS_AT_ONCE = 32
 _WARM_UP = 0.05  # of all steps, in which the rate rises
 
 
@@ -91,9 +94,10 @@ def finetuned(
     targets: Array = labels if classes else labels.astype(np.float32).reshape(len(labels), -1)
     loss = base
     inputs = [np.asarray(array, np.float32) for array in samples.inputs]
-    fed: Any = inputs if len(inputs) > 1 else inputs[0]
+    fed = packed(keras, model, inputs)
     if wanted.distill and teacher is not None:
-        taught = np.asarray(teacher.predict(fed, batch_size=256, verbose=0))
+        shown = packed(keras, teacher, inputs)
+        taught = np.asarray(teacher.predict(shown, batch_size=256, verbose=0))
         taught = taught.reshape(len(labels), -1).astype(np.float32)
         columns = targets.reshape(len(labels), -1).astype(np.float32)
         targets = np.concatenate([columns, taught], axis=1)
@@ -107,7 +111,12 @@ def finetuned(
         warmup_target=wanted.learning_rate if warm else None,
         warmup_steps=warm,
     )
-    model.compile(optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4), loss=loss)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=1e-4),
+        loss=loss,
+        # Small models spend more time between steps than in them.
+        steps_per_execution=min(-(-len(labels) // wanted.batch), _STEPS_AT_ONCE),
+    )
     callbacks = [_told(keras, wanted.epochs, progress)] if progress is not None else []
     model.fit(
         fed, targets, epochs=wanted.epochs, batch_size=wanted.batch, verbose=0, callbacks=callbacks

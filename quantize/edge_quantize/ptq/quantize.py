@@ -83,6 +83,7 @@ def quantize(
     )
     if verify:
         check_file(floating, made, {name: precision for name, _, precision in layers})
+        # Layers between equalized pairs are scaled: the equalized model is what they come from.
         check_outputs(base, made, samples or _noise(floating))
     return Quantized(made, layers, base, tuple(notes))
 

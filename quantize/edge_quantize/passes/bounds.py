@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.fixed_point import activation_range, mean_multiplier, quantize_value
+from edge_quantize.graph.edit import fused_activation
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import (
     Activation,
@@ -29,17 +31,7 @@ from edge_quantize.graph.options import (
 )
 
 from .accumulate import Accumulated, accumulated
-from .fixed_point import (
-    Ints,
-    Multipliers,
-    Rounding,
-    activation_range,
-    added,
-    divided_half_away,
-    mean_multiplier,
-    quantized_value,
-    requantize,
-)
+from .arithmetic import Ints, Multipliers, Rounding, added, divided_half_away, requantize
 from .windows import Sliding
 
 Array = npt.NDArray[Any]
@@ -162,8 +154,10 @@ class _Rules:
         return Bounds(np.minimum.reduce(lows), np.maximum.reduce(highs))
 
     def clamped(self, bounds: Bounds, output: Tensor, activation: Activation) -> Bounds | None:
+        if activation not in _REAL_CLAMPS:
+            return None
         limits = activation_range(output, activation)
-        return None if limits is None else bounds.mapped(lambda b: np.clip(b, *limits))
+        return bounds.mapped(lambda b: np.clip(b, *limits))
 
     def accumulate(self, operator: Operator) -> Bounds | None:
         source, bounds = self.operand(operator)
@@ -171,10 +165,25 @@ class _Rules:
         if sums is None:
             return None
         if source.dtype is DType.FLOAT32:
-            limits = _REAL_CLAMPS.get(operator.options.activation)  # type: ignore[union-attr]
+            limits = _REAL_CLAMPS.get(fused_activation(operator) or Activation.NONE)
             found = Bounds(sums.low, sums.high)
             return None if limits is None else found.mapped(lambda b: np.clip(b, *limits))
+        if source.dtype is DType.INT16:
+            return self.loosely_requantized(operator, sums)
         return self.requantized(operator, sums)
+
+    def loosely_requantized(self, operator: Operator, sums: Accumulated) -> Bounds | None:
+        """Of int16 activations, whose rounding differs from runtime to runtime: one off at most."""
+        output = self.output(operator)
+        assert sums.multipliers is not None
+        assert output.quantization is not None
+        by = sums.multipliers.mantissa * 2.0 ** (sums.multipliers.shift - 31.0)
+        # Accumulators have 64 bits there, of which multipliers take 16.
+        if (sums.magnitude >= 2.0**47).any():
+            return None
+        found = Bounds(np.floor(sums.low * by) - 1, np.ceil(sums.high * by) + 1)
+        moved = found.mapped(lambda b: b + output.quantization.zero_point)  # type: ignore[union-attr]
+        return self.clamped(moved, output, fused_activation(operator) or Activation.NONE)
 
     def requantized(self, operator: Operator, sums: Accumulated) -> Bounds | None:
         output = self.output(operator)
@@ -190,8 +199,7 @@ class _Rules:
                 requantize(high, safe, rounding) + zero.zero_point,
             )
         )
-        activation = operator.options.activation  # type: ignore[union-attr]
-        limited = self.clamped(found, output, activation)
+        limited = self.clamped(found, output, fused_activation(operator) or Activation.NONE)
         if limited is None:
             return None
         # An accumulator that may wrap around may become anything.
@@ -236,7 +244,7 @@ class _Rules:
             value: Any = filler.reshape(-1)[0]
         elif output.dtype is DType.FLOAT32:
             value = 0.0
-        elif is_int8(output) and output.quantization is not None:
+        elif output.quantization is not None and not output.quantization.per_channel:
             value = output.quantization.zero_point
         else:
             return None
@@ -247,14 +255,23 @@ class _Rules:
         source, bounds = self.operand(operator)
         output, options = self.output(operator), operator.options
         assert isinstance(options, Pool2DOptions)
-        if not is_int8(source) or source.quantization != output.quantization:
+        if source.quantization != output.quantization:
+            return None
+        if not is_int8(source) and source.dtype is not DType.INT16:
             return None
         sliding = Sliding.of(source.shape, (options.filter_h, options.filter_w), options)
+        least, most = np.iinfo(source.dtype.value).min, np.iinfo(source.dtype.value).max
         if operator.op == "MAX_POOL_2D":
 
             def pooled(b: Array) -> Array:
-                seen = [tap for _, _, tap in sliding.per_tap(_wide(b), -128)]
-                return np.asarray(np.maximum.reduce(seen))
+                return _extreme(sliding, b, np.maximum, least)
+        elif source.dtype is DType.INT16:
+            # However it is rounded, an average lies between the smallest and the largest.
+            found = Bounds(
+                _extreme(sliding, bounds.low, np.minimum, most),
+                _extreme(sliding, bounds.high, np.maximum, least),
+            )
+            return self.clamped(found, output, options.activation)
         else:
             inside = np.ones((1, *source.shape[1:3], 1), np.int64)
             count = sum(tap for _, _, tap in sliding.per_tap(inside, 0))
@@ -273,7 +290,7 @@ class _Rules:
         over = tuple(sorted({int(axis) % len(source.shape) for axis in axes.reshape(-1)}))
         count = int(np.prod([source.shape[axis] for axis in over], dtype=np.int64))
         (in_scale, in_zero), (out_scale, out_zero) = _affine(source), _affine(output)
-        mantissa, shift = mean_multiplier(in_scale / out_scale, count)
+        mantissa, shift = mean_multiplier(in_scale, out_scale, count)
         by = Multipliers(np.array([mantissa]), np.array([shift]))
         if not by.fits(np.array([256 * count])).all() or shift < -31:
             return None
@@ -319,7 +336,7 @@ class _Rules:
         output = self.output(operator)
         if not is_int8(source) or source.quantization != output.quantization:
             return None
-        least, most = _affine(source)[1], min(127, quantized_value(6.0, source))
+        least, most = _affine(source)[1], min(127, quantize_value(6.0, *_affine(source)))
         return bounds.mapped(lambda b: np.clip(_wide(b), least, max(-128, most)))
 
     def add(self, operator: Operator) -> Bounds | None:
@@ -357,6 +374,11 @@ class _Rules:
             )
         )
         return self.clamped(found, output, options.activation)
+
+
+def _extreme(sliding: Sliding, array: Array, which: np.ufunc, fill: int) -> Array:
+    """The smallest or largest element in each window; `fill` stands outside."""
+    return np.asarray(which.reduce([tap for _, _, tap in sliding.per_tap(_wide(array), fill)]))
 
 
 def _ends(bounds: Bounds) -> tuple[Array, Array]:

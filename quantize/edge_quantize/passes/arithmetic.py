@@ -1,9 +1,7 @@
 """The integer arithmetic of quantized layers, on whole arrays.
 
 Sources: the TensorFlow Lite quantization specification, gemmlowp's description of fixed-point
-output pipelines, and TensorFlow Lite Micro's int8 kernels, whose order of operations is kept. A
-real multiplier is a mantissa in [2^30, 2^31) and a power of two:
-`real = mantissa * 2^(shift - 31)`.
+output pipelines, and TensorFlow Lite Micro's int8 kernels, whose order of operations is kept.
 
 Every function from integers to integers here is monotone: larger in, not smaller out. That is what
 lets bounds be carried through a layer by computing with the bounds alone.
@@ -12,14 +10,13 @@ lets bounds be carried through a layer by computing with the bounds alone.
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.fixed_point import quantize_multiplier
 from edge_quantize.graph.model import Tensor
-from edge_quantize.graph.options import Activation
 
 Ints = npt.NDArray[np.int64]
 ADD_LEFT_SHIFT = 20
@@ -51,35 +48,6 @@ class Multipliers:
         return (self.shift <= 30) & ((bound << left) < _ACCUMULATOR_LIMIT)
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
-    """(mantissa, shift) of a non-negative multiplier; zero and what underflows give (0, 0)."""
-    if real == 0.0:
-        return 0, 0
-    if not math.isfinite(real):
-        return 1 << 30, 1 << 10  # a shift past what any kernel takes
-    fraction, shift = math.frexp(real)
-    mantissa = round_half_away(fraction * (1 << 31))
-    if mantissa == 1 << 31:
-        mantissa //= 2
-        shift += 1
-    return (0, 0) if shift < -31 else (mantissa, shift)
-
-
-def mean_multiplier(ratio: float, count: int) -> tuple[int, int]:
-    """Mantissa and shift of a mean of `count` elements; `ratio` is input over output scale.
-
-    The runtimes divide the quantized multiplier, shifted up as far as `count` allows.
-    """
-    mantissa, shift = quantize_multiplier(ratio)
-    up = min(count.bit_length() - 1, 32, 31 + shift)
-    return (mantissa << up) // count, shift - up
-
-
-def round_half_away(value: float) -> int:
-    """C's `round`: to nearest, halves away from zero."""
-    return math.floor(value + 0.5) if value >= 0 else -math.floor(-value + 0.5)
-
-
 def requantize(x: Ints, by: Multipliers, rounding: Rounding = Rounding.DOUBLE) -> Ints:
     """round(x * mantissa * 2^(shift - 31)) as the runtimes round it; |x| << shift within int32."""
     if rounding is Rounding.SINGLE:
@@ -91,29 +59,6 @@ def requantize(x: Ints, by: Multipliers, rounding: Rounding = Rounding.DOUBLE) -
     high = ((x << left) * by.mantissa + (1 << 30)) >> 31
     mask = (np.int64(1) << right) - 1
     return (high >> right) + ((high & mask) > (mask >> 1) + (high < 0))
-
-
-def activation_range(output: Tensor, activation: Activation) -> tuple[int, int] | None:
-    """(min, max) that a fused activation allows an int8 output; None where it is not a range."""
-    bounds: dict[Activation, tuple[float | None, float | None]] = {
-        Activation.NONE: (None, None),
-        Activation.RELU: (0.0, None),
-        Activation.RELU6: (0.0, 6.0),
-        Activation.RELU_N1_TO_1: (-1.0, 1.0),
-    }
-    if activation not in bounds or output.quantization is None:
-        return None
-    low, high = bounds[activation]
-    least = -128 if low is None else quantized_value(low, output)
-    most = 127 if high is None else quantized_value(high, output)
-    return max(-128, least), min(127, most)
-
-
-def quantized_value(real: float, tensor: Tensor) -> int:
-    """A real number in a tensor's quantization, not clamped; divided in float32 as in TFLM."""
-    assert tensor.quantization is not None
-    scale = np.float32(tensor.quantization.scale)
-    return tensor.quantization.zero_point + round_half_away(float(np.float32(real) / scale))
 
 
 def added(
