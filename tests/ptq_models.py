@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -121,7 +121,6 @@ class Case:
     op: str
     make: Callable[[FloatBuilder, int], Sequence[int]]
     least: float = 30.0  # dB with int8
-    tags: tuple[str, ...] = field(default_factory=tuple)
 
 
 def _one(op: str, options: Options | None = None, shape: Sequence[int] | None = None) -> Case:
@@ -157,29 +156,26 @@ def _split(b: FloatBuilder, x: int) -> list[int]:
     axis = b.ints("axis", 3)
     first = b.add("SPLIT", (axis, x), SchemaOptions("SplitOptions", {"num_splits": 2}),
                   shape=(1, 4, 4, 4))  # fmt: skip
-    return _second_result(b, first, (1, 4, 4, 4))
+    return _one_more_result(b, [first], (1, 4, 4, 4))
 
 
 def _split_v(b: FloatBuilder, x: int) -> list[int]:
     sizes, axis = b.ints("sizes", (3, 5)), b.ints("axis", 3)
     first = b.add("SPLIT_V", (x, sizes, axis), SchemaOptions("SplitVOptions", {"num_splits": 2}),
                   shape=(1, 4, 4, 3))  # fmt: skip
-    return _second_result(b, first, (1, 4, 4, 5))
+    return _one_more_result(b, [first], (1, 4, 4, 5))
 
 
 def _unpack(b: FloatBuilder, x: int) -> list[int]:
     options = SchemaOptions("UnpackOptions", {"num": 4, "axis": 1})
     made = [b.add("UNPACK", (x,), options, shape=(1, 4, 8))]
     for _ in range(3):
-        made = [*made[:0], *_second_result(b, made, (1, 4, 8))]
+        made = _one_more_result(b, made, (1, 4, 8))
     return made
 
 
-def _second_result(b: FloatBuilder, made: int | list[int], shape: Sequence[int]) -> list[int]:
-    """One more result of the operator that was added last."""
-    from dataclasses import replace
-
-    results = [made] if isinstance(made, int) else made
+def _one_more_result(b: FloatBuilder, results: list[int], shape: Sequence[int]) -> list[int]:
+    """Of the operator that was added last."""
     more = b.tensor(f"more{len(results)}", shape, DType.FLOAT32)
     last = b._operators[-1]
     b._operators[-1] = replace(last, outputs=(*last.outputs, more))

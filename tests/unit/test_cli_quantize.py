@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +119,6 @@ def test_a_quantized_model_is_named(refused: Callable[..., str]) -> None:
 
 
 def test_dynamic_shapes_and_custom_operators(refused: Callable[..., str]) -> None:
-    from dataclasses import replace
-
     graph = cnn()
     image = replace(graph.tensors[0], shape_signature=(1, -1, 8, 1))
     Path("open.tflite").write_bytes(

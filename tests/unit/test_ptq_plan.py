@@ -15,7 +15,9 @@ from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.options import (
     Activation,
     ConcatenationOptions,
+    Conv2DOptions,
     ElementwiseOptions,
+    FullyConnectedOptions,
     Padding,
     Pool2DOptions,
     SoftmaxOptions,
@@ -141,8 +143,6 @@ def test_a_dead_channel_and_a_constant_input_have_scales_too() -> None:
     x = b.source((1, 4, 4, 2))
     w = np.random.default_rng(0).normal(size=(3, 1, 1, 2)).astype(np.float32)
     w[1] = 0
-    from edge_quantize.graph.options import Conv2DOptions
-
     options = Conv2DOptions(Padding.SAME, 1, 1, 1, 1, Activation.RELU)
     bias = b.constant("b", np.float32([0.1, -1, 0.2]))
     graph = b.build([b.add("CONV_2D", (x, b.constant("w", w), bias), options)])
@@ -155,8 +155,6 @@ def test_a_large_bias_on_small_weights_fits_its_int32() -> None:
     b = FloatBuilder("large bias")
     w = b.constant("w", np.full((2, 4), 1e-9, np.float32))
     bias = b.constant("b", np.float32([100, -50]))
-    from edge_quantize.graph.options import FullyConnectedOptions
-
     x = b.source((1, 4))
     graph = b.build([b.add("FULLY_CONNECTED", (x, w, bias), FullyConnectedOptions())])
     after = made(graph)
