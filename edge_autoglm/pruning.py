@@ -23,7 +23,7 @@ from edge_quantize.prune import (
     prune_weights,
 )
 from edge_quantize.prune.keras_prune import keras_mirror, load_keras, prune_keras, saved
-from edge_quantize.prune.structured import Stage
+from edge_quantize.prune.structured import Stage, require_float
 from edge_quantize.prune.training import FineTuning
 from edge_quantize.quality import Quality, evaluate, logits
 from edge_quantize.run import Floats, outputs
@@ -38,7 +38,8 @@ _LEAST_TO_HOLD_BACK = 10
 
 @dataclass(frozen=True)
 class Request:
-    """`what` is taken out of the model in `source`; `clusters` is how many values a layer shares."""
+    """`what` is taken out of the model in `source`; `clusters` is how many values a layer's
+    weights share, 0 for any number."""
 
     source: str
     target: Path
@@ -91,6 +92,7 @@ def prune(request: Request, read: Callable[[str], Graph], load: Load, stage: Sta
     if request.as_keras:
         return _keras(request, load, stage)
     graph = read(request.source)
+    require_float(graph)
     samples = load(graph)
     used, measured, shared = _split(samples, request.seed)
     if isinstance(request.what, Structured):

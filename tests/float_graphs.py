@@ -38,7 +38,9 @@ class FloatNet:
         data = self.random.standard_normal(shape) / np.sqrt(fan_in)
         return self.builder.constant(name, data.astype(np.float32))
 
-    def op(self, op: str, sources: list[int], options: Options | None = None, name: str = "") -> int:
+    def op(
+        self, op: str, sources: list[int], options: Options | None = None, name: str = ""
+    ) -> int:
         return self.builder.operator(
             op, sources, options, dtype=DType.FLOAT32, name=name or None, version=1
         )

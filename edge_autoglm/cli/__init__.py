@@ -25,6 +25,7 @@ from . import (
     flash,
     inspect,
     monitor,
+    optimize,
     ports,
     profile,
     prune,
@@ -50,6 +51,7 @@ app.command("convert")(convert.convert)
 app.command("quantize")(quantize.quantize)
 app.command("prune")(prune.prune)
 app.command("sensitivity")(sensitivity.sensitivity)
+app.command("optimize")(optimize.optimize)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("build")(build.build)

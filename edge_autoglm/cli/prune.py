@@ -37,9 +37,7 @@ def prune(
     ],
     out: Annotated[
         Path,
-        typer.Option(
-            "-o", "--output", metavar="FILE", help="m.tflite, or m.keras of a Keras model."
-        ),
+        typer.Option("-o", "--output", metavar="FILE", help="m.tflite, or m.keras."),
     ],
     data: Annotated[
         str | None,

@@ -62,8 +62,8 @@ def pruned_report(request: Request, outcome: Outcome, facts: Facts = ()) -> Repo
             (names.get(la.name, la.name), la.weights, la.zeros, la.distinct)
             for la in outcome.done.layers
         ]
-        columns = ("~layer", ">weights", ">zeros", ">distinct values")
-        grids += [Grid(title, columns, tuple(weight_rows)), _stored_grid(outcome)]
+        counted = ("~layer", ">weights", ">zeros", ">distinct values")
+        grids += [Grid(title, counted, tuple(weight_rows)), _stored_grid(outcome)]
         notes.append(
             "MACs, RAM and time stay as they were: kernels multiply by zero as by anything else. "
             "Flash is saved only where the model is stored compressed, by at most what the table "

@@ -1,4 +1,4 @@
-"""Trains the demo's CNN and writes it as a full-integer int8 `.tflite`.
+"""Trains the demo's CNN and writes it as a full-integer int8 `.tflite`, and as a float one.
 
     pip install -e '.[train]'
     python examples/digits/train.py            # some minutes on two cores
@@ -32,6 +32,7 @@ SEED = 7
 EPOCHS = 120
 BATCH = 32
 OUTPUT = Path(__file__).resolve().parent / "digits_int8.tflite"
+FLOAT_OUTPUT = OUTPUT.with_name("digits_float.tflite")
 
 
 def network() -> Any:
@@ -103,6 +104,11 @@ def converted(model: Any, training: data.Digits) -> bytes:
     return bytes(converter.convert())
 
 
+def converted_float(model: Any) -> bytes:
+    """As it was trained, in float32: what `edge-autoglm optimize` starts from."""
+    return bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+
+
 def readable(graph: Graph) -> Graph:
     """The converter's names, `digits_1/stem_relu_1/Relu;digits_1/...`, cut to the layer's."""
     results = {i for operator in graph.operators for i in operator.outputs}
@@ -138,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--float-output", type=Path, default=FLOAT_OUTPUT)
     options = parser.parse_args()
     tf.keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
@@ -159,6 +166,8 @@ def main() -> None:
 
     graph = readable(read_tflite(converted(model, training)))
     options.output.write_bytes(write_tflite(graph))
+    floating = readable(read_tflite(converted_float(model)))
+    options.float_output.write_bytes(write_tflite(floating))
 
     analysis = analyse(graph)
     float_accuracy = float(model.evaluate(held.images, held.labels, verbose=0)[1])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .check import require_supported
 from .errors import ReferenceRuntimeError, UnsupportedModelError
-from .graph.model import DType, Graph
+from .graph.model import DType, Graph, Operator
 from .graph.writer import write_tflite
 from .ingest.tflite import read_tflite
 
@@ -266,7 +266,8 @@ class LiteRtReference(_Loaded):
     """LiteRT's interpreter with its reference kernels. Takes float models too.
 
     `optimized` takes its faster kernels (ten times on convolutions), which round float sums in
-    another order and integers differently. Raises ReferenceRuntimeError when the wheel is missing or LiteRT refuses the model.
+    another order and integers differently. Raises ReferenceRuntimeError when the wheel is missing
+    or LiteRT refuses the model.
     """
 
     name = "LiteRT"

@@ -46,7 +46,9 @@ def model(keras: Any) -> Any:
     x = layers.Conv2D(12, 3, padding="valid", use_bias=False, name="stem")(x)
     x = layers.ReLU(6.0, name="stem_relu")(layers.BatchNormalization(name="stem_norm")(x))
     x = layers.SeparableConv2D(16, 3, padding="same", activation="relu", name="separable")(x)
-    y = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=1, use_bias=False, name="deep")(x)
+    y = layers.DepthwiseConv2D(3, padding="same", depth_multiplier=1, use_bias=False, name="deep")(
+        x
+    )
     y = layers.BatchNormalization(scale=False, name="deep_norm")(y)
     y = layers.Conv2D(16, 1, name="point")(layers.Activation("relu", name="deep_relu")(y))
     x = layers.Add(name="join")([x, y])
@@ -79,7 +81,7 @@ def pictures(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     images = random.random((count, 12, 12, 1)).astype(np.float32) * 0.6
     for image, label in zip(images, labels, strict=True):
         row, column = 6 * (label // 2), 6 * (label % 2)
-        image[row : row + 6, column : column + 6] += 0.2
+        image[row : row + 6, column : column + 6] += 0.4
     return images, labels
 
 
@@ -145,9 +147,7 @@ def test_fine_tuning_and_distillation_bring_accuracy_back_the_same_way_each_time
     wanted = Structured(sparsity=0.6, importance="magnitude", repair=False)
     cut = prune_keras(model, samples(), wanted, keras=keras)
     for tuning in (FineTuning(10), FineTuning(10, distill=0.5, seed=1)):
-        one, two = (
-            prune_keras(model, samples(400), wanted, tuning, keras=keras) for _ in range(2)
-        )
+        one, two = (prune_keras(model, samples(400), wanted, tuning, keras=keras) for _ in range(2))
         assert accuracy(one.model) > accuracy(cut.model) + 0.1
         assert accuracy(one.model) > 0.9 * accuracy(model)
         pairs = zip(one.model.get_weights(), two.model.get_weights(), strict=True)
@@ -192,14 +192,13 @@ def test_what_is_not_supported_is_named(keras: Any) -> None:
     assert named == ["grouped", "odd", "up"]
     small = keras.Sequential([keras.Input((3,)), layers.Dense(8, "relu"), layers.Dense(2)])
     rows = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    wrong, right = (Samples((rows,), np.array(pair * 4)) for pair in ([0, 5], [0, 1]))
     with pytest.raises(InputDataError, match="has no labels, which fine-tuning needs"):
         prune_keras(small, Samples((rows,)), Structured(0.5), FineTuning(1), keras=keras)
     with pytest.raises(InputDataError, match=r"labels 0\.\.5; the model's classes are 0\.\.1"):
-        labelled = Samples((rows,), np.array([0, 5] * 4))
-        prune_keras(small, labelled, Structured(0.5), FineTuning(1), keras=keras)
+        prune_keras(small, wrong, Structured(0.5), FineTuning(1), keras=keras)
     with pytest.raises(PruningError, match="no loss 'nonsense' is known"):
-        labelled = Samples((rows,), np.array([0, 1] * 4))
-        prune_keras(small, labelled, Structured(0.5), FineTuning(1, "nonsense"), keras=keras)
+        prune_keras(small, right, Structured(0.5), FineTuning(1, "nonsense"), keras=keras)
 
 
 def test_the_command_writes_a_keras_model_and_a_tflite(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from float_graphs import FloatNet, float_nets
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from edge_quantize.data import Samples
@@ -20,8 +20,8 @@ from edge_quantize.graph.structure import structure_problems
 from edge_quantize.prune import Pruned, Structured, prune_channels
 from edge_quantize.prune.allocate import Goal, MacCount, allocate, steps
 from edge_quantize.prune.importance import by_energy, by_magnitude, by_reconstruction
-from edge_quantize.prune.structured import IMPORTANCES
 from edge_quantize.prune.statistics import moments
+from edge_quantize.prune.structured import IMPORTANCES
 from edge_quantize.run import outputs
 
 
@@ -63,8 +63,8 @@ def test_a_pruned_graph_is_the_graph_with_those_channels_masked(
             graph, samples, Structured(sparsity, importance=importance, repair=not unrepaired)
         )
     except PruningError as error:
-        assert "cannot be reached" in str(error)  # tiny layers keep one channel each
-        return
+        assume("cannot be reached" not in str(error))  # tiny layers keep one channel each
+        raise
     assert pruned.unrepaired is not None
     assert not list(structure_problems(pruned.graph))
     wanted, found = (outputs(g, samples)[0] for g in (masked(graph, pruned), pruned.unrepaired))
@@ -205,9 +205,7 @@ def test_costs_never_fall_and_repair_only_lowers_them() -> None:
 
 def quantized_graph() -> Graph:
     _, graph = residual_net()
-    tensors = tuple(
-        t if t.is_constant else replace(t, dtype=DType.INT8) for t in graph.tensors
-    )
+    tensors = tuple(t if t.is_constant else replace(t, dtype=DType.INT8) for t in graph.tensors)
     return replace(graph, tensors=tensors)
 
 

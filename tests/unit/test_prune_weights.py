@@ -20,7 +20,9 @@ def net() -> Graph:
 
 
 def weights(graph: Graph) -> list[np.ndarray]:
-    return [np.asarray(graph.tensors[o.inputs[1]].data) for o in graph.operators if len(o.inputs) == 3]
+    return [
+        np.asarray(graph.tensors[o.inputs[1]].data) for o in graph.operators if len(o.inputs) == 3
+    ]
 
 
 @settings(max_examples=20, deadline=None)
@@ -28,7 +30,9 @@ def weights(graph: Graph) -> list[np.ndarray]:
 def test_the_smallest_weights_of_each_layer_become_zero(sparsity: float) -> None:
     graph = net()
     pruned = prune_weights(graph, Unstructured(sparsity))
-    for before, after, layer in zip(weights(graph), weights(pruned.graph), pruned.layers, strict=True):
+    for before, after, layer in zip(
+        weights(graph), weights(pruned.graph), pruned.layers, strict=True
+    ):
         gone = after == 0
         assert layer.zeros == gone.sum() == round(sparsity * before.size)
         assert np.array_equal(after[~gone], before[~gone])

@@ -249,9 +249,13 @@ def _reshape(
 def _mean(graph: Graph, operator: Operator, values: Values, gradient: Floats) -> dict[int, Floats]:
     source = operator.inputs[0]
     shape = values[source].shape
-    axes = {int(a) % len(shape) for a in np.ravel(np.asarray(graph.tensors[operator.inputs[1]].data))}
+    axes = {
+        int(a) % len(shape) for a in np.ravel(np.asarray(graph.tensors[operator.inputs[1]].data))
+    }
     if 0 in axes:
-        raise PruningError(f"'{graph.layer_name(operator)}': a MEAN over the batch has no gradient here")
+        raise PruningError(
+            f"'{graph.layer_name(operator)}': a MEAN over the batch has no gradient here"
+        )
     kept = [1 if axis in axes else n for axis, n in enumerate(shape)][1:]
     count = float(np.prod([shape[axis] for axis in axes]))
     spread = np.broadcast_to(gradient.reshape(len(gradient), *kept), (len(gradient), *shape[1:]))

@@ -58,7 +58,7 @@ def by_energy(graph: Graph, group: ChannelGroup, found: Mapping[int, Moments]) -
         places = feature_channels(graph, operator, group)
         weights = weight_matrix(graph, operator)
         weighted = weights.T @ (found[index].sensitivity[:, None] * weights)
-        products = (weighted * found[index].covariance)
+        products = weighted * found[index].covariance
         for channel in range(group.channels):
             mine = np.flatnonzero(places == channel)
             scores[channel] += products[np.ix_(mine, mine)].sum()
@@ -101,9 +101,7 @@ def _by_scores(group: ChannelGroup, scores: Doubles) -> Elimination:
 class _Reader:
     """One layer's weights and inverse covariance while channels go."""
 
-    def __init__(
-        self, weights: Doubles, found: Moments, places: np.ndarray, channels: int
-    ) -> None:
+    def __init__(self, weights: Doubles, found: Moments, places: np.ndarray, channels: int) -> None:
         # Scaling the rows makes the weighted error a plain sum of squares.
         self.weights = weights * np.sqrt(found.sensitivity)[:, None]
         self.inverse = np.linalg.inv(found.covariance + ridge(found.covariance, _DAMPING))

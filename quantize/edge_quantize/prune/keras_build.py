@@ -1,4 +1,4 @@
-"""The smaller Keras model: the layers' sizes in the configuration, and the weights that are left."""
+"""The smaller Keras model: layers' sizes in the configuration, and the weights that are left."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def built(keras: Any, model: Any, mirrored: Mirror, pruned: Pruned) -> Any:
         if layer["class_name"] == "BatchNormalization":
             (part,) = by_layer[name]
             kept = kept_places(mirrored.graph, pruned, part.operator)
-            weights[name] = [
-                np.asarray(w)[kept] for w in model.get_layer(name).get_weights()
-            ]
+            weights[name] = [np.asarray(w)[kept] for w in model.get_layer(name).get_weights()]
             continue
         found = [_kernel(pruned.graph, part) for part in by_layer[name]]
         last = pruned.graph.operators[by_layer[name][-1].operator]

@@ -54,7 +54,7 @@ class Mirror:
     config: dict[str, Any]
 
 
-class _Unsupported(Exception):
+class _UnsupportedError(Exception):
     """A layer cannot be mirrored; the message is the reason."""
 
 
@@ -87,7 +87,7 @@ class _Mirroring:
                 left.remove(layer)
                 try:
                     self.tensors[_name(layer)] = self.translated(layer)
-                except _Unsupported as error:
+                except _UnsupportedError as error:
                     problems.append(f"layer '{_name(layer)}' ({layer['class_name']}): {error}")
                     # Whatever is behind it still gets looked at.
                     self.tensors[_name(layer)] = self.stand_in(layer)
@@ -106,13 +106,13 @@ class _Mirroring:
     def translated(self, layer: dict[str, Any]) -> int:
         translate = _LAYERS.get(layer["class_name"])
         if translate is None:
-            raise _Unsupported(f"is not supported (supported: {', '.join(sorted(_LAYERS))})")
+            raise _UnsupportedError(f"is not supported (supported: {', '.join(sorted(_LAYERS))})")
         if layer["class_name"] != "InputLayer" and len(layer["inbound_nodes"]) != 1:
-            raise _Unsupported(f"is called {len(layer['inbound_nodes'])} times, not once")
+            raise _UnsupportedError(f"is called {len(layer['inbound_nodes'])} times, not once")
         self.layer = _name(layer)
         config = layer["config"]
         if config.get("data_format") == "channels_first":
-            raise _Unsupported("has channels first; only channels_last is supported")
+            raise _UnsupportedError("has channels first; only channels_last is supported")
         result = translate(self, config, [self.tensors[s] for s in _sources(layer)])
         activation = config.get("activation")
         if activation is not None:
@@ -122,7 +122,9 @@ class _Mirroring:
     def stand_in(self, layer: dict[str, Any]) -> int:
         """A tensor of the layer's output shape, so that later problems are found too."""
         shape = tuple(self.model.get_layer(_name(layer)).output.shape)
-        return self.builder.input(f"{_name(layer)}/unsupported", (1, *shape[1:]), dtype=DType.FLOAT32)
+        return self.builder.input(
+            f"{_name(layer)}/unsupported", (1, *shape[1:]), dtype=DType.FLOAT32
+        )
 
     def weights(self) -> list[Array]:
         return [np.asarray(w) for w in self.model.get_layer(self.layer).get_weights()]
@@ -159,7 +161,7 @@ class _Mirroring:
             return self.operator("SOFTMAX", [source], SoftmaxOptions())
         op = _ACTIVATIONS.get(name) if isinstance(name, str) else None
         if op is None:
-            raise _Unsupported(f"activation {name!r} is not supported")
+            raise _UnsupportedError(f"activation {name!r} is not supported")
         return self.operator(op, [source])
 
 
@@ -197,7 +199,7 @@ def _leaves(value: Any) -> list[str]:
 
 def _padding(config: dict[str, Any]) -> Padding:
     if config["padding"] not in ("same", "valid"):
-        raise _Unsupported(f"padding {config['padding']!r} is not supported")
+        raise _UnsupportedError(f"padding {config['padding']!r} is not supported")
     return Padding[config["padding"].upper()]
 
 
@@ -206,15 +208,15 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _input(made: _Mirroring, config: dict[str, Any], _: list[int]) -> int:
-    shape = config.get("batch_shape") or config.get("batch_input_shape")
+    shape: Any = config.get("batch_shape") or config.get("batch_input_shape")
     if any(n is None for n in shape[1:]):
-        raise _Unsupported(f"its shape {list(shape)} is open beyond the batch")
+        raise _UnsupportedError(f"its shape {list(shape)} is open beyond the batch")
     return made.builder.input(made.layer, (1, *shape[1:]), dtype=DType.FLOAT32)
 
 
 def _conv(made: _Mirroring, config: dict[str, Any], sources: list[int]) -> int:
     if config.get("groups", 1) != 1:
-        raise _Unsupported("grouped convolutions are not supported")
+        raise _UnsupportedError("grouped convolutions are not supported")
     kernel, *bias = made.weights()
     options = Conv2DOptions(
         _padding(config), *_pair(config["strides"]), *_pair(config["dilation_rate"])
@@ -268,7 +270,7 @@ def _normalization(made: _Mirroring, config: dict[str, Any], sources: list[int])
     axis = config["axis"]
     (axis,) = axis if isinstance(axis, list | tuple) else (axis,)
     if axis % len(made.shape(sources[0])) != len(made.shape(sources[0])) - 1:
-        raise _Unsupported(f"normalises axis {axis}, which is not the last")
+        raise _UnsupportedError(f"normalises axis {axis}, which is not the last")
     found = made.weights()
     gamma = found.pop(0) if config["scale"] else None
     beta = found.pop(0) if config["center"] else None
@@ -286,10 +288,10 @@ def _normalization(made: _Mirroring, config: dict[str, Any], sources: list[int])
 
 def _relu(made: _Mirroring, config: dict[str, Any], sources: list[int]) -> int:
     if config.get("negative_slope") or config.get("threshold"):
-        raise _Unsupported("a slope or threshold other than 0 is not supported")
+        raise _UnsupportedError("a slope or threshold other than 0 is not supported")
     most = config.get("max_value")
     if most not in (None, 6, 6.0):
-        raise _Unsupported(f"a largest value of {most} is not supported (6 and none are)")
+        raise _UnsupportedError(f"a largest value of {most} is not supported (6 and none are)")
     return made.operator("RELU" if most is None else "RELU6", sources)
 
 
@@ -345,14 +347,14 @@ def _concatenate(made: _Mirroring, config: dict[str, Any], sources: list[int]) -
 def _rescaling(made: _Mirroring, config: dict[str, Any], sources: list[int]) -> int:
     scale, offset = (np.asarray(config[key], np.float32) for key in ("scale", "offset"))
     if scale.ndim or offset.ndim:
-        raise _Unsupported("a scale for each channel is not supported")
+        raise _UnsupportedError("a scale for each channel is not supported")
     scaled = made.operator("MUL", [*sources, made.constant("scale", scale)], ElementwiseOptions())
     return made.operator("ADD", [scaled, made.constant("offset", offset)], ElementwiseOptions())
 
 
 def _softmax(made: _Mirroring, config: dict[str, Any], sources: list[int]) -> int:
     if config.get("axis", -1) not in (-1, len(made.shape(sources[0])) - 1):
-        raise _Unsupported(f"a softmax over axis {config['axis']} is not supported")
+        raise _UnsupportedError(f"a softmax over axis {config['axis']} is not supported")
     return made.operator("SOFTMAX", sources, SoftmaxOptions())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,5 +111,5 @@ def saved(model: Any, folder: Path) -> bytes:
     path = folder / "model.keras"
     model.save(path)
     content = path.read_bytes()
-    os.unlink(path)
+    path.unlink()
     return content

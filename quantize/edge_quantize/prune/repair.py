@@ -4,7 +4,8 @@ Layer by layer, from the input on, the weights and bias of each layer behind a r
 fitted so that its output on the calibration data is again what the original's was: least squares
 with a ridge towards the weights that were left (He, Zhang and Sun 2017, arXiv:1707.06168, eq. 4;
 ThiNet, arXiv:1707.06342). Since each fit sees the layer's input in the pruned and already repaired
-graph, it makes up for errors of the layers before it too. The mean of what is gone ends in the bias.
+graph, it makes up for errors of the layers before it too. The mean of what is gone ends in the
+bias.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ from .layers import (
 
 Mask = npt.NDArray[np.bool_]
 
-# Strengths of the ridge; the one that predicts data it has not seen best is taken. The last stands for no change of the weights at all.
+# Strengths of the ridge; the one that predicts data it has not seen best is taken. The last stands
+# for no change of the weights at all.
 _RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, np.inf)
 _FOLDS = 4
 
@@ -144,7 +146,7 @@ def _until(graph: Graph, operator: Operator) -> Graph:
 
 
 class _Fit:
-    """Sums of one layer by fold: of inputs `x` (with a one for the bias) and what is missing `r`."""
+    """Sums of one layer by fold: of inputs `x` (and a one for the bias) and what is missing `r`."""
 
     def __init__(self, graph: Graph, layer: Operator) -> None:
         self.layer, self.name = layer, graph.layer_name(layer)
@@ -177,12 +179,12 @@ class _Fit:
         return self.weights + delta[:-1].T, self.bias + delta[-1], report
 
     def _solution(self, folds: np.ndarray, strength: float) -> Doubles:
-        """The change `[features + 1, out]` that lowers |r - x d|^2 and a ridge on d the most; the bias
-        is free."""
+        """The change d `[features + 1, out]` for which |r - x d|^2 and a ridge on d are least; the
+        bias is free."""
         xx, xr = self.xx[folds].sum(0), self.xr[folds].sum(0)
         count = max(xx[-1, -1], 1.0)
         mean_x, mean_r = xx[:-1, -1] / count, xr[-1] / count
-        delta = np.zeros_like(xr)
+        delta: Doubles = np.zeros_like(xr)
         if np.isfinite(strength):
             covariance = xx[:-1, :-1] - count * np.outer(mean_x, mean_x)
             cross = xr[:-1] - count * np.outer(mean_x, mean_r)

@@ -46,7 +46,9 @@ def readers(graph: Graph, groups: Iterable[ChannelGroup]) -> tuple[Operator, ...
     return tuple(graph.operators[index] for index in sorted(found))
 
 
-def feature_channels(graph: Graph, operator: Operator, group: ChannelGroup) -> npt.NDArray[np.int64]:
+def feature_channels(
+    graph: Graph, operator: Operator, group: ChannelGroup
+) -> npt.NDArray[np.int64]:
     """For each feature of a layer's rows the channel of `group` that it belongs to, or -1."""
     features = weight_matrix(graph, operator).shape[1]
     found = np.full(features, -1, np.int64)
@@ -122,7 +124,9 @@ class _Sums:
         if gradients:
             sensitivity = self.gradients / max(self.gradient_count, 1)
         else:
-            variance = np.einsum("of,fg,og->", self.weights, covariance, self.weights, optimize=True)
+            variance = np.einsum(
+                "of,fg,og->", self.weights, covariance, self.weights, optimize=True
+            )
             sensitivity = np.full(len(self.weights), 1 / max(float(variance), 1e-30))
         return Moments(mean, covariance, sensitivity)
 

@@ -85,8 +85,8 @@ class LayerPruning:
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """A pruned graph and what was done to it. `keep` marks the channels that are left, for each group
-    of the original graph that gave some: bool[channels]. Operators keep their numbers."""
+    """A pruned graph and what was done to it. `keep` marks the channels that are left, for each
+    group of the original graph that gave some: bool[channels]. Operators keep their numbers."""
 
     graph: Graph
     layers: tuple[LayerPruning, ...]
@@ -129,7 +129,8 @@ def prune_channels(
     require_float(graph)
     if wanted.needs_data and samples is None:
         raise PruningError(
-            f"{wanted.importance} importance" + (" and repair need" if wanted.repair else " needs")
+            f"{wanted.importance} importance"
+            + (" and repair need" if wanted.repair else " needs")
             + " data; without any, choose magnitude importance and no repair"
         )
     groups = channel_groups(graph)

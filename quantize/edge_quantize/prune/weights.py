@@ -166,7 +166,9 @@ def _mask(operator: Operator, tensor: Tensor, wanted: Unstructured) -> npt.NDArr
     if wanted.pattern is None:
         assert wanted.sparsity is not None
         zero = np.zeros(size.size, np.bool_)
-        zero[np.argsort(size, axis=None, kind="stable")[: round(wanted.sparsity * size.size)]] = True
+        zero[np.argsort(size, axis=None, kind="stable")[: round(wanted.sparsity * size.size)]] = (
+            True
+        )
         return zero.reshape(size.shape)
     keep, of = wanted.pattern
     # A depthwise output reads its own taps alone: its inputs lie along the window.

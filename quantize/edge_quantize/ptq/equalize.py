@@ -144,9 +144,7 @@ def _homogeneous(operator: Operator) -> bool:
     return getattr(operator.options, "activation", Activation.NONE) in _HOMOGENEOUS
 
 
-def _channel_ranges(
-    graph: Graph, samples: Samples, found: tuple[Pair, ...]
-) -> dict[int, Array]:
+def _channel_ranges(graph: Graph, samples: Samples, found: tuple[Pair, ...]) -> dict[int, Array]:
     """The largest magnitude of each channel."""
     wanted = [pair.between for pair in found]
     ranges = {index: np.zeros(graph.tensors[index].shape[-1]) for index in wanted}

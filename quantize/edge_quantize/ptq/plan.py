@@ -19,7 +19,7 @@ from edge_quantize.graph.model import DType, Graph, Operator, Quantization
 
 from .calibrate import BINS, Calibration, Histogram, merged
 from .observers import affine, clip
-from .recipe import Precision, Recipe, Scheme
+from .recipe import Observer, Precision, Recipe, Scheme
 from .rules import RULES, Kind
 
 # An operand of CONCATENATION that others read too keeps its own scale when the result's range is
@@ -109,6 +109,8 @@ class _Planner:
     def __init__(self, graph: Graph, recipe: Recipe, calibration: Calibration | None) -> None:
         self.graph, self.recipe, self.calibration = graph, recipe, calibration
         self.schemes = {o.index: recipe.scheme(graph, o) for o in graph.operators}
+        softmaxes = [o.inputs[0] for o in graph.operators if o.op == "SOFTMAX"]
+        self.ends = {*graph.inputs, *graph.outputs, *softmaxes}
         self.parent: dict[Form, Form] = {}
         self.fixed: dict[Form, tuple[float, int]] = {}  # by root
         self.scheme_of: dict[Form, Scheme] = {}  # of who makes the form, by form
@@ -247,7 +249,12 @@ class _Planner:
         histogram = merged([self.histogram(index) for index in tensors])
         scheme = self.scheme_of[members[0]]
         dtype = members[0].dtype
-        bounds = clip(histogram, scheme.activations, dtype, scheme.percentile)
+        observer = scheme.activations
+        if observer is Observer.MSE and self.ends & tensors.keys():
+            # What goes in and comes out is judged by itself, not by what a next layer makes of it,
+            # and new inputs go further than the samples: here clipping costs more than it saves.
+            observer = Observer.MINMAX
+        bounds = clip(histogram, observer, dtype, scheme.percentile)
         return affine(bounds, dtype)
 
     def histogram(self, index: int) -> Histogram:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edge_quantize.data.samples import Samples
 from edge_quantize.errors import InputDataError
 from edge_quantize.graph.model import Graph
+from edge_quantize.quality import logits
+from edge_quantize.run import outputs
 
 from .calibrate import Calibration, Progress, calibrate
 from .emit import emit
+from .equalize import equalize, pairs
 from .plan import effective, make_plan
 from .prepare import float_graph, rounded_weights
 from .recipe import Precision, Recipe
@@ -20,6 +23,7 @@ from .refine import refine
 from .soundness import check_file, check_outputs
 
 _NOISE_SAMPLES = 4
+_MOST_TO_CHOOSE = 48  # samples that decide whether equalization stays
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +67,15 @@ def quantize(
         )
     if calibration is None and samples is not None and integers:
         calibration = calibrate(floating, samples, progress)
-    plan = make_plan(floating, recipe, calibration)
-    emission = emit(floating, plan)
+    base = floating
+    if recipe.equalize and integers and samples is not None and calibration is not None:
+        base, calibration, note = _equalized(floating, samples, recipe, calibration, progress)
+        notes += note
+    plan = make_plan(base, recipe, calibration)
+    emission = emit(base, plan)
     made = emission.graph
     if samples is not None and integers and (recipe.correct_bias or recipe.adaptive_rounding):
-        made = refine(floating, emission, samples, recipe, progress)
+        made = refine(base, emission, samples, recipe, progress)
     layers = tuple(
         (layer.name, layer.operator.op, effective(floating, layer)) for layer in plan.layers
     )
@@ -75,6 +83,40 @@ def quantize(
         check_file(floating, made, {name: precision for name, _, precision in layers})
         check_outputs(floating, made, samples or _noise(floating))
     return Quantized(made, layers, tuple(notes))
+
+
+def _equalized(
+    graph: Graph,
+    samples: Samples,
+    recipe: Recipe,
+    calibration: Calibration,
+    progress: Progress | None,
+) -> tuple[Graph, Calibration, tuple[str, ...]]:
+    """`graph`, or the equalized one where its outputs lose less on the samples, both quantized
+    without adaptive rounding; with its calibration, and a note when it was taken.
+
+    Equalization evens out weights; what that does to activations can cost more than it brings.
+    """
+    other = equalize(graph, samples)
+    if other is graph:
+        return graph, calibration, ()
+    rows = np.linspace(0, len(samples) - 1, min(_MOST_TO_CHOOSE, len(samples))).astype(np.intp)
+    few = samples.take(np.unique(rows))
+    wanted = outputs(logits(graph), few)
+    plain = replace(recipe, adaptive_rounding=False)
+
+    def lost(candidate: Graph, found: Calibration) -> float:
+        emission = emit(candidate, make_plan(candidate, plain, found))
+        made = emission.graph
+        if plain.correct_bias:
+            made = refine(candidate, emission, few, plain)
+        given = outputs(logits(made), few)
+        return sum(float(((a - b) ** 2).sum()) for a, b in zip(wanted, given, strict=True))
+
+    second = calibrate(other, samples, progress)
+    if lost(other, second) < lost(graph, calibration):
+        return other, second, (f"{len(pairs(graph))} pairs of layers equalized",)
+    return graph, calibration, ()
 
 
 def _integer_layers(graph: Graph, recipe: Recipe) -> list[str]:

@@ -30,9 +30,9 @@ class Precision(enum.Enum):
 class Observer(enum.Enum):
     """How a range is chosen from what calibration saw."""
 
-    MINMAX = "minmax"
-    PERCENTILE = "percentile"
-    MSE = "mse"
+    MINMAX = "minmax"  # all of it
+    PERCENTILE = "percentile"  # but for a share of the tails
+    MSE = "mse"  # the least squared error; all of it at the model's inputs, outputs and logits
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Recipe:
 
     default: Scheme = field(default_factory=Scheme)
     rules: tuple[Rule, ...] = ()
-    equalize: bool = True  # cross-layer equalization before ranges are taken
+    equalize: bool = True  # cross-layer equalization, where it helps on the samples
     correct_bias: bool = True  # mean error of each channel taken out of its bias
     adaptive_rounding: bool = True  # weights rounded by what the layer's output says
     float_io: bool = False  # inputs and outputs stay float32, with QUANTIZE and DEQUANTIZE

@@ -1,0 +1,114 @@
+"""What `optimize` found, as a report and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edge_autoglm.measure.figures import Figure, Kind
+from edge_quantize.graph.writer import write_tflite
+
+from .summary import Grid, Point, Report, Stage, Value, graph_figures
+
+if TYPE_CHECKING:
+    from edge_autoglm.search.entry import Entry
+    from edge_autoglm.search.optimize import Outcome
+
+_SHOWN = ("flash", "ram", "latency_ms", "drop", "agreement", "sqnr_db")
+
+
+def outcome_report(outcome: Outcome) -> Report:
+    """The report: before and after, the points, what was asked."""
+    chosen = outcome.chosen
+    before: dict[str, Value] = dict(
+        graph_figures(outcome.original, len(write_tflite(outcome.original)))
+    )
+    worth = chosen.worth
+    if worth is not None and worth.reference_accuracy is not None:
+        before["accuracy"] = worth.reference_accuracy
+    points = tuple(_point(outcome, entry) for entry in outcome.points)
+    return Report(
+        title=f"{outcome.original.name} on {outcome.board.title}",
+        before=Stage("before", before),
+        after=Stage("after", chosen.figures()),
+        points=points if len(points) > 1 else (),
+        axes=(("latency_ms", "flash"), (_error_key(outcome), "flash")),
+        grids=(_memory(chosen),),
+        facts=facts(outcome),
+        notes=outcome.notes,
+    )
+
+
+def facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
+    """What was asked and found, in pairs."""
+    chosen = outcome.chosen
+    found = [
+        ("model", f"{outcome.original.name}, SHA-256 {outcome.original.sha256[:16] or 'none'}"),
+        ("board", f"{outcome.board.title} ({outcome.board.name})"),
+        ("level", str(outcome.asked.level)),
+        ("budget", str(outcome.asked.budget)),
+    ]
+    if outcome.asked.level >= 3:
+        found.append(
+            ("points", f"{outcome.evaluated} evaluated, {outcome.refused} refused by memory plan")
+        )
+    if chosen.choice is not None:
+        found.append(("chosen", f"{chosen.name}: {chosen.choice}"))
+    if chosen.worth is not None:
+        found.append(("judged by", f"{chosen.worth.samples} samples held back"))
+    return tuple(found)
+
+
+def outcome_json(outcome: Outcome) -> dict[str, Any]:
+    """For programs."""
+    return {
+        "schema": 1,
+        "model": outcome.original.name,
+        "model_sha256": outcome.original.sha256,
+        "board": outcome.board.name,
+        "level": outcome.asked.level,
+        "fuse_ops": outcome.asked.fuse_ops,
+        "seed": outcome.asked.seed,
+        "budget": outcome.asked.budget.json(),
+        "evaluated": outcome.evaluated,
+        "refused": outcome.refused,
+        "chosen": outcome.chosen.name,
+        "points": [entry.numbers() for entry in outcome.points],
+        "notes": list(outcome.notes),
+    }
+
+
+def _point(outcome: Outcome, entry: Entry) -> Point:
+    figures = entry.figures()
+    return Point(
+        name=entry.name,
+        figures={key: figures[key] for key in _SHOWN if key in figures},
+        chosen=entry.name == outcome.chosen.name,
+        front=True,
+    )
+
+
+def _error_key(outcome: Outcome) -> str:
+    figures = outcome.chosen.figures()
+    return next((key for key in ("drop", "agreement", "sqnr_db") if key in figures), "sqnr_db")
+
+
+def _memory(entry: Entry) -> Grid:
+    """Where the chosen model's bytes go."""
+    foot, measured = entry.costs.footprint, entry.measured
+    exact, modelled = Kind.EXACT.value, Kind.MODELLED.value
+    rows: list[tuple[object, ...]] = [
+        ("flash", "constants", foot.constants, exact),
+        ("flash", "code", foot.code, modelled),
+        ("RAM", "arena", foot.arena, exact),
+        ("RAM", "static", foot.static_ram, modelled),
+        ("RAM", "stack", foot.stack, "estimate from above"),
+    ]
+    if measured is not None:
+        rows[1] = ("flash", "code", measured.flash - foot.constants, exact)
+        rows[3] = ("RAM", "static", measured.static_ram - foot.arena, exact)
+        if measured.stack is not None:
+            rows[4] = ("RAM", "stack", measured.stack, Kind.MEASURED.value)
+    return Grid("Memory of the chosen model", ("<memory", "<what", ">bytes", "<kind"), tuple(rows))
+
+
+__all__ = ["Figure", "facts", "outcome_json", "outcome_report"]

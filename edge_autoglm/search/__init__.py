@@ -1,0 +1,1 @@
+"""The search for a model that fits a board's budget."""

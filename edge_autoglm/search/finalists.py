@@ -1,0 +1,157 @@
+"""Finalists, really built and measured: image size, stack, time on a virtual board."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_autoglm import pipeline
+from edge_autoglm.flash import flash_image
+from edge_autoglm.measure.builds import remember
+from edge_autoglm.measure.figures import Figure
+from edge_autoglm.measure.run import run_profile
+from edge_boards import Board
+from edge_boards.errors import BoardsError, ToolchainError
+from edge_boards.platformio.ini import by_framework
+from edge_boards.virtual.state import ENVIRONMENT
+from edge_export import ExportResult, export_model
+from edge_export.aot.names import layer_name, unique
+from edge_quantize.graph import Graph
+
+from .budget import Budget, Excess
+from .shapes import overrides
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model in a real image. `stack` and `latency` are None where no virtual board runs it;
+    `static_ram` is all RAM beside the stack. `matches` says whether its outputs are the host
+    reference's."""
+
+    flash: int
+    static_ram: int
+    stack: int | None
+    latency: Figure | None
+    instructions: Figure | None
+    matches: bool | None
+    compiler: str
+
+    def ram(self, stack: int) -> int:
+        """Static RAM plus the stack; `stack` is the estimate where none was measured."""
+        return self.static_ram + (self.stack if self.stack is not None else stack)
+
+    def excesses(self, budget: Budget, stack: int) -> tuple[Excess, ...]:
+        """What of the budget the image breaks."""
+        found = []
+        if budget.ram is not None and self.ram(stack) > budget.ram:
+            found.append(Excess("RAM", self.ram(stack), budget.ram, "measured"))
+        if budget.flash is not None and self.flash > budget.flash:
+            found.append(Excess("flash", self.flash, budget.flash, "measured"))
+        limit = budget.latency_ms
+        if limit is not None and self.latency is not None and self.latency.value > limit:
+            where = f"{self.latency.kind.value} on the virtual board"
+            found.append(Excess("latency", self.latency.value, limit, where))
+        return tuple(found)
+
+    def json(self) -> dict[str, Any]:
+        def figure(value: Figure | None) -> dict[str, Any] | None:
+            return None if value is None else {"value": value.value, "kind": value.kind.value}
+
+        return {
+            "flash": self.flash,
+            "static_ram": self.static_ram,
+            "stack": self.stack,
+            "latency_ms": figure(self.latency),
+            "instructions": figure(self.instructions),
+            "outputs_match_reference": self.matches,
+            "compiler": self.compiler,
+        }
+
+
+def export_to(
+    folder: Path,
+    graph: Graph,
+    board: Board,
+    kernels: Mapping[str, str],
+    fuse_ops: bool = True,
+) -> ExportResult:
+    """The generated C of a graph, with rows of the kernel table by operator."""
+    rows = overrides(graph, board, kernels)
+    if not rows:
+        return export_model(graph, board, folder, fuse_ops=fuse_ops)
+    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    chosen = [{"layer": names[index], "kernel": row} for index, row in rows.items()]
+    with tempfile.TemporaryDirectory(prefix="edge-plan-") as scratch:
+        plan = Path(scratch) / "plan.json"
+        plan.write_text(json.dumps({"schema": 1, "kernels": chosen}), encoding="utf-8")
+        return export_model(graph, board, folder, plan=plan, fuse_ops=fuse_ops)
+
+
+def measure(exported: ExportResult, board: Board, model: Path) -> Measured:
+    """Builds `exported` and, where there is a virtual board, runs it there; `model` is its file.
+
+    Raises ToolchainError and its kin, SessionError and its kin.
+    """
+    built = pipeline.build(exported, board)
+    sizes = built.image.sizes
+    found = Measured(
+        flash=sizes.flash,
+        static_ram=sizes.static_ram + sizes.arena + (sizes.rings or 0),
+        stack=None,
+        latency=None,
+        instructions=None,
+        matches=None,
+        compiler=built.toolchain,
+    )
+    if board.virtual is None:
+        return found
+    with virtual_board_of_our_own(board):
+        remember(built.image, model)
+        flashed = flash_image(board, built.image, "virtual")
+        profile, _ = run_profile(board, flashed.port, runs=1, warmup=1)
+    return replace(
+        found,
+        stack=profile.memory.stack,
+        latency=profile.latency_ms,
+        instructions=profile.instructions,
+        matches=None if profile.verdict is None else profile.verdict.good,
+    )
+
+
+@contextmanager
+def virtual_board_of_our_own(board: Board) -> Iterator[None]:
+    """A state folder of its own, so that the user's virtual board keeps what it runs; what was
+    started there is stopped in the end. For one thread: the folder is named by the environment."""
+    from edge_boards import virtual
+
+    before = os.environ.get(ENVIRONMENT)
+    with tempfile.TemporaryDirectory(prefix="edge-search-") as folder:
+        os.environ[ENVIRONMENT] = folder
+        try:
+            yield
+        finally:
+            with suppress(BoardsError):  # it never started, or ended by itself
+                virtual.stop(board.name)
+            if before is None:
+                del os.environ[ENVIRONMENT]
+            else:
+                os.environ[ENVIRONMENT] = before
+
+
+def why_not_built(board: Board) -> str:
+    """Why no image of the board can be built and measured here; empty where one can."""
+    from edge_boards.toolchain import find_toolchain
+
+    if by_framework(board):
+        return f"{board.title} is linked by its Arduino core"
+    try:
+        find_toolchain(board)
+    except ToolchainError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,113 @@
+"""The folder that a search leaves behind.
+
+DIR/study.journal            the study, with which the search goes on
+DIR/optimize.json            what was asked, the points, and which was chosen
+DIR/report.html              the same for people, with plots
+DIR/points/point-NNN/        the model, numbers.json, recipe.toml; one folder a point
+DIR/chosen/                  the same of the one chosen, and c/, its generated C
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_autoglm.files import OutputError, write_whole
+
+from .finalists import export_to
+from .study import JOURNAL
+
+if TYPE_CHECKING:
+    from .optimize import Outcome
+
+RESULT, REPORT, POINTS, CHOSEN, SOURCES = "optimize.json", "report.html", "points", "chosen", "c"
+_OURS = {RESULT, REPORT, POINTS, CHOSEN, JOURNAL, f"{JOURNAL}.lock"}
+_SCRATCH = ".new-"
+
+
+@dataclass(frozen=True)
+class ResultFolder:
+    """A folder of results, which may be there already."""
+
+    path: Path
+
+    def check(self) -> None:
+        """Raises OutputError where something else is there, or it cannot be made."""
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: is a file; -o names a folder")
+        if not path.exists():
+            if not path.parent.is_dir():
+                raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
+            return
+        strange = sorted(
+            p.name for p in path.iterdir() if p.name not in _OURS and _SCRATCH not in p.name
+        )
+        if strange:
+            raise OutputError(
+                f"{path}: holds {strange[0]}, which no search left there; name an empty folder"
+            )
+
+    @contextmanager
+    def keeping(self) -> Iterator[Path]:
+        """The folder, made; it goes again where nothing was put into it."""
+        made = not self.path.exists()
+        self.path.mkdir(exist_ok=True)
+        try:
+            yield self.path
+        finally:
+            if made:
+                with suppress(OSError):
+                    self.path.rmdir()
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """A place to write the results, which take the old ones' place in `finish`."""
+        with self.keeping() as folder:
+            scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=folder))
+            try:
+                yield Writing(folder, scratch)
+            except OSError as error:
+                error.filename, error.filename2 = str(folder), None
+                raise
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Results on their way: `scratch` lies in the folder, and goes in the end."""
+
+    folder: Path
+    scratch: Path
+
+    def finish(self, outcome: Outcome) -> None:
+        """Writes everything, then puts it into its place. Raises OSError, ExportError."""
+        from edge_autoglm.report.html import write_html
+        from edge_autoglm.report.optimize import outcome_json, outcome_report
+
+        new = self.scratch / "result"
+        for entry in outcome.points:
+            entry.write(new / POINTS / entry.name)
+        chosen = outcome.chosen.write(new / CHOSEN)
+        export_to(
+            new / CHOSEN / SOURCES,
+            chosen.graph,
+            outcome.board,
+            chosen.kernels,
+            outcome.asked.fuse_ops,
+        )
+        text = json.dumps(outcome_json(outcome), indent=2, ensure_ascii=False) + "\n"
+        write_whole(new / RESULT, text.encode())
+        write_html(new / REPORT, outcome_report(outcome))
+        for name in (POINTS, CHOSEN, REPORT, RESULT):
+            old = self.folder / name
+            if old.is_dir():
+                old.rename(self.scratch / f"old-{name}")
+            (new / name).replace(old)

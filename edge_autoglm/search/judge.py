@@ -1,0 +1,124 @@
+"""What a candidate is worth: its answers on data held back, beside what it takes of the board."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge_autoglm.errors import UsageError
+from edge_quantize.data import Samples
+from edge_quantize.graph import Graph
+from edge_quantize.intervals import Interval
+from edge_quantize.quality import Quality, classifies, evaluate, logits
+from edge_quantize.run import outputs
+
+from .budget import Budget, Excess
+from .target import Costs
+
+
+class Measure(enum.Enum):
+    """What "error" is, in the order of preference."""
+
+    ACCURACY = "accuracy lost against the float model"
+    ANSWERS = "share of answers that differ from the float model's"
+    OUTPUT = "RMS error of the outputs, relative to the float model's"
+
+
+@dataclass(frozen=True)
+class Worth:
+    """Quality of one candidate on the data held back. `error` is what `measure` says, with its
+    interval where there is one; it may be negative for accuracy."""
+
+    measure: Measure
+    error: Interval
+    sqnr_db: float
+    samples: int
+    accuracy: Interval | None
+    reference_accuracy: Interval | None
+    agreement: Interval | None
+
+    def json(self) -> dict[str, Any]:
+        return {**asdict(self), "measure": self.measure.name.lower()}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Worth:
+        """From `json()`."""
+
+        def interval(name: str) -> Interval | None:
+            found = document[name]
+            return None if found is None else Interval(**found)
+
+        error = interval("error")
+        assert error is not None
+        return cls(
+            measure=Measure[str(document["measure"]).upper()],
+            error=error,
+            sqnr_db=float(document["sqnr_db"]),
+            samples=int(document["samples"]),
+            accuracy=interval("accuracy"),
+            reference_accuracy=interval("reference_accuracy"),
+            agreement=interval("agreement"),
+        )
+
+
+class Judge:
+    """Judges candidates against one float model on samples that nothing was fitted to."""
+
+    def __init__(self, reference: Graph, samples: Samples) -> None:
+        self.samples = samples
+        self.reference = outputs(logits(reference), samples)
+        self.measure = measure_of(reference, samples)
+
+    def worth(self, graph: Graph) -> Worth:
+        """Runs `graph` over the samples. Raises QuantizeError."""
+        found = evaluate(logits(graph), self.samples, self.reference)
+        return Worth(
+            measure=self.measure,
+            error=_error(self.measure, found),
+            sqnr_db=found.sqnr_db,
+            samples=found.samples,
+            accuracy=found.accuracy,
+            reference_accuracy=found.reference_accuracy,
+            agreement=found.agreement,
+        )
+
+
+def measure_of(graph: Graph, samples: Samples) -> Measure:
+    """What the samples allow to measure."""
+    labels = samples.labels
+    if labels is not None and labels.ndim == 1 and labels.dtype.kind in "iub":
+        return Measure.ACCURACY
+    return Measure.ANSWERS if classifies(graph) else Measure.OUTPUT
+
+
+def check_drop(budget: Budget, measure: Measure, source: str) -> None:
+    """Raises UsageError where a drop is limited that the data cannot tell."""
+    if budget.drop is not None and measure is Measure.OUTPUT:
+        raise UsageError(
+            f"--max-drop: {source or 'the data'} has no class labels and the model's output is no "
+            "class, so no accuracy can be lost; leave it out: candidates are then judged by the "
+            "error of their outputs"
+        )
+
+
+def _error(measure: Measure, found: Quality) -> Interval:
+    if measure is Measure.ACCURACY and found.paired_drop is not None:
+        return found.paired_drop
+    if measure is Measure.ANSWERS and found.agreement is not None:
+        same = found.agreement
+        return Interval(1 - same.value, 1 - same.high, 1 - same.low)
+    error = 10 ** (-found.sqnr_db / 20)  # sqrt(noise / signal)
+    return Interval(error, error, error)
+
+
+def excesses(costs: Costs, budget: Budget, worth: Worth | None = None) -> tuple[Excess, ...]:
+    """Everything of a candidate that is beyond the budget; `worth` where it was judged."""
+    found = list(costs.footprint.excesses(budget))
+    limit, latency = budget.latency_ms, costs.latency
+    if limit is not None and latency is not None and latency.ms > limit:
+        found.append(Excess("latency", latency.ms, limit, latency.slowest(costs.footprint.program)))
+    if budget.drop is not None and worth is not None and worth.error.value > budget.drop:
+        found.append(Excess("accuracy", worth.error.value, budget.drop, worth.measure.value))
+    return tuple(found)

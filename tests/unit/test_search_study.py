@@ -1,0 +1,213 @@
+"""The study: a search that goes on, is shared, and is of one model only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_autoglm.errors import UsageError
+from edge_autoglm.search import study as studies
+from edge_autoglm.search.budget import Budget, Excess
+from edge_autoglm.search.judge import Measure, Worth
+from edge_autoglm.search.pareto import better, front, ranked
+from edge_autoglm.search.space import Choice, Space
+from edge_autoglm.search.study import Evaluated, Identity, Refused, StudyError
+from edge_quantize.intervals import Interval
+from edge_quantize.ptq import Precision
+
+SPACE = Space(
+    sparsities=(0.0, 0.25, 0.5),
+    aligns=(4, 1),
+    wide=("a", "b"),
+    narrow=("b", "c"),
+    kernels={"CONV_2D": ("fast", "small")},
+)
+IDENTITY = Identity("m" * 64, "stm32f746", {"ram": None}, "d" * 64, 3, 0)
+
+
+def evaluated(
+    number: int, choice: Choice, values: Mapping[str, Any], *, beyond: float = 0.0
+) -> Evaluated:
+    """Made-up figures: pruning is fast and small, wide layers are right."""
+    wide = sum(p is Precision.INT16X8 for _, p in choice.precisions)
+    error = choice.sparsity / 10 - wide / 1000 + len(choice.precisions) / 5000
+    worth = Worth(
+        Measure.ACCURACY, Interval(error, error - 0.01, error + 0.01), 30.0, 100, None, None, None
+    )
+    return Evaluated(
+        number, choice, dict(values), int(9000 * (1 - choice.sparsity)) + 100 * wide, 5000, 1000,
+        10 * (1 - choice.sparsity) + wide, 1000, worth, ("RAM",) if beyond else (), beyond,
+    )  # fmt: skip
+
+
+def points(folder: Path, trials: int, seed: int = 0, stop_at: int | None = None) -> list[Choice]:
+    study = studies.open_study(folder, None, IDENTITY)
+    count = 0
+
+    def evaluate(number: int, choice: Choice, values: Mapping[str, Any]) -> Evaluated:
+        nonlocal count
+        count += 1
+        if count == stop_at:
+            raise KeyboardInterrupt
+        return evaluated(number, choice, values)
+
+    try:
+        studies.run(study, SPACE, evaluate, trials, seed)
+    except KeyboardInterrupt:
+        assert stop_at is not None
+    return [point.choice for point in studies.evaluated(study, SPACE)]
+
+
+def test_a_search_repeats_itself(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert points(tmp_path / "a", 14) == points(tmp_path / "b", 14)
+
+
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = points(tmp_path / "whole", 14)
+    assert len(points(tmp_path / "cut", 14, stop_at=9)) == 8
+    assert points(tmp_path / "cut", 14) == whole
+
+
+def test_points_are_never_evaluated_twice_and_the_space_ends(tmp_path: Path) -> None:
+    study = studies.open_study(tmp_path, None, IDENTITY)
+    small = Space(sparsities=(0.0, 0.5), aligns=(4, 1))
+    seen: list[Choice] = []
+
+    def evaluate(number: int, choice: Choice, values: Mapping[str, Any]) -> Evaluated:
+        seen.append(choice)
+        return evaluated(number, choice, values)
+
+    studies.run(study, small, evaluate, 50, 0)
+    assert len(seen) == len(set(seen)) == 3
+
+
+def test_refused_points_are_told_to_the_study_and_count_as_none(tmp_path: Path) -> None:
+    study = studies.open_study(tmp_path, None, IDENTITY)
+
+    def evaluate(
+        number: int, choice: Choice, values: Mapping[str, Any]
+    ) -> Evaluated | Refused:
+        if choice.sparsity < 0.5:
+            return Refused(values, (Excess("RAM", 20, 10),))
+        return evaluated(number, choice, values)
+
+    studies.run(study, SPACE, evaluate, 4, 0)
+    found = studies.evaluated(study, SPACE)
+    assert len(found) == 4
+    assert all(point.choice.sparsity == 0.5 for point in found)
+    assert studies.refused(study)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("model", "x" * 64), ("board", "nucleo-l4r5zi"), ("budget", {"ram": 1}), ("level", 2)],
+)
+def test_a_study_of_something_else_is_refused(tmp_path: Path, field: str, value: Any) -> None:
+    studies.open_study(tmp_path, None, IDENTITY)
+    other = Identity(**{**IDENTITY.json(), field: value})
+    with pytest.raises(StudyError, match=f"another {field}"):
+        studies.open_study(tmp_path, None, other)
+
+
+def test_a_journal_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / studies.JOURNAL).write_text("this is no journal\n")
+    with pytest.raises(StudyError) as caught:
+        studies.open_study(tmp_path, None, IDENTITY)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["study.db", "nonsense:///x"])
+def test_a_storage_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises((UsageError, StudyError)) as caught:
+        studies.open_study(tmp_path, url, IDENTITY)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["sqlite:///{}/study.db", "journal:{}/study.journal"])
+def test_a_storage_url_is_shared(tmp_path: Path, kind: str) -> None:
+    url = kind.format(tmp_path)
+    first = studies.open_study(tmp_path, url, IDENTITY)
+    studies.run(first, SPACE, evaluated, 3, 0)
+    second = studies.open_study(tmp_path, url, IDENTITY)
+    assert len(studies.evaluated(second, SPACE)) == 3
+
+
+def test_the_space_is_that_of_the_first_process(tmp_path: Path) -> None:
+    study = studies.open_study(tmp_path, None, IDENTITY)
+    assert studies.shared_choices(study, lambda: SPACE) == SPACE
+    assert studies.shared_choices(study, lambda: Space()) == SPACE
+
+
+def test_every_seed_is_a_point_of_the_space() -> None:
+    parameters = SPACE.parameters()
+    for seed in SPACE.seeds():
+        assert set(seed) == set(parameters)
+        assert all(value in parameters[name] for name, value in seed.items())
+
+
+def test_a_layer_is_not_wide_and_narrow_at_once() -> None:
+    choice = SPACE.choice({"wide": 2, "narrow": 2})
+    assert dict(choice.precisions) == {
+        "a": Precision.INT16X8, "b": Precision.INT16X8, "c": Precision.INT4,
+    }  # fmt: skip
+
+
+_FIGURES = st.tuples(
+    st.integers(1, 4).map(float), st.integers(1, 4), st.integers(0, 3).map(float), st.booleans()
+)
+
+
+def _point(number: int, figures: tuple[float, int, float, bool]) -> Evaluated:
+    time, flash, error, fits = figures
+    worth = Worth(Measure.OUTPUT, Interval(error, error, error), 1.0, 1, None, None, None)
+    return Evaluated(
+        number, Choice(), {}, flash, 1, 1, time, 1, worth, () if fits else ("RAM",),
+        0.0 if fits else 1.0,
+    )  # fmt: skip
+
+
+@given(st.lists(_FIGURES, max_size=12))
+def test_the_front_holds_what_nothing_beats(figures: list[tuple[float, int, float, bool]]) -> None:
+    found = [_point(i, f) for i, f in enumerate(figures)]
+    kept = front(found)
+    fitting = [p for p in found if p.fits]
+    assert bool(kept) == bool(fitting)
+    for point in fitting:
+        assert any(
+            all(a <= b for a, b in zip(k.objectives(), point.objectives(), strict=True))
+            for k in kept
+        )
+    for one in kept:
+        assert one.fits
+        for other in kept:
+            if one is not other:
+                assert any(
+                    a < b for a, b in zip(one.objectives(), other.objectives(), strict=True)
+                )
+
+
+@given(st.lists(_FIGURES, min_size=1, max_size=12), st.booleans())
+def test_the_best_so_far_is_the_first_of_the_ranking(
+    figures: list[tuple[float, int, float, bool]], drop: bool
+) -> None:
+    budget = Budget(drop=0.5) if drop else Budget()
+    found = [_point(i, f) for i, f in enumerate(figures)]
+    best: Evaluated | None = None
+    for point in found:
+        if better(point, best, budget):
+            best = point
+    order = ranked(found, budget)
+    if order:
+        assert order[0] is best
+    assert best is not None
+    assert math.isfinite(best.beyond)
