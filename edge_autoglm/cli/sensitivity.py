@@ -115,17 +115,6 @@ def _precisions(text: str) -> tuple[Precision, ...]:
 
 
 def _shares(text: str) -> tuple[float, ...]:
-    from edge_autoglm.errors import UsageError
+    from edge_autoglm.quantities import parse_part
 
-    found = []
-    for part in _listed(text):
-        try:
-            share = float(part.removesuffix("%")) / (100 if part.endswith("%") else 1)
-        except ValueError:
-            share = -1.0
-        if not 0 < share < 1:
-            raise UsageError(
-                f"--sparsity: {part!r} is no share between 0 and 1 (0.25, or 25%), or none"
-            )
-        found.append(share)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(parse_part(part, "--sparsity") for part in _listed(text)))

@@ -100,7 +100,7 @@ def test_a_quantized_model_is_refused_with_its_first_layer(
         (("tiny.tflite", "-o", "no/where.tflite"), "there is no folder no", 1),
         (("tiny.tflite", "-o", "x.tflite", "--log", "no/where.txt"), "there is no folder no", 1),
         (("tiny.tflite", "-o", "/dev/full"), "No space left", 1),
-        (("nets:f", "-o", "x.tflite"), "there is no module nets", 1),
+        (("nets:f", "-o", "x.tflite"), "no module 'nets'", 1),
         ((), "which MODEL?", 2),
         (("--prepare", "keras"), "no 'keras'; one of onnx", 2),
         (("tiny.tflite", "--prepare", "onnx"), "takes no MODEL", 2),

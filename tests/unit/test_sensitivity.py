@@ -151,7 +151,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(files):
     [
         (["none.tflite", "--data", "d.npz"], 1, "none.tflite: no such file"),
         (["m.tflite", "--data", "none.npz"], 1, "none.npz: no such file"),
-        (["m.tflite", "--data", "d.npz", "--sparsity", "3"], 2, "no share between 0 and 1"),
+        (["m.tflite", "--data", "d.npz", "--sparsity", "3"], 2, "is not between 0 and 1"),
         (["m.tflite", "--data", "d.npz", "--precision", "int2"], 2, "no 'int2'; of int8"),
         (["m.tflite", "--data", "d.npz", "--mode", "two"], 2, "no 'two'; one of one, all-but"),
         (["m.tflite", "--data", "d.npz", "--samples", "3"], 1, "at least 4 are needed"),
