@@ -13,6 +13,7 @@ from .common import (
     SamplesOption,
     ScaleOption,
     any_model,
+    command_line,
     data_notes,
     notes,
     output,
@@ -25,6 +26,7 @@ _SIDE = "A model, a bundle of profile (runs/run-001), or a folder with a .tflite
 
 
 def compare(
+    context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", help=_SIDE)],
     second: Annotated[str, typer.Argument(metavar="B", help="What is compared with it.")],
     data: Annotated[
@@ -106,7 +108,12 @@ def compare(
     else:
         with progress("comparing") as advance:
             result = run(sides[0], sides[1], found, limits, advance)
-    facts = (("A", first), ("B", second), *((("data", data),) if data else ()))
+    facts = (
+        ("A", first),
+        ("B", second),
+        *((("data", data),) if data else ()),
+        ("command", command_line(context)),
+    )
     report = pair_report(result, facts)
     output(json).print(stages_table(report.title, report.before, report.after))
     for grid in report.grids:

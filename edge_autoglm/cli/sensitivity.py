@@ -16,6 +16,7 @@ from .common import (
     SamplesOption,
     ScaleOption,
     any_model,
+    command_line,
     data_notes,
     one_of,
     output,
@@ -29,6 +30,7 @@ _DEFAULT_SAMPLES = 128
 
 
 def sensitivity(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A float model: .tflite, or what convert takes.")
     ],
@@ -88,7 +90,7 @@ def sensitivity(
     facts = (
         ("model", model),
         ("data", data),
-        ("command", f"edge-autoglm sensitivity {model} --data {data}"),
+        ("command", command_line(context)),
     )
     report = sensitivity_report(result, names, facts, f"What each layer of {graph.name} costs")
     for grid in report.grids:

@@ -113,14 +113,14 @@ def files(tmp_path, monkeypatch):
 
 
 def test_the_command_prints_tables_of_80_columns_json_and_a_page(files, capsys):
-    answer = call(
-        capsys, "sensitivity", "m.tflite", "--data", "d.npz", "--json", "s.json", "--html", "s.html"
-    )
+    given = ("sensitivity", "m.tflite", "--data", "d.npz", "--json", "s.json", "--html", "s.html")
+    answer = call(capsys, *given)
     assert answer.code == 0, answer.err
     assert max(map(len, answer.out.splitlines())) <= 80
     assert "lost, points" in answer.out
     document = json.loads((files / "s.json").read_text())
     assert document["samples"] == {"calibration": 30, "measured": 30}
+    assert document["facts"]["command"] == " ".join(("edge-autoglm", *given))
     worst = document["costs"][0]
     assert worst["quality"]["paired_drop"]["low"] <= worst["quality"]["paired_drop"]["value"]
     assert (
