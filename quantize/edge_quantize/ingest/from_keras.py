@@ -20,6 +20,7 @@ from .conversion import Arrays, Conversion, Request, compared
 from .float_graph import float_graph
 from .open_shapes import OpenInput, fixed_shapes
 from .quiet import quiet
+from .source import MAX_FILE_BYTES
 from .tensorflow_converter import Shaped, converted, first_line, framework
 
 
@@ -77,7 +78,8 @@ def _zipped_config(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             name = next(n for n in archive.namelist() if n.rsplit("/", 1)[-1] == "config.json")
-            return archive.read(name).decode("utf-8", "replace")
+            with archive.open(name) as file:
+                return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
     except (StopIteration, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelFileError(
             f"{path}: a damaged Keras file (was it cut short?): {first_line(error)}"
