@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from quantize_data import data_folder
-from quantize_figures import accuracy, budgets, channels, effort
+from quantize_figures import accuracy, channels, effort
 from quantize_figures.row import Row
 from rich.console import Console
 
@@ -28,7 +28,14 @@ from edge_autoglm.report.tables import table
 
 Section = Callable[[Path], Iterator[Row]]
 
-# In the order they are shown. The last ones train models, or search: minutes.
+
+def _digits(folder: Path) -> Iterator[Row]:
+    from quantize_figures import digits  # TensorFlow is imported when it is asked for
+
+    return digits.rows(folder)
+
+
+# In the order they are shown. The last one trains models: minutes.
 SECTIONS: dict[str, Section] = {
     "channels": channels.rows,
     "ad": accuracy.ad,
@@ -36,9 +43,7 @@ SECTIONS: dict[str, Section] = {
     "int16x8": accuracy.int16x8,
     "mixed": accuracy.mixed,
     "effort": effort.rows,
-    "budgets": budgets.mlperf,
-    "digits": budgets.digits,
-    "search": budgets.search,
+    "digits": _digits,
 }
 NEEDS_TENSORFLOW = {"digits"}
 
