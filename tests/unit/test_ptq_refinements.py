@@ -24,7 +24,7 @@ from edge_quantize.ptq.calibrate import Bounds, Histogram
 from edge_quantize.ptq.equalize import equalize, pairs
 from edge_quantize.ptq.observers import affine, clip, squared_error
 from edge_quantize.ptq.patches import patches, weight_rows
-from edge_quantize.ptq.rounding import compensated, damped, descend, output_error, shifted
+from edge_quantize.ptq.rounding import compensated, damped, descend, factors, output_error, shifted
 from edge_quantize.ptq.weights import quantize_weights, weight_scales
 from edge_quantize.run import activations, outputs
 
@@ -123,7 +123,9 @@ def test_rounding_by_the_output_loses_no_more_than_to_nearest(seed: int, most: i
         return output_error(integers * scales[:, None] - weights, hessian)
 
     descended = descend(nearest, weights, scales, hessian, most)
-    both = descend(compensated(weights, scales, hessian, most), weights, scales, hessian, most)
+    both = descend(
+        compensated(weights, scales, factors(hessian), most), weights, scales, hessian, most
+    )
     assert (error(descended) <= error(nearest) + 1e-9).all()
     assert error(both).sum() <= error(nearest).sum() + 1e-9
     assert np.abs(both).max() <= most
@@ -135,7 +137,7 @@ def test_rounding_by_the_output_halves_the_error_of_correlated_inputs() -> None:
     weights = np.random.default_rng(1).normal(size=(16, 32))
     scales = np.abs(weights).max(axis=1) / 7
     nearest = np.rint(weights / scales[:, None]).astype(np.int64)
-    better = compensated(weights, scales, hessian, 7)
+    better = compensated(weights, scales, factors(hessian), 7)
     errors = [output_error(i * scales[:, None] - weights, hessian).sum() for i in (nearest, better)]
     assert errors[1] < 0.5 * errors[0]
 
@@ -148,7 +150,8 @@ def test_weights_of_each_channel_by_itself_are_those_of_all_together() -> None:
     scales = np.abs(weights).max(axis=1) / 127
     each = np.stack([hessian] * 5)
     assert (
-        compensated(weights, scales, each, 127) == compensated(weights, scales, hessian, 127)
+        compensated(weights, scales, factors(each), 127)
+        == compensated(weights, scales, factors(hessian), 127)
     ).all()
     nearest = np.rint(weights / scales[:, None]).astype(np.int64)
     assert (
