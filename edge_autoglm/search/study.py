@@ -31,6 +31,7 @@ OBJECTIVES = ("latency_ms", "flash", "error")
 _MOST_REPEATS = 200  # of points that are known already, before the search gives up on new ones
 _MOST_REFUSED = 20  # before they are made, for each point asked for, before the search gives up
 _EVALUATED, _REFUSED, _CONSTRAINTS = "evaluated", "refused", "excesses"
+_STORAGES = ("optuna", "sqlalchemy", "sqlite3", "json")  # whose errors are the storage's
 _BAD = 1.0  # of a point that came out wrong: as bad as one that takes twice what there is
 
 
@@ -154,12 +155,13 @@ def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], where: s
 
 def _storage(folder: Path, url: str | None) -> Any:
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from .journal import WholeLines
 
     if url is None or url.startswith("journal:"):
         path = folder / JOURNAL if url is None else Path(url.removeprefix("journal:"))
         try:
-            return JournalStorage(JournalFileBackend(str(path)))
+            return JournalStorage(WholeLines(path))
         except OSError as error:
             raise StudyError(f"{path}: {error.strerror or error}") from error
         except Exception as error:
@@ -180,7 +182,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+        if type(error).__module__.split(".")[0] not in _STORAGES:
             raise
         raise StudyError(f"the study's storage failed: {_first_line(error)}") from error
 
