@@ -15,14 +15,19 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 _BLOCK = 1 << 16
-_BEGINS = b'{"op_code"'  # every line; of a file that is no journal nothing is cut
+_BEGINS = b'{"op_code"'  # every line
 
 
 class WholeLines(JournalFileBackend):
     """Optuna's journal file, whose last line is whole or gone. Raises OSError with the journal as
-    its file."""
+    its file; ValueError for a file that holds something else, which stays as it is."""
 
     def __init__(self, path: Path) -> None:
+        if path.exists():
+            with path.open("rb") as file:
+                begins = file.read(len(_BEGINS))
+            if not _BEGINS.startswith(begins):
+                raise ValueError("its first line is none of Optuna's")
         self._path, self._guard = path, JournalFileSymlinkLock(str(path))
         super().__init__(str(path), self._guard)
         self._cut()
@@ -56,10 +61,8 @@ class WholeLines(JournalFileBackend):
 
 
 def _tail(path: Path) -> int:
-    """Bytes behind the last end of a line of a journal."""
+    """Bytes behind the last end of a line."""
     with path.open("rb") as file:
-        if file.read(len(_BEGINS)) != _BEGINS:
-            return 0
         size = file.seek(0, os.SEEK_END)
         found = 0
         while found < size:
