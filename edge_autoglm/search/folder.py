@@ -122,8 +122,21 @@ class Writing:
         text = json.dumps(outcome_json(outcome), indent=2, ensure_ascii=False) + "\n"
         write_whole(new / RESULT, text.encode())
         write_html(new / REPORT, outcome_report(outcome))
-        for name in (POINTS, CHOSEN, REPORT, RESULT):
-            old = self.folder / name
-            if old.is_dir():
-                old.rename(self.scratch / f"old-{name}")
-            (new / name).replace(old)
+        self.put_in_place(new)
+
+    def put_in_place(self, new: Path) -> None:
+        """Everything of `new` in the folder, or, interrupted in between, all that was there."""
+        names = (POINTS, CHOSEN, REPORT, RESULT)
+        try:
+            for name in names:
+                if (self.folder / name).exists():
+                    (self.folder / name).rename(self.scratch / f"old-{name}")
+                (new / name).rename(self.folder / name)
+        except BaseException:
+            for name in names:
+                kept = self.scratch / f"old-{name}"
+                if not (new / name).exists():  # is in place already
+                    (self.folder / name).rename(new / name)
+                if kept.exists():
+                    kept.rename(self.folder / name)
+            raise
