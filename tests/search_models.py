@@ -37,9 +37,7 @@ def classifier(channels: int = 8, seed: int = 0) -> Graph:
     y = b.operator("CONV_2D", (x, w, v), options, dtype=_FLOAT, name="stem", version=1)
     w, v = constant("w1", 1, 3, 3, channels), constant("b1", channels)
     across = DepthwiseConv2DOptions(Padding.SAME, 1, 1, 1, 1, 1, relu)
-    y = b.operator(
-        "DEPTHWISE_CONV_2D", (y, w, v), across, dtype=_FLOAT, name="spatial", version=1
-    )
+    y = b.operator("DEPTHWISE_CONV_2D", (y, w, v), across, dtype=_FLOAT, name="spatial", version=1)
     w, v = constant("w2", 2 * channels, 1, 1, channels), constant("b2", 2 * channels)
     y = b.operator("CONV_2D", (y, w, v), options, dtype=_FLOAT, name="mix", version=1)
     axes = b.constant("axes", np.array([1, 2], np.int32))

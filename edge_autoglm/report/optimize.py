@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edge_autoglm.measure.figures import Figure, Kind
+from edge_autoglm.measure.figures import Kind
+from edge_autoglm.search.entry import cost_figures
 from edge_quantize.graph.writer import write_tflite
 
 from .summary import Grid, Point, Report, Stage, Value, graph_figures
@@ -22,6 +23,8 @@ def outcome_report(outcome: Outcome) -> Report:
     before: dict[str, Value] = dict(
         graph_figures(outcome.original, len(write_tflite(outcome.original)))
     )
+    if outcome.before is not None:
+        before |= cost_figures(outcome.before)
     worth = chosen.worth
     if worth is not None and worth.reference_accuracy is not None:
         before["accuracy"] = worth.reference_accuracy
@@ -109,6 +112,3 @@ def _memory(entry: Entry) -> Grid:
         if measured.stack is not None:
             rows[4] = ("RAM", "stack", measured.stack, Kind.MEASURED.value)
     return Grid("Memory of the chosen model", ("<memory", "<what", ">bytes", "<kind"), tuple(rows))
-
-
-__all__ = ["Figure", "facts", "outcome_json", "outcome_report"]

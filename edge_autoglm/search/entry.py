@@ -52,13 +52,9 @@ class Entry:
 
     def figures(self) -> dict[str, Value]:
         """For reports, by the keys of `report.summary.QUANTITIES`."""
-        foot, latency = self.costs.footprint, self.costs.latency
+        foot = self.costs.footprint
         found = dict(graph_figures(self.graph, len(write_tflite(self.graph))))
-        found["arena"] = Figure(foot.arena, Kind.EXACT)
-        found["flash"] = Figure(foot.flash, Kind.MODELLED)
-        found["ram"] = Figure(foot.ram, Kind.MODELLED)
-        if latency is not None:
-            found["latency_ms"] = Figure(round(latency.ms, 4), Kind.MODELLED)
+        found |= cost_figures(self.costs)
         if self.measured is not None:
             measured = self.measured
             found["flash"] = Figure(measured.flash, Kind.EXACT)
@@ -109,6 +105,19 @@ class Entry:
         if self.choice is not None:
             write_whole(folder / "recipe.toml", recipe_text(self.choice).encode())
         return entry
+
+
+def cost_figures(costs: Costs) -> dict[str, Value]:
+    """What is modelled before anything is built."""
+    foot, latency = costs.footprint, costs.latency
+    found: dict[str, Value] = {
+        "arena": Figure(foot.arena, Kind.EXACT),
+        "flash": Figure(foot.flash, Kind.MODELLED),
+        "ram": Figure(foot.ram, Kind.MODELLED),
+    }
+    if latency is not None:
+        found["latency_ms"] = Figure(round(latency.ms, 4), Kind.MODELLED)
+    return found
 
 
 def worth_figures(worth: Worth | None) -> dict[str, Value]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_autoglm.files import OutputError, write_whole
 
@@ -37,8 +37,9 @@ class ResultFolder:
 
     path: Path
 
-    def check(self) -> None:
-        """Raises OutputError where something else is there, or it cannot be made."""
+    def check(self, model: str = "", board: str = "") -> None:
+        """Raises OutputError where something else is there (with `model`, its SHA-256, a result of
+        another model or board too), or it cannot be made."""
         path = self.path
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is a file; -o names a folder")
@@ -53,6 +54,21 @@ class ResultFolder:
             raise OutputError(
                 f"{path}: holds {strange[0]}, which no search left there; name an empty folder"
             )
+        found = self._result() if model else {}
+        for what, mine in (("model_sha256", model), ("board", board)):
+            if found.get(what, mine) != mine:
+                raise OutputError(
+                    f"{path}: holds the result of another {what.removesuffix('_sha256')} "
+                    f"({str(found[what])[:16]}); name another folder, or remove it"
+                )
+
+    def _result(self) -> dict[str, Any]:
+        """What an earlier run left; empty where there is none, or it cannot be read."""
+        try:
+            document = json.loads((self.path / RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
 
     @contextmanager
     def keeping(self) -> Iterator[Path]:

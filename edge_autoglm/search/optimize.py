@@ -28,10 +28,11 @@ from .finalists import export_to, measure, why_not_built
 from .folder import ResultFolder
 from .judge import Judge, check_drop, measure_of
 from .limits import BudgetError, check_possible
+from .pareto import front, ranked
 from .search import Search
 from .space import Choice
-from .study import Identity
-from .target import Target
+from .study import Identity, open_study, require_optuna
+from .target import Costs, Target
 from .workshop import Workshop
 
 LEVELS = (0, 1, 2, 3)
@@ -76,6 +77,7 @@ class Outcome:
     board: Board
     asked: Asked
     original: Graph
+    before: Costs | None  # of the original, where it runs on the board as it is
     chosen: Entry
     points: tuple[Entry, ...]
     evaluated: int
@@ -100,7 +102,7 @@ def optimize_graph(
     """
     asked.check()
     result = ResultFolder(folder)
-    result.check()
+    result.check(model_digest(graph), board.name)
     target = Target.of(board, asked.budget, asked.fuse_ops)
     integer = computes_in_integers(graph)
     if asked.level >= 2 and integer:
@@ -112,6 +114,8 @@ def optimize_graph(
         if not integer:
             raise UsageError(_float_at(graph, asked.level))
         return _as_it_is(graph, target, asked, result, say)
+    if asked.level >= 3:
+        require_optuna()
     check_possible(graph, target, asked.budget, asked.level)
     if data is None:
         raise UsageError(
@@ -185,7 +189,7 @@ def _as_it_is(
         passed = target.lossless(graph)
         made, notes = passed.graph, passed.lines()
     entry = Entry("model", made, None, target.costs(made), None)
-    return _finish(graph, target, asked, result, [entry], notes, say)
+    return _finish(graph, target, asked, result, entry, notes, say)
 
 
 def _finish(
@@ -193,17 +197,19 @@ def _finish(
     target: Target,
     asked: Asked,
     result: ResultFolder,
-    entries: list[Entry],
+    entry: Entry,
     notes: tuple[str, ...],
     say: Say,
 ) -> Outcome:
     """One model: measured, checked against the budget, written."""
-    (entry,) = entries
     _refuse(original, entry.broken(asked.budget))
     with result.writing() as writing:
         entry, more = build_and_measure(writing.scratch, entry, target, say)
         _refuse(original, entry.broken(asked.budget))
-        outcome = Outcome(target.board, asked, original, entry, (entry,), 1, 0, (*notes, *more))
+        before = target.costs(original) if computes_in_integers(original) else None
+        outcome = Outcome(
+            target.board, asked, original, before, entry, (entry,), 1, 0, (*notes, *more)
+        )
         writing.finish(outcome)
     return outcome
 
@@ -257,14 +263,11 @@ class _Run:
         self.say("judging")
         entry = Entry("model", model, choice, self.target.costs(model), judge.worth(model))
         try:
-            return _finish(self.graph, self.target, self.asked, self.result, [entry], (), self.say)
+            return _finish(self.graph, self.target, self.asked, self.result, entry, (), self.say)
         except BudgetError as error:
             raise BudgetError(f"{error}; --level 3 prunes, too") from error
 
     def search(self) -> Outcome:
-        from .study import open_study, require_optuna
-
-        require_optuna()
         identity = self.identity()
         with self.result.keeping() as folder:
             study = open_study(folder, self.asked.storage, identity)
@@ -280,6 +283,7 @@ class _Run:
                     self.target.board,
                     self.asked,
                     self.graph,
+                    None,
                     chosen,
                     others,
                     len(points),
@@ -291,8 +295,6 @@ class _Run:
 
     def finalists(self, search: Search, points: Any, scratch: Path) -> Any:
         """(the one chosen, the front and the finalists, remarks). Raises BudgetError."""
-        from .pareto import front, ranked
-
         order = ranked(points, self.asked.budget)
         if not order:
             raise BudgetError(search.nothing_fits(points))

@@ -51,7 +51,12 @@ class Search:
     _slack: tuple[float, float] = (1.0, 1.0)
 
     def run(self) -> tuple[Evaluated, ...]:
-        """Evaluates until there are enough points; all of the study's."""
+        """Evaluates until there are enough points; all of the study's. Raises StudyError where its
+        storage fails."""
+        with studies.storage_errors():
+            return self._run()
+
+    def _run(self) -> tuple[Evaluated, ...]:
         self._space = studies.shared_choices(self.study, self.space)
         known = studies.evaluated(self.study, self._space)
         if known:
@@ -61,7 +66,9 @@ class Search:
                 self._best = point
         if len(known) < self.trials:
             self._slack = self.slack()
+        aloud, self.workshop.say = self.workshop.say, lambda _: None
         studies.run(self.study, self._space, self.evaluate, self.trials, self.seed, self.heard)
+        self.workshop.say = aloud
         self.refused = len(studies.refused(self.study))
         return studies.evaluated(self.study, self._space)
 

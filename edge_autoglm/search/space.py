@@ -114,18 +114,16 @@ class Space:
         """Points to look at first: all int8, pruned step by step, mixed from either end."""
         first = {name: values[0] for name, values in self.parameters().items()}
         found = [first]
-        if "sparsity" in first:
-            for share in (0.25, 0.5, 0.1, 0.4, 0.65):
-                nearest = min(self.sparsities, key=lambda s: abs(s - share))
-                found.append({**first, "sparsity": nearest})
         if "narrow" in first:
             for count in dict.fromkeys((len(self.narrow), len(self.narrow) // 2)):
                 found.append({**first, "narrow": count})
         if "wide" in first:
             few = max(1, len(self.wide) // 4)
             found += [{**first, "wide": few}]
-            if "sparsity" in first:
-                found.append({**first, "wide": few, "sparsity": 0.25})
+        if "sparsity" in first:
+            for share in (0.25, 0.5, 0.1, 0.4, 0.65):
+                nearest = min(self.sparsities, key=lambda s: abs(s - share))
+                found.append({**first, "sparsity": nearest})
         for name, values in self.parameters().items():
             if name.startswith("kernel."):
                 found.append({**first, name: values[-1]})

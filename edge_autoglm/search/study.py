@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,17 @@ def _storage(folder: Path, url: str | None) -> Any:
         return RDBStorage(url)
     except Exception as error:
         raise StudyError(f"{url}: {_first_line(error)}") from error
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turns what a storage raises into one line. Raises StudyError."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.split(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+            raise
+        raise StudyError(f"the study's storage failed: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -69,11 +69,15 @@ def sweep(features: frozenset[str]) -> Iterator[Trial]:
         if dsp:
             yield from _graphs(f"{name}_portable", layers, portable)
     for types in (INT4, INT16):
-        yield from _graphs(f"conv_{types.name}", [_conv(*shape, types) for shape in CONV])
-        yield from _graphs(
-            f"depthwise_{types.name}", [_depthwise(*shape, types) for shape in DEPTHWISE]
-        )
-        yield from _graphs(f"dense_{types.name}", [_dense(*shape, types) for shape in DENSE])
+        for name, layers in (
+            ("conv_2d", [_conv(*shape, types) for shape in CONV]),
+            ("depthwise_conv_2d", [_depthwise(*shape, types) for shape in DEPTHWISE]),
+            ("fully_connected", [_dense(*shape, types) for shape in DENSE]),
+        ):
+            yield from _graphs(f"{name}_{types.name}", layers)
+            if dsp:
+                row = f"eag_{name}_{types.name}"
+                yield from _graphs(f"{name}_{types.name}_portable", layers, row)
     yield from _graphs("pools_s16", [_pool(op, *s, INT16) for s in POOL for op in _POOLS])
     yield from _graphs("others", [*_others(INT8), *_others(INT16), *CONVERSIONS])
 

@@ -24,7 +24,7 @@ def quantized(values: Array, tensor: Tensor) -> Array:
     quantized already."""
     if tensor.quantization is None or values.dtype.kind in "iub":
         return values.astype(tensor.dtype.numpy)
-    return quantize_array(values.astype(np.float32), tensor)
+    return quantize_array(values.astype(np.float64), tensor)
 
 
 def real(values: Array, quantization: Quantization | None) -> Floats:

@@ -47,14 +47,14 @@ def test_the_table_of_code_sizes_is_of_todays_kernels(board: Board) -> None:
 
 
 def test_every_kernel_of_the_table_has_a_latency(board: Board) -> None:
-    """But those that the sweep leaves out: unsigned inputs, and operands that are constants."""
+    """But those that the sweep leaves out: unsigned inputs, operands that are constants, and what
+    lowering chooses on this core for no layer of the sweep."""
     from edge_export.kernels.table import KERNELS
 
     names = {row.name for row in KERNELS if not row.is_alias}
     missing = names - set(cost_model(board).kernels)
-    assert {n for n in missing if "constant" not in n and "u8" not in n and n != "eag_copy"} <= {
-        "eag_softmax_s8_s16"
-    }
+    others = {"eag_clamp_s8", "eag_copy", "eag_softmax_s8_s16"}
+    assert {n for n in missing - others if "constant" not in n and "u8" not in n} == set()
 
 
 def test_a_footprint_is_that_of_the_built_image(board: Board, tmp_path: Path) -> None:

@@ -94,9 +94,7 @@ def test_points_are_never_evaluated_twice_and_the_space_ends(tmp_path: Path) -> 
 def test_refused_points_are_told_to_the_study_and_count_as_none(tmp_path: Path) -> None:
     study = studies.open_study(tmp_path, None, IDENTITY)
 
-    def evaluate(
-        number: int, choice: Choice, values: Mapping[str, Any]
-    ) -> Evaluated | Refused:
+    def evaluate(number: int, choice: Choice, values: Mapping[str, Any]) -> Evaluated | Refused:
         if choice.sparsity < 0.5:
             return Refused(values, (Excess("RAM", 20, 10),))
         return evaluated(number, choice, values)
@@ -191,9 +189,7 @@ def test_the_front_holds_what_nothing_beats(figures: list[tuple[float, int, floa
         assert one.fits
         for other in kept:
             if one is not other:
-                assert any(
-                    a < b for a, b in zip(one.objectives(), other.objectives(), strict=True)
-                )
+                assert any(a < b for a, b in zip(one.objectives(), other.objectives(), strict=True))
 
 
 @given(st.lists(_FIGURES, min_size=1, max_size=12), st.booleans())
