@@ -307,11 +307,11 @@ def _concatenation(operands: Sequence[Tensor | None], options: Options) -> Shape
 
 
 def _resize(operands: Sequence[Tensor | None], _: Options) -> Shape:
-    batch, _, _, channels = _rank(_operand(operands, 0, "input"), 4, "input")
+    shape = _rank(_operand(operands, 0, "input"), 4, "input")
     size = _constant(operands, 1, "size")
     if len(size) != 2 or min(size) < 1:
         raise ShapeError(f"{size} is no height and width")
-    return (batch, *size, channels)
+    return (shape[0], *size, shape[3])
 
 
 # Their further operands say what to do, and may be computed while running.
