@@ -136,6 +136,14 @@ def test_logits_of_a_graph_without_softmax_is_the_graph():
     assert logits(cut) is cut
 
 
+def test_an_output_without_dimensions_is_one_number_a_sample() -> None:
+    b = GraphBuilder("mean")
+    x = b.input("x", (1, 4), 1.0, 0)
+    graph = b.build([b.mean(x, (0, 1), 1.0, 0, keep_dims=False)])
+    samples = Samples((np.array([[1, 1, 1, 1], [2, 4, 6, 8]], np.float32),))
+    assert outputs(graph, samples)[0].tolist() == [1.0, 5.0]
+
+
 def test_evaluate_takes_a_graph_or_its_outputs_and_agrees_with_itself():
     graph = classifier()
     random = np.random.default_rng(0)
