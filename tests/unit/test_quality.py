@@ -37,6 +37,28 @@ def test_sqnr_is_ten_log_ten_of_signal_over_noise():
     assert found.cosine == pytest.approx(27 / (5 * math.sqrt(29.25)))
 
 
+def test_the_interval_of_sqnr_is_over_the_samples():
+    random = np.random.default_rng(0)
+    reference = random.normal(size=(200, 5)).astype(np.float32)
+    noise = random.normal(scale=0.1, size=reference.shape).astype(np.float32)
+    found = compare_outputs((reference,), (reference + noise,)).sqnr
+    assert found is not None
+    assert found.value == pytest.approx(20, abs=0.5)
+    assert found.low < found.value < found.high
+    assert found.high - found.low < 1.5
+    few = compare_outputs((reference[:20],), (reference[:20] + noise[:20],)).sqnr
+    assert few is not None
+    assert few.high - few.low > found.high - found.low
+
+
+def test_sqnr_has_no_interval_where_resamples_may_have_no_noise():
+    reference = np.ones((4, 1), np.float32)
+    candidate = reference + np.array([[0.5], [0], [0], [0]], np.float32)
+    found = compare_outputs((reference,), (candidate,))
+    assert found.sqnr_db == pytest.approx(10 * math.log10(16))
+    assert found.sqnr is None
+
+
 def test_all_outputs_count_together():
     reference = (np.ones((2, 3), np.float32), np.zeros((2, 1), np.float32))
     candidate = (np.ones((2, 3), np.float32), np.full((2, 1), 0.1, np.float32))
