@@ -35,7 +35,7 @@ def program(tmp_path: Path) -> Iterator[Program]:
     np.savez(tmp_path / "data.npz", images=found.inputs[0], labels=found.labels)
     np.savez(tmp_path / "unlabelled.npz", images=found.inputs[0])
     yield made
-    assert not [p for p in tmp_path.rglob(".new-*")]
+    assert not list(tmp_path.rglob(".new-*"))
 
 
 def optimize(model: str = "small.tflite", *more: object) -> list[object]:
