@@ -1,11 +1,10 @@
 """What the quantization figures are measured on: real recordings and photographs, each set in two
-parts that share nothing. Models and recordings lie in a folder of data (`$EDGE_AUTOGLM_DATA`); the
-photographs are scikit-learn's own two.
+parts without a sample in common. Models and recordings lie in a folder of data
+(`$EDGE_AUTOGLM_DATA`); the photographs are scikit-learn's own two.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +24,10 @@ _COEFFICIENTS = 10
 _SHIFT = 1600  # samples: 100 ms either way, as the model was trained
 
 
-def data_folder() -> Path | None:
-    """The folder of shared models and recordings; None where there is none."""
-    named = os.environ.get("EDGE_AUTOGLM_DATA")
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(named) if named else beside
-    return folder if (folder / "mlperf_tiny").is_dir() else None
-
-
 def machine_sound(folder: Path) -> tuple[Samples, Samples]:
     """ad: windows 0-97 of a machine's recording, and 98-195. A window is five frames of 128 log-mel
-    bins, 640 values, and begins one frame after the one before."""
+    bins, 640 values, and begins one frame after the one before: the last four windows of the first
+    part share frames, at other places, with the first four of the second."""
     path = folder / "mlperf_tiny" / "ad_normal_id_01_00000000.bin"
     frames = np.fromfile(path, "<f4").reshape(-1, 128)
     windows = np.stack([frames[i : i + 5].reshape(-1) for i in range(len(frames) - 4)])

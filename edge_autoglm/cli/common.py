@@ -239,6 +239,29 @@ def data_notes(samples: Samples) -> None:
         notes().print(wrapped(f"note: {note}", "  "), soft_wrap=True)
 
 
+def command_line(context: typer.Context) -> str:
+    """The command as it was given, as reports say how a figure was printed."""
+    import shlex
+
+    return shlex.join(["edge-autoglm", *(context.obj or ())])
+
+
+def keep_apart(model: str, out: Path) -> None:
+    """Refuses to write the result over the model. Raises UsageError."""
+    from edge_autoglm.errors import UsageError
+
+    if out.exists() and Path(model).exists() and out.samefile(model):
+        raise UsageError(f"{out}: is the MODEL itself; name another file with -o")
+
+
+def stem(model: str) -> str:
+    """What a model is called in the names of its results: as its file, or as its function."""
+    path = Path(model)
+    if path.exists():
+        return path.name if path.is_dir() else path.stem
+    return Path(model.rpartition(":")[2]).stem or "model"
+
+
 def write_json(path: Path | None, value: Any) -> None:
     """Writes `value` to `path` (whole or not at all), or to stdout for `-`; nothing for None."""
     if path is None:

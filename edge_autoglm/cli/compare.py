@@ -13,6 +13,7 @@ from .common import (
     SamplesOption,
     ScaleOption,
     any_model,
+    command_line,
     data_notes,
     notes,
     output,
@@ -25,6 +26,7 @@ _SIDE = "A model, a bundle of profile (runs/run-001), or a folder with a .tflite
 
 
 def compare(
+    context: typer.Context,
     first: Annotated[str, typer.Argument(metavar="A", help=_SIDE)],
     second: Annotated[str, typer.Argument(metavar="B", help="What is compared with it.")],
     data: Annotated[
@@ -66,19 +68,25 @@ def compare(
     Size, MACs, outputs and the SQNR of each layer, the first layer that hurts; of two bundles
     also cycles and instructions. Exits 1 when a limit does not hold.
     """
+    import math
     from dataclasses import replace
 
     from edge_autoglm.errors import UsageError
     from edge_autoglm.measure.pair import Limits, check_comparable, sample_graph
     from edge_autoglm.measure.pair import compare as run
     from edge_autoglm.measure.sides import on_board, read_side
+    from edge_autoglm.quantities import parse_share
     from edge_autoglm.report.html import write_html
     from edge_autoglm.report.pair import pair_json, pair_report
     from edge_autoglm.report.quantization import stages_table
     from edge_autoglm.report.tables import table, wrapped
     from edge_quantize.data import load_samples, range_notes
 
-    limits = Limits(_share("--max-drop", max_drop), min_sqnr, _share("--max-slower", max_slower))
+    limits = Limits(
+        None if max_drop is None else parse_share(max_drop, "--max-drop"),
+        min_sqnr,
+        None if max_slower is None else parse_share(max_slower, "--max-slower", math.inf),
+    )
     target = the_board(board, boards) if board else None
     sides = [read_side(source, any_model) for source in (first, second)]
     check_comparable(*sides)
@@ -100,7 +108,12 @@ def compare(
     else:
         with progress("comparing") as advance:
             result = run(sides[0], sides[1], found, limits, advance)
-    facts = (("A", first), ("B", second), *((("data", data),) if data else ()))
+    facts = (
+        ("A", first),
+        ("B", second),
+        *((("data", data),) if data else ()),
+        ("command", command_line(context)),
+    )
     report = pair_report(result, facts)
     output(json).print(stages_table(report.title, report.before, report.after))
     for grid in report.grids:
@@ -112,18 +125,3 @@ def compare(
     if result.failures:
         notes().print("edge-autoglm: B is worse than the limits allow, see above")
         raise typer.Exit(1)
-
-
-def _share(option: str, text: str | None) -> float | None:
-    """`0.5%` and `0.005` are the same."""
-    from edge_autoglm.errors import UsageError
-
-    if text is None:
-        return None
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise UsageError(f"{option}: {text!r} is no share; write 0.5% or 0.005")
-    return value

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import JsonOption, notes, one_of, output, shown, write_json
+from .common import JsonOption, keep_apart, notes, one_of, output, shown, stem, write_json
 
 ENVIRONMENTS = ("onnx",)
 
@@ -81,8 +81,8 @@ def _convert(
     from edge_quantize.graph.writer import write_tflite
     from edge_quantize.ingest.ways import convert_model
 
-    out = out or Path(f"{_stem(model)}.tflite")
-    _keep_apart(model, out)
+    out = out or Path(f"{stem(model)}.tflite")
+    keep_apart(model, out)
     for path in (out, log):
         if path is not None:
             check_writable(path)
@@ -102,16 +102,3 @@ def _convert(
     for line in conversion_lines(conversion, out, len(content)):
         output(json).print(wrapped(line, "  "), soft_wrap=True)
     write_json(json, conversion_json(conversion, model, out, len(content)))
-
-
-def _stem(model: str) -> str:
-    """What the result is called: as the file, or as the function."""
-    named = model.rpartition(":")[2] if not Path(model).exists() else model
-    return Path(named).name.split(".")[0] or "model"
-
-
-def _keep_apart(model: str, out: Path) -> None:
-    from edge_autoglm.errors import UsageError
-
-    if out.exists() and Path(model).exists() and out.samefile(model):
-        raise UsageError(f"{out}: is the MODEL itself; name another file with -o")

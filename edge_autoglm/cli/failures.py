@@ -97,7 +97,9 @@ def run(app: typer.Typer, arguments: list[str]) -> int:
     _prepare()
     try:
         # Not "standalone": that would turn Ctrl-C into exit 1.
-        code = app(args=arguments, prog_name="edge-autoglm", standalone_mode=False)
+        code = app(
+            args=arguments, prog_name="edge-autoglm", standalone_mode=False, obj=tuple(arguments)
+        )
         # Here, where a full disk or a closed pipe can still be reported.
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:

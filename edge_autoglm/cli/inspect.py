@@ -26,7 +26,7 @@ def inspect(
     from edge_autoglm.fit import fit
     from edge_autoglm.report.model import analysis_json, analysis_tables
     from edge_autoglm.report.tables import size, wrapped
-    from edge_export.aot.names import layer_name, unique
+    from edge_export.aot.names import layer_names
     from edge_quantize.graph.analysis import analyse
     from edge_quantize.ingest.tflite import read_tflite
 
@@ -34,7 +34,7 @@ def inspect(
     graph = read_tflite(model)
     analysis = analyse(graph)
     out = output(json)
-    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    names = layer_names(graph)
     for table in analysis_tables(analysis, names):
         out.print(table)
     at = analysis.operators[analysis.memory_bound_at] if analysis.operators else None

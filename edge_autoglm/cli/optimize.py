@@ -72,7 +72,7 @@ def optimize(
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Shrink MODEL into a board's budget, by a search over pruning and precision.
+    """Shrink MODEL into a board's budget.
 
     DIR gets the points that no other beats, the one chosen with its C, and a report. The command
     goes on where it was interrupted.

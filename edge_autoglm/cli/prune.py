@@ -141,7 +141,7 @@ def prune(
     json: JsonOption = None,
     html: HtmlOption = None,
 ) -> None:
-    """Prune MODEL: whole channels, single weights, or weights that share values.
+    """Prune MODEL: channels, single weights, or shared values.
 
     A fifth of the samples is held back, and what was lost is measured on that.
     """

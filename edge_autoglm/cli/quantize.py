@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -87,7 +87,6 @@ def quantize(
     from edge_autoglm.report.quantized import quantized_json, quantized_report
     from edge_autoglm.report.tables import table, wrapped
     from edge_quantize.graph.writer import write_tflite
-    from edge_quantize.passes import lossless
     from edge_quantize.ptq import quantize as run
     from edge_quantize.ptq.prepare import float_graph
 
@@ -105,9 +104,9 @@ def quantize(
     found = _samples(data, graph, wanted, samples, scale)
     kept, held = _split(found, seed)
     with progress("quantizing") as advance:
-        reduced = lossless(graph, lambda done, total, _: advance(done, total, "folding"))
-        result = run(source if not reduced.changes else reduced.graph, kept, wanted,
-                     progress=advance)  # fmt: skip
+        reduced, remarks = _folded(graph, wanted, advance)
+        rounded = source if reduced is graph else reduced
+        result = run(rounded, kept, wanted, progress=advance)
         content = write_tflite(result.graph)
         report = quantized_report(graph, result, held, len(content), advance, facts=(
             ("model", model), *((("data", data),) if data else ()),
@@ -117,10 +116,25 @@ def quantize(
     for grid in report.grids:
         console.print(table(grid.title, grid.columns, grid.rows))
     console.print(stages_table(report.title, report.before, report.after))
-    for note in (*report.notes, f"Written: {shown(target)}"):
+    for note in (*remarks, *report.notes, f"Written: {shown(target)}"):
         console.print(wrapped(note, "  "), soft_wrap=True)
     write_html(html, report)
     write_json(json, quantized_json(result, report, target))
+
+
+def _folded(graph: Graph, recipe: Recipe, advance: Any) -> tuple[Graph, tuple[str, ...]]:
+    """What follows from the model alone is folded first: batch norms, activations, constants."""
+    from edge_quantize.errors import RecipeError
+    from edge_quantize.passes import lossless
+
+    found = lossless(graph, lambda done, total, _: advance(done, total, "folding"))
+    try:
+        recipe.check(found.graph)
+    except RecipeError as error:
+        return graph, (
+            f"Nothing was folded, since the recipe names a layer that would go ({error}).",
+        )
+    return found.graph, tuple(found.notes)
 
 
 def _recipe(precision: str | None, path: Path | None, float_io: bool) -> Recipe:

@@ -16,6 +16,7 @@ from .common import (
     SamplesOption,
     ScaleOption,
     any_model,
+    command_line,
     data_notes,
     one_of,
     output,
@@ -29,6 +30,7 @@ _DEFAULT_SAMPLES = 128
 
 
 def sensitivity(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A float model: .tflite, or what convert takes.")
     ],
@@ -88,7 +90,7 @@ def sensitivity(
     facts = (
         ("model", model),
         ("data", data),
-        ("command", f"edge-autoglm sensitivity {model} --data {data}"),
+        ("command", command_line(context)),
     )
     report = sensitivity_report(result, names, facts, f"What each layer of {graph.name} costs")
     for grid in report.grids:
@@ -115,17 +117,6 @@ def _precisions(text: str) -> tuple[Precision, ...]:
 
 
 def _shares(text: str) -> tuple[float, ...]:
-    from edge_autoglm.errors import UsageError
+    from edge_autoglm.quantities import parse_part
 
-    found = []
-    for part in _listed(text):
-        try:
-            share = float(part.removesuffix("%")) / (100 if part.endswith("%") else 1)
-        except ValueError:
-            share = -1.0
-        if not 0 < share < 1:
-            raise UsageError(
-                f"--sparsity: {part!r} is no share between 0 and 1 (0.25, or 25%), or none"
-            )
-        found.append(share)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(parse_part(part, "--sparsity") for part in _listed(text)))

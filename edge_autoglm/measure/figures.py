@@ -7,6 +7,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge_quantize.graph import Graph
+from edge_quantize.graph.analysis import analyse
+
 
 class Kind(enum.Enum):
     """Where a figure comes from."""
@@ -48,3 +51,17 @@ def median(values: Sequence[int], kind: Kind) -> Figure:
     if len(values) == 1:
         return Figure(middle, kind)
     return Figure(middle, kind, min(values), max(values))
+
+
+def model_figures(graph: Graph, file_bytes: int | None = None) -> dict[str, Figure]:
+    """What a model alone tells: MACs, bytes of weights and biases, bytes of activations alive at
+    once, and the file's where they are given; all exact."""
+    analysis = analyse(graph)
+    found = {
+        "weight_bytes": analysis.parameter_bytes,
+        "macs": analysis.macs,
+        "activation_bytes": analysis.memory_bound,
+    }
+    if file_bytes is not None:
+        found["file_bytes"] = file_bytes
+    return {key: Figure(value, Kind.EXACT) for key, value in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from edge_export.aot.names import layer_name, unique
+from edge_export.aot.names import short_names
 from edge_quantize.data import Samples
 from edge_quantize.graph import Graph
 from edge_quantize.graph.analysis import operator_macs
@@ -170,7 +170,7 @@ def _layers(
     """In the first's order; those of the second alone last."""
     sides = [_by_name(first), _by_name(second)]
     if first.graph is not None:
-        short = _short(first.graph)
+        short = short_names(first.graph)
         by_name = {short[quality.name]: quality for quality in qualities}
     else:
         by_name = {}
@@ -187,16 +187,11 @@ def _layers(
     )
 
 
-def _short(graph: Graph) -> dict[str, str]:
-    names = unique([layer_name(graph, operator) for operator in graph.operators])
-    return dict(zip(map(graph.layer_name, graph.operators), names, strict=True))
-
-
 def _by_name(side: Side) -> dict[str, tuple[str, dict[str, Figure | int]]]:
     """(operator, figures) by short name, from the graph and from the profile."""
     found: dict[str, tuple[str, dict[str, Figure | int]]] = {}
     if side.graph is not None:
-        short = _short(side.graph)
+        short = short_names(side.graph)
         for operator in side.graph.operators:
             operands = [t for t in side.graph.operands(operator) if t is not None]
             found[short[side.graph.layer_name(operator)]] = (

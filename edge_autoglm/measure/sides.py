@@ -15,12 +15,11 @@ from edge_export.errors import ExportError
 from edge_quantize.check import check_supported
 from edge_quantize.errors import QuantizeError
 from edge_quantize.graph import Graph
-from edge_quantize.graph.analysis import analyse
 from edge_quantize.ingest.tflite import read_tflite
 
 from .builds import recall
 from .bundle import MANIFEST, BundleError, read_bundle
-from .figures import Figure, Kind
+from .figures import Figure, Kind, model_figures
 
 _CHOSEN = ("", "chosen", "best")  # folders of a result that hold its one model
 _FIGURES = ("instructions", "cycles", "latency_ms")
@@ -58,7 +57,7 @@ def read_side(source: str, read_model: ReadModel) -> Side:
     if not path.is_dir() or any((path / f"saved_model.{end}").is_file() for end in ("pb", "pbtxt")):
         graph = read_model(source)
         size = path.stat().st_size if path.is_file() else None
-        return Side(graph.name or path.stem, source, "model", graph, _of_graph(graph, size))
+        return Side(graph.name or path.stem, source, "model", graph, model_figures(graph, size))
     if (path / MANIFEST).is_file() or (path / "profile.json").is_file():
         return _bundle(path)
     if (path / "export.json").is_file():
@@ -69,24 +68,12 @@ def read_side(source: str, read_model: ReadModel) -> Side:
             raise CompareError(f"{path / place}: holds {len(found)} .tflite files; name one")
         if found:
             graph = read_tflite(found[0])
-            figures = _of_graph(graph, found[0].stat().st_size)
-            return Side(path.name, source, "result", graph, figures)
+            figures = model_figures(graph, found[0].stat().st_size)
+            return Side(path.resolve().name, source, "result", graph, figures)
     raise CompareError(
         f"{path}: no bundle of `profile` ({MANIFEST}) and no .tflite in it; name a model or a "
         "bundle"
     )
-
-
-def _of_graph(graph: Graph, file_bytes: int | None) -> dict[str, Figure]:
-    analysis = analyse(graph)
-    found = {
-        "weight_bytes": Figure(analysis.parameter_bytes, Kind.EXACT),
-        "macs": Figure(analysis.macs, Kind.EXACT),
-        "activation_bytes": Figure(analysis.memory_bound, Kind.EXACT),
-    }
-    if file_bytes is not None:
-        found["file_bytes"] = Figure(file_bytes, Kind.EXACT)
-    return found
 
 
 def on_board(side: Side, board: Board) -> Side:
@@ -148,7 +135,7 @@ def _bundle(path: Path) -> Side:
     graph = _model_of(build_id, sha256)
     title = f"{name} ({path.name})"
     if graph is not None:
-        figures = {**_of_graph(graph, None), **figures}
+        figures = {**model_figures(graph, None), **figures}
         return Side(title, str(path), "bundle", graph, figures, layers, (), board)
     note = (
         f"{path}: the file of its model is not at hand, so outputs cannot be compared; name the "

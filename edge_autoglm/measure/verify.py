@@ -19,7 +19,7 @@ from edge_autoglm.device.messages import ModelInfo
 from edge_autoglm.device.session import Session
 from edge_autoglm.errors import SessionError
 from edge_export import HostModel, HostVerdict, verify_host
-from edge_export.aot.names import layer_name, unique
+from edge_export.aot.names import layer_names
 from edge_export.host import LayerOutput
 from edge_export.verify import Difference
 from edge_quantize.graph import Graph
@@ -181,7 +181,7 @@ def expected_layers(
         return {output.layer: output for output in host.run_steps(arrays)}
     reference.run(arrays)
     tensors = reference.tensors()
-    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    names = layer_names(graph)
     return {
         operator.index: LayerOutput(
             operator.index,

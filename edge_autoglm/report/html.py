@@ -182,7 +182,8 @@ def _layers(report: Report) -> list[str]:
         f"The first layer that hurts is {called(first.name)}: its noise is over a tenth of its "
         "signal."
         if first is not None
-        else f"No layer is under {HURTS_DB:g} dB, noise of a tenth of the signal."
+        else f"No layer is under {HURTS_DB:g} dB, noise of a tenth of the signal (SOFTMAX aside, "
+        "which stretches both)."
     )
     chart = Bars(
         "SQNR layer by layer",

@@ -146,6 +146,6 @@ def quality_lines(quality: Quality, report: Report | None = None) -> list[str]:
             f"the first layer that hurts: {report.called(first.name)} ({first.op}), "
             f"{decibels_text(first.sqnr_db)} dB"
             if first is not None
-            else f"no layer is under {HURTS_DB:g} dB"
+            else f"no layer is under {HURTS_DB:g} dB, SOFTMAX aside"
         )
     return lines

@@ -44,7 +44,7 @@ def quantized_report(
     notes = list(result.notes)
     if held is not None:
         quality = _quality(before, after, held, progress)
-        layers = layer_sqnr(before, after, held)
+        layers = layer_sqnr(result.floating, after, held)
         for figures, more in zip((first, second), quality_figures(quality), strict=True):
             figures.update(more)
         notes += [f"On {len(held)} samples held back: {line}." for line in quality_lines(quality)]

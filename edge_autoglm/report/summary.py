@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_autoglm.measure.figures import Figure, Kind
-from edge_export.aot.names import layer_name, unique
-from edge_quantize.graph.analysis import analyse
+from edge_autoglm.measure.figures import Figure, Kind, model_figures
+from edge_export.aot.names import short_names as short_names
 from edge_quantize.graph.model import Graph
 from edge_quantize.intervals import Interval
 from edge_quantize.quality import LayerQuality, Quality
@@ -132,23 +131,9 @@ class Report:
         return self.layer_names.get(layer, layer)
 
 
-def short_names(graph: Graph) -> dict[str, str]:
-    """Layers by their names in the model, as exports and profiles call them."""
-    short = unique([layer_name(graph, operator) for operator in graph.operators])
-    return dict(zip(map(graph.layer_name, graph.operators), short, strict=True))
-
-
 def graph_figures(graph: Graph, file_bytes: int | None = None) -> dict[str, Value]:
-    """What a graph alone tells: MACs, bytes of weights, activations alive at once; all exact."""
-    analysis = analyse(graph)
-    found = {
-        "weight_bytes": Figure(analysis.parameter_bytes, Kind.EXACT),
-        "macs": Figure(analysis.macs, Kind.EXACT),
-        "activation_bytes": Figure(analysis.memory_bound, Kind.EXACT),
-    }
-    if file_bytes is not None:
-        found["file_bytes"] = Figure(file_bytes, Kind.EXACT)
-    return dict(found)
+    """As `model_figures`, with room for intervals."""
+    return {**model_figures(graph, file_bytes)}
 
 
 def quality_figures(quality: Quality) -> tuple[dict[str, Value], dict[str, Value]]:

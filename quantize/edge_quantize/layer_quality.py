@@ -12,6 +12,9 @@ from .errors import InputDataError
 from .graph.model import Graph, Operator
 from .run import Floats, Progress, activations
 
+# Metadata of a graph: names of layers, a line each, whose channels were scaled by factors that the
+# layers behind them take back. Against another graph's they say nothing.
+SCALED_LAYERS = "edge_autoglm.scaled_layers"
 HURTS_DB = 20.0  # noise of a tenth of the signal's RMS
 
 
@@ -72,13 +75,15 @@ def cosine(product: float, one: float, other: float) -> float:
 def matched_layers(reference: Graph, candidate: Graph) -> tuple[tuple[Operator, Operator], ...]:
     """(reference's, candidate's) layers with the same name and shape, in the reference's order.
 
-    A name may have gained the `_int8` that converters add to a model's own outputs.
+    A name may have gained the `_int8` that converters add to a model's own outputs. Layers whose
+    results are scaled in one of the two (SCALED_LAYERS) are left out.
     """
     named = {_plain(candidate.layer_name(o)): o for o in candidate.operators if o.outputs}
+    scaled = _scaled(reference) ^ _scaled(candidate)
     pairs = []
     for operator in reference.operators:
         other = named.get(_plain(reference.layer_name(operator))) if operator.outputs else None
-        if other is None:
+        if other is None or reference.layer_name(operator) in scaled:
             continue
         if reference.results(operator)[0].shape == candidate.results(other)[0].shape:
             pairs.append((operator, other))
@@ -132,6 +137,10 @@ def layer_sqnr(
 def first_that_hurts(layers: tuple[LayerQuality, ...]) -> LayerQuality | None:
     """The first layer whose SQNR is under HURTS_DB; None where none is."""
     return next((layer for layer in layers if layer.hurts), None)
+
+
+def _scaled(graph: Graph) -> frozenset[str]:
+    return frozenset(graph.metadata.get(SCALED_LAYERS, b"").decode(errors="replace").splitlines())
 
 
 def _plain(name: str) -> str:

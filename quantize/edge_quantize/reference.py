@@ -266,8 +266,8 @@ class LiteRtReference(_Loaded):
     """LiteRT's interpreter with its reference kernels. Takes float models too.
 
     `optimized` takes its faster kernels (ten times on convolutions), which round float sums in
-    another order and integers differently. Raises ReferenceRuntimeError when the wheel is missing
-    or LiteRT refuses the model.
+    another order and integers differently; not for models on which they crash, whatever was asked.
+    Raises ReferenceRuntimeError when the wheel is missing or LiteRT refuses the model.
     """
 
     name = "LiteRT"

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from .check import check_supported
 from .data.samples import Samples
 from .graph.model import DType, Graph, Quantization, Tensor
+from .inputs import quantize_array
 from .reference import LiteRtReference, Reference, best_reference
 
 Array = npt.NDArray[np.generic]
@@ -19,15 +20,11 @@ Progress = Callable[[int, int], None]
 
 
 def quantized(values: Array, tensor: Tensor) -> Array:
-    """Real values as the integers of `tensor`, to the nearest step (half to even, where QUANTIZE
-    rounds half away from zero), saturated. Integers are taken to be quantized already."""
+    """Real values as the integers of `tensor`, as QUANTIZE makes them. Integers are taken to be
+    quantized already."""
     if tensor.quantization is None or values.dtype.kind in "iub":
         return values.astype(tensor.dtype.numpy)
-    scale, zero_point = tensor.quantization.scale, tensor.quantization.zero_point
-    kind: np.iinfo[np.int32] = np.iinfo(tensor.dtype.value)
-    steps = np.rint(values.astype(np.float64) / scale) + zero_point
-    limited: Array = np.clip(steps, kind.min, kind.max).astype(tensor.dtype.numpy)
-    return limited
+    return quantize_array(values.astype(np.float64), tensor)
 
 
 def real(values: Array, quantization: Quantization | None) -> Floats:

@@ -178,6 +178,24 @@ def test_weights_alone_are_told_from_a_model(small: Any, tmp_path: Path) -> None
         read_any(tmp_path / "m.weights.h5")
 
 
+@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m2.h5"])
+def test_code_in_a_file_does_not_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keras = request.getfixturevalue("tf_keras" if name == "m2.h5" else "keras")
+    layers = keras.layers
+    given = layers.Input((3,))
+    spy = layers.Lambda(lambda x: (__import__("pathlib").Path("ran").touch(), x)[1])
+    with quiet():
+        keras.Model(given, layers.Dense(2)(spy(given))).save(tmp_path / name)
+    Path("ran").unlink()
+    with pytest.raises(ModelFileError, match="holds Python code") as caught:
+        read_any(tmp_path / name)
+    assert not Path("ran").exists()
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["m.keras", "m.h5"])
 def test_a_file_cut_short_is_one_line(name: str, small: Any, tmp_path: Path) -> None:
     whole = tmp_path / name

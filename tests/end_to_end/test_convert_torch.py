@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,32 @@ def test_an_image_classifier_has_channels_last_and_no_transpose(nets: Any, image
     assert ops(graph)[-2:] == ["FULLY_CONNECTED", "SOFTMAX"]
     assert conversion.comparison.max_relative < 1e-5
     assert "input 'image': channels last, [1, 3, 16, 16] became [1, 16, 16, 3]" in conversion.notes
+
+
+class _Touch:
+    """Pickled, it creates a file when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self._path,)
+
+
+def test_a_pickle_inside_a_program_file_runs_nothing(torch: Any, tmp_path: Path) -> None:
+    good, bad, ran = (tmp_path / name for name in ("good.pt2", "bad.pt2", "ran"))
+    with quiet():
+        torch.export.save(torch.export.export(torch.nn.Linear(3, 2), (torch.zeros(1, 3),)), good)
+    evil = io.BytesIO()
+    torch.save(_Touch(ran), evil)
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(bad, "w") as copy:
+        inputs = [name for name in source.namelist() if "sample_inputs" in name]
+        assert inputs
+        for name in source.namelist():
+            copy.writestr(name, evil.getvalue() if name in inputs else source.read(name))
+    with pytest.raises(ConversionError, match="PyTorch cannot load it"):
+        read_any(bad)
+    assert not ran.exists()
 
 
 def test_what_was_specialised_is_said(nets: Any, image: Any) -> None:

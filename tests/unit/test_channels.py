@@ -159,6 +159,16 @@ def test_a_single_channel_spread_by_a_depthwise_layer_is_a_producer() -> None:
     assert (group.producers, options.depth_multiplier) == ((0,), 3)
 
 
+def test_channels_that_meet_something_else_along_their_axis_are_not_offered() -> None:
+    b = GraphBuilder("crosswise")
+    x = b.input("x", (1, 4, 4, 3), 0.03, 1)
+    turn = b.constant("t", np.array([0, 3, 1, 2], np.int32))
+    # Its one channel lies along the rows now, and its columns along the other's channels.
+    turned = b.operator("TRANSPOSE", (conv(b, x, 3, 1, "single"), turn))
+    total = b.elementwise("ADD", conv(b, x, 3, 4, "many"), turned, 0.05, -4)
+    assert channel_groups(b.build([dense(b, b.reshape(total, (1, 64)), 64, 5)])) == ()
+
+
 def test_padding_along_the_channels_is_not_followed() -> None:
     b = GraphBuilder("padded")
     x = b.input("x", (1, 4, 4, 3), 0.03, 1)

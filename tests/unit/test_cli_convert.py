@@ -64,6 +64,15 @@ def test_the_result_is_named_after_the_model(
     assert Path("tiny.tflite").is_file()
 
 
+def test_only_the_suffix_of_a_name_is_cut(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    model.rename(tmp_path / "in" / "net_0.25_96.tflite")
+    assert call(capsys, "convert", "in/net_0.25_96.tflite").code == 0
+    assert Path("net_0.25_96.tflite").is_file()
+
+
 def test_the_same_model_gives_the_same_bytes(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,7 +109,7 @@ def test_a_quantized_model_is_refused_with_its_first_layer(
         (("tiny.tflite", "-o", "no/where.tflite"), "there is no folder no", 1),
         (("tiny.tflite", "-o", "x.tflite", "--log", "no/where.txt"), "there is no folder no", 1),
         (("tiny.tflite", "-o", "/dev/full"), "No space left", 1),
-        (("nets:f", "-o", "x.tflite"), "there is no module nets", 1),
+        (("nets:f", "-o", "x.tflite"), "no module 'nets'", 1),
         ((), "which MODEL?", 2),
         (("--prepare", "keras"), "no 'keras'; one of onnx", 2),
         (("tiny.tflite", "--prepare", "onnx"), "takes no MODEL", 2),

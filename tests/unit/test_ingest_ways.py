@@ -20,6 +20,7 @@ from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.quiet import quiet
 from edge_quantize.ingest.user_function import call_named
 from edge_quantize.ingest.ways import FILES, OBJECTS, convert_model, read_any
+from edge_quantize.user_code import Place
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +167,10 @@ def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "def number():\n    return 3, 4\n\n"
         "def three():\n    return 1, 2, 3\n\n"
         "def broken():\n    raise RuntimeError('no weights\\nat all')\n\n"
-        f"def file():\n    return {str(tmp_path / 'm.tflite')!r}\n"
+        f"def file():\n    return {str(tmp_path / 'm.tflite')!r}\n\n"
+        "def leaves():\n    raise SystemExit('no data')\n\n"
+        "WORD = 'x'\n\n"
+        f"def says():\n    print('building')\n    return {str(tmp_path / 'm.tflite')!r}\n"
     )
     (tmp_path / "fails.py").write_text("import nothing_like_it\n")
     (tmp_path / "syntax.py").write_text("def (:\n")
@@ -176,7 +180,7 @@ def users_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_function_may_return_a_model_and_an_example(users_module: Path) -> None:
     del users_module
-    named = call_named("my_nets:number")
+    named = call_named(Place("my_nets", "number"))
     assert (named.model, named.example_input) == (3, 4)
     assert str(Path.cwd()) not in sys.path
 
@@ -186,15 +190,26 @@ def test_a_function_may_return_a_path(users_module: Path) -> None:
     assert read_any("my_nets:file").operators[0].op == "FULLY_CONNECTED"
 
 
+def test_a_function_may_stand_in_a_file_and_print(
+    users_module: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (users_module.parent / "m.tflite").write_bytes(write_tflite(dense()))
+    assert read_any(f"{users_module}:says").operators[0].op == "FULLY_CONNECTED"
+    # A report may go to stdout.
+    assert capsys.readouterr() == ("", "building\n")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
         ("my_nets:numbre", "did you mean number"),
-        ("my_nets:other_thing", "has no function other_thing"),
-        ("no_such_nets:f", "there is no module no_such_nets"),
-        ("fails:f", "importing it: ModuleNotFoundError: No module named 'nothing_like_it'"),
-        ("syntax:f", "importing it raised SyntaxError"),
-        ("my_nets:broken", r"it raised RuntimeError: no weights \(my_nets.py, line 8\)"),
+        ("my_nets:other_thing", "my_nets has no 'other_thing'"),
+        ("my_nets:WORD", "is a str, no function"),
+        ("no_such_nets:f", "no file or folder, and no module 'no_such_nets'"),
+        ("fails:f", "fails:f: ModuleNotFoundError: No module named 'nothing_like_it'"),
+        ("syntax:f", "syntax:f: SyntaxError"),
+        ("my_nets:broken", r"RuntimeError: no weights \(my_nets.py, line 8\)"),
+        ("my_nets:leaves", r"SystemExit: no data \(my_nets.py, line 14\)"),
         ("my_nets:three", "returned 3 values"),
     ],
 )

@@ -26,6 +26,10 @@ from edge_quantize.graph.options import (
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.passes import PassResult, lossless, pipeline
+from edge_quantize.passes.constants import evaluate_constants
+from edge_quantize.passes.dead_code import remove_dead_operators, remove_unread_tensors
+from edge_quantize.passes.result import Settings
+from edge_quantize.passes.settled_shapes import settle_shapes
 from edge_quantize.passes.verify import check_same
 
 RNG = np.random.default_rng()
@@ -34,6 +38,9 @@ RNG = np.random.default_rng()
 @pytest.fixture(autouse=True)
 def _same_numbers_in_every_test() -> None:
     RNG.bit_generator.state = np.random.default_rng(5).bit_generator.state
+
+
+_DENSE = (("w", (2, 5)), ("b", (2,)))
 
 
 def ops(result: PassResult | Graph) -> list[str]:
@@ -73,6 +80,22 @@ def test_an_input_that_nothing_reads_stays_part_of_the_interface() -> None:
     b.input("unread", (1, 4), 1.0, 0)
     b.constant("nobody's", np.zeros(100, np.int8))
     assert len(lossless(b.build([conv(b, x, 3, 2)])).graph.inputs) == 2
+
+
+def test_what_an_lstm_computes_inside_is_renumbered_with_all_else() -> None:
+    b = GraphBuilder("lstm")
+    x = image(b)
+    conv(b, x, 3, 4)  # nobody reads this one
+    inside = b.tensor("inside", (1,), DType.INT16)
+    options = SchemaOptions("UnidirectionalSequenceLSTMOptions", {})
+    y = b.operator(
+        "UNIDIRECTIONAL_SEQUENCE_LSTM", (x,), options, shape=(1, 6), intermediates=(inside, -1)
+    )
+    smaller, changes = remove_dead_operators(b.build([y]), Settings())
+    assert len(changes) == 1
+    named, absent = smaller.operators[0].intermediates
+    assert (smaller.tensors[named].name, absent) == ("inside", -1)
+    assert remove_unread_tensors(smaller, Settings())[0] is smaller
 
 
 def test_equal_constants_are_shared() -> None:
@@ -159,6 +182,23 @@ def test_a_transpose_of_dimensions_of_size_1_is_a_reshape() -> None:
     x = b.input("x", (1, 6, 1, 3), 0.03, 1)
     y = b.operator("TRANSPOSE", (x, b.constant("t", np.array([0, 2, 1, 3], np.int32))))
     assert ops(lossless(b.build([conv(b, y, 3, 2)]))) == ["RESHAPE", "CONV_2D"]
+
+
+@pytest.mark.parametrize(
+    ("order", "left"), [([0, -1, 1], ["TRANSPOSE"]), ([-3, 1, -1], ["FULLY_CONNECTED"])]
+)
+def test_negative_axes_of_a_transpose_count_from_the_end(order: list[int], left: list[str]) -> None:
+    b = GraphBuilder("negative")
+    x = b.input("x", (1, 4, 5), dtype=DType.FLOAT32)
+    turn = b.constant("t", np.array(order, np.int32))
+    y = b.operator("TRANSPOSE", (x, turn), dtype=DType.FLOAT32)
+    if left != ["TRANSPOSE"]:
+        w, bias = (b.constant(n, RNG.normal(size=s).astype(np.float32)) for n, s in _DENSE)
+        y = b.operator(
+            "FULLY_CONNECTED", (y, w, bias), FullyConnectedOptions(), dtype=DType.FLOAT32
+        )
+    graph = b.build([y])
+    assert ops(lossless(graph)) == left
 
 
 def test_a_transpose_survives_the_file() -> None:
@@ -320,6 +360,20 @@ def test_weights_that_are_stored_small_stay_so() -> None:
     assert lossless(graph).graph is graph
 
 
+def test_random_numbers_are_no_constants() -> None:
+    b = GraphBuilder("random")
+    x = b.input("x", (1, 4), dtype=DType.FLOAT32)
+    shape = b.constant("s", np.array([1, 4], np.int32))
+    seeds = SchemaOptions("RandomOptions", {"seed": 0, "seed2": 0})
+    noise = b.operator("RANDOM_UNIFORM", (shape,), seeds, shape=(1, 4), dtype=DType.FLOAT32)
+    y = b.operator("ADD", (x, noise), ElementwiseOptions(), dtype=DType.FLOAT32)
+    graph = b.build([y])
+    assert evaluate_constants(graph, Settings())[0] is graph
+    result = lossless(graph)
+    assert result.graph is graph
+    assert "random numbers" in result.notes[0]
+
+
 def shape_options() -> SchemaOptions:
     return SchemaOptions("ShapeOptions", {"out_type": 2})  # int32
 
@@ -346,6 +400,19 @@ def test_a_shape_computed_from_fixed_shapes_is_settled() -> None:
     result = lossless(replace(graph, tensors=tuple(plain)))
     assert ops(result) == ["RESHAPE", "FULLY_CONNECTED"]
     assert "bit-identical" in result.checked
+
+
+def test_a_shape_may_be_computed_in_thousands_of_steps() -> None:
+    b = GraphBuilder("deep")
+    x = b.input("x", (1, 6), dtype=DType.FLOAT32)
+    shape = b.operator("SHAPE", (x,), shape_options(), shape=(2,), dtype=DType.INT32)
+    nothing = b.constant("zero", np.array([0, 0], np.int32))
+    for _ in range(3000):
+        shape = b.operator("ADD", (shape, nothing), ElementwiseOptions(), dtype=DType.INT32)
+    y = b.operator("RESHAPE", (x, shape), ReshapeOptions(), shape=(1, 6), dtype=DType.FLOAT32)
+    settled, changes = settle_shapes(b.build([y]), Settings())
+    assert len(changes) == 1
+    assert settled.operands(settled.operators[-1])[1].is_constant  # type: ignore[union-attr]
 
 
 # Batch norm

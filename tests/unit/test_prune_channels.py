@@ -18,7 +18,7 @@ from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.options import Activation
 from edge_quantize.graph.structure import structure_problems
 from edge_quantize.prune import Pruned, Structured, prune_channels
-from edge_quantize.prune.allocate import Goal, MacCount, allocate, steps
+from edge_quantize.prune.allocate import Goal, MacCount, allocate
 from edge_quantize.prune.importance import by_energy, by_magnitude, by_reconstruction
 from edge_quantize.prune.statistics import moments
 from edge_quantize.prune.structured import IMPORTANCES
@@ -149,8 +149,8 @@ def test_a_target_of_macs_is_reached_within_one_step_of_one_layer(
         count = MacCount(graph, orders)
         removed = [len(layer.removed) for layer in pruned.layers]
         assert count.total(removed) == pruned.macs_after
-        for number, group in enumerate(groups):
-            allowed = steps(group.channels, align)
+        for number in range(len(groups)):
+            allowed = orders[number].steps(align)
             assert removed[number] in allowed
             if removed[number]:
                 less = list(removed)
@@ -163,9 +163,32 @@ def test_align_keeps_multiples() -> None:
     wanted = Structured(sparsity=0.4, importance="magnitude", repair=False, align=4)
     pruned = prune_channels(graph, None, wanted)
     assert all(layer.kept % 4 == 0 for layer in pruned.layers)
-    assert steps(10, 4) == (0, 2, 6)
-    assert steps(8, 4) == (0, 4)
-    assert steps(3, 4) == (0,)
+    counts = {10: (0, 2, 6), 8: (0, 4), 3: (0,)}
+    for channels, expected in counts.items():
+        net = FloatNet("one", 0)
+        hidden = net.dense(net.input(4), channels, "hidden")
+        graph = net.build(net.dense(hidden, 2, "classes"))
+        (group,) = channel_groups(graph)
+        assert by_magnitude(graph, group).steps(4) == expected
+
+
+def test_every_layer_keeps_a_channel_where_others_make_the_rest_of_its_group() -> None:
+    net = FloatNet("spanning", 0)
+    x = net.input(4, 4, 3)
+    both = net.concat([net.conv(x, 2, "few"), net.conv(x, 6, "many")], "both")
+    total = net.add(both, net.conv(x, 8, "whole"), "sum")
+    graph = net.build(net.dense(net.mean(total), 3, "classes"))
+    (group,) = channel_groups(graph)
+    assert group.channels == 8
+    found = moments(graph, [group], net.samples(graph, 10), gradients=False)
+    for elimination in (by_magnitude(graph, group), by_reconstruction(graph, group, found)):
+        assert len(elimination.order) == 6
+    pruned = prune_channels(graph, net.samples(graph, 20), Structured(sparsity=0.75))
+    assert [t.shape[-1] for o in pruned.graph.operators[:2] for t in pruned.graph.results(o)] == [
+        1, 1,
+    ]  # fmt: skip
+    with pytest.raises(PruningError, match=r"it is 0\.750"):
+        prune_channels(graph, net.samples(graph, 20), Structured(sparsity=0.8))
 
 
 def test_no_layer_gives_more_than_its_share_while_others_can_still_give() -> None:

@@ -113,14 +113,14 @@ def files(tmp_path, monkeypatch):
 
 
 def test_the_command_prints_tables_of_80_columns_json_and_a_page(files, capsys):
-    answer = call(
-        capsys, "sensitivity", "m.tflite", "--data", "d.npz", "--json", "s.json", "--html", "s.html"
-    )
+    given = ("sensitivity", "m.tflite", "--data", "d.npz", "--json", "s.json", "--html", "s.html")
+    answer = call(capsys, *given)
     assert answer.code == 0, answer.err
     assert max(map(len, answer.out.splitlines())) <= 80
     assert "lost, points" in answer.out
     document = json.loads((files / "s.json").read_text())
     assert document["samples"] == {"calibration": 30, "measured": 30}
+    assert document["facts"]["command"] == " ".join(("edge-autoglm", *given))
     worst = document["costs"][0]
     assert worst["quality"]["paired_drop"]["low"] <= worst["quality"]["paired_drop"]["value"]
     assert (
@@ -151,7 +151,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(files):
     [
         (["none.tflite", "--data", "d.npz"], 1, "none.tflite: no such file"),
         (["m.tflite", "--data", "none.npz"], 1, "none.npz: no such file"),
-        (["m.tflite", "--data", "d.npz", "--sparsity", "3"], 2, "no share between 0 and 1"),
+        (["m.tflite", "--data", "d.npz", "--sparsity", "3"], 2, "is not between 0 and 1"),
         (["m.tflite", "--data", "d.npz", "--precision", "int2"], 2, "no 'int2'; of int8"),
         (["m.tflite", "--data", "d.npz", "--mode", "two"], 2, "no 'two'; one of one, all-but"),
         (["m.tflite", "--data", "d.npz", "--samples", "3"], 1, "at least 4 are needed"),

@@ -11,7 +11,7 @@ from edge_export.kernels.table import choose
 from edge_quantize.graph import Graph, Operator
 
 from .fusing import Piece, fused, taken_apart
-from .names import layer_name, unique
+from .names import layer_names, unique
 from .program import (
     Buffer,
     BufferKind,
@@ -42,7 +42,7 @@ def lower(
     an override does not exist or refuses its layer.
     """
     overrides = overrides or {}
-    layers = unique([layer_name(graph, operator) for operator in graph.operators])
+    layers = layer_names(graph)
     names = {o.index: layer for o, layer in zip(graph.operators, layers, strict=True)}
     _refuse_unknown_layers(graph, overrides)
     whole = fused(graph, features, overrides) if fuse_ops else taken_apart(graph, features)

@@ -97,3 +97,13 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
         taken.add(candidate)
         result.append(candidate)
     return tuple(result)
+
+
+def layer_names(graph: Graph) -> tuple[str, ...]:
+    """A short name for each operator, in order: what exports, profiles and reports call layers."""
+    return unique([layer_name(graph, operator) for operator in graph.operators])
+
+
+def short_names(graph: Graph) -> dict[str, str]:
+    """The same by the names that the graph gives its layers."""
+    return dict(zip(map(graph.layer_name, graph.operators), layer_names(graph), strict=True))

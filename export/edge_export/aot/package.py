@@ -27,7 +27,7 @@ from .describe import compress, describe
 from .folder import write_folder
 from .lower import lower
 from .memory import MemoryPlan
-from .names import layer_name, prefix, unique
+from .names import layer_names, prefix
 from .plan_file import PlanFile, plan_document, plan_text, read_plan
 from .planner import plan_memory
 from .program import Program
@@ -151,7 +151,7 @@ def compile_model(
                 f"{graph.name}: {len(found)} {what}; a model needs 1 to {_MOST_TENSORS}"
             )
     asked = None if plan is None else read_plan(plan)
-    layers = unique([layer_name(graph, operator) for operator in graph.operators])
+    layers = layer_names(graph)
     overrides = None if asked is None else asked.overrides(layers)
     program = lower(graph, symbols, core, overrides, fuse_ops)
     placed = _plan(program, board, asked)

@@ -21,7 +21,7 @@ from edge_boards.toolchain import ModelSources
 from edge_export.aot.describe import DESCRIPTION_VERSION, tensor_of
 from edge_export.aot.emit import Port, ports
 from edge_export.aot.folder import write_folder
-from edge_export.aot.names import layer_name, prefix, unique
+from edge_export.aot.names import layer_names, prefix
 from edge_export.aot.regions import ON_REQUEST, regions
 from edge_export.errors import ExportError, LoweringError, PlanError
 from edge_export.sealed import EXPORT_FILE, read_sealed, seal
@@ -257,7 +257,7 @@ def describe(
 ) -> dict[str, Any]:
     """The description of docs/protocol.md: a layer and a step an op. What an op wrote is a block of
     its own, after the arena's, since only the running interpreter knows where it lies."""
-    names = unique([layer_name(graph, operator) for operator in graph.operators])
+    names = layer_names(graph)
     macs = [operator_macs(graph, operator) for operator in graph.operators]
     ops = [operator.op for operator in graph.operators]
     sizes = [graph.tensor(operator.outputs[0]).nbytes for operator in graph.operators]

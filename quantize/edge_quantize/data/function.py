@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import importlib.util
-import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +11,7 @@ import numpy.typing as npt
 from edge_quantize.errors import InputDataError
 from edge_quantize.graph.model import Graph
 from edge_quantize.inputs import MOST_DATA_BYTES
+from edge_quantize.user_code import Place, running
 
 from .fit import inner_shape
 from .samples import Samples
@@ -26,83 +20,20 @@ Array = npt.NDArray[Any]
 Found = tuple[tuple[Array, ...], Array | None]
 
 
-def called(
-    source: str, module: str, name: str, graph: Graph, most: int | None
-) -> Samples | dict[str, Array] | Found:
+def called(place: Place, graph: Graph, most: int | None) -> Samples | dict[str, Array] | Found:
     """What the function returns: Samples or a mapping as they are, anything else as (inputs,
     labels). An iterable is read to its end, or to `most` samples.
 
-    What it prints goes to stderr. Raises InputDataError with the function's name and, where it
-    raised, the line of its file.
+    Raises InputDataError with the function's name and, where it raised, the line of its file.
     """
-    folder = Path(module).resolve().parent if module.endswith(".py") else Path.cwd()
     # Until the last sample: a function may import what it needs when it is called.
-    with (
-        contextlib.redirect_stdout(sys.stderr),
-        _one_line(source, module),
-        _first_on_path(folder),
-    ):
-        function: Any = _module(source, module)
-        for part in name.split("."):
-            if not hasattr(function, part):
-                raise InputDataError(f"{source}: {module} has no {name!r}")
-            function = getattr(function, part)
+    with running(place) as function:
         found = function() if callable(function) else function
         if isinstance(found, Samples):
             return found
         if isinstance(found, Mapping):
             return {str(key): np.asarray(value) for key, value in found.items()}
-        return _split(found, graph, source, most)
-
-
-@contextlib.contextmanager
-def _one_line(source: str, module: str) -> Iterator[None]:
-    """Whatever the user's code raises, as one line that says where."""
-    try:
-        yield
-    except InputDataError:
-        raise
-    except (Exception, SystemExit) as error:
-        said = next((line for line in str(error).splitlines() if line.strip()), "").strip()
-        kind = type(error).__name__
-        tail = Path(module).name if module.endswith(".py") else module.rsplit(".", 1)[-1] + ".py"
-        frames = traceback.extract_tb(error.__traceback__)
-        mine = [frame for frame in frames if Path(frame.filename).name == tail]
-        place = f" ({tail}, line {mine[-1].lineno})" if mine else ""
-        raise InputDataError(f"{source}: {kind}: {said}{place}".replace(": : ", ": ")) from error
-
-
-def _module(source: str, name: str) -> ModuleType:
-    """The module or file, imported."""
-    if name.endswith(".py"):
-        path = Path(name)
-        if not path.is_file():
-            raise InputDataError(f"{path}: no such file")
-        spec = importlib.util.spec_from_file_location(f"_samples_of_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # where dataclasses look up their annotations
-        spec.loader.exec_module(module)
-        return module
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and name.split(".")[0] == error.name.split(".")[0]:
-            raise InputDataError(
-                f"{source}: no file or folder, and no module '{error.name}' in {Path.cwd()}"
-            ) from error
-        raise
-
-
-@contextlib.contextmanager
-def _first_on_path(folder: Path) -> Iterator[None]:
-    before = list(sys.path)
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
+        return _split(found, graph, place.text, most)
 
 
 def _split(found: Any, graph: Graph, source: str, most: int | None) -> Found:

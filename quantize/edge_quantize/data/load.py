@@ -5,7 +5,6 @@ All of it is checked against the model's inputs before anything slow starts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 from edge_quantize.errors import InputDataError
 from edge_quantize.graph.model import Graph
 from edge_quantize.inputs import load_inputs, read_data
+from edge_quantize.user_code import place_of
 
 from .check import LEAST, checked
 from .fit import class_labels, fitted, plain_name
@@ -26,7 +26,6 @@ from .samples import Samples
 
 __all__ = ["DEFAULT_SCALE", "SCALES", "load_samples"]
 
-_FUNCTION = re.compile(r"(?P<module>[\w.]+|.+\.py):(?P<name>\w+(\.\w+)*)")
 _LABELS = ("labels", "label", "targets", "y")
 
 Array = npt.NDArray[Any]
@@ -57,14 +56,15 @@ def load_samples(
     Numbers become float32 for float inputs; for quantized inputs real numbers stay float32, and
     integers of the input's own type are taken to be quantized already. `scale` is what pictures'
     0..255 become, a name of SCALES. At most `most` samples are used, evenly over all (of an
-    iterable the first); fewer than
-    `least`, or none with labels where `labelled`, are refused. Raises InputDataError (one line:
-    what, where, what to try), MissingExtraError for pictures without Pillow.
+    iterable the first); fewer than `least`, or none with labels where `labelled`, are refused.
+
+    Raises InputDataError (one line: what, where, what to try), MissingExtraError for pictures
+    without Pillow.
     """
     if not source:
         raise InputDataError("no data is named")
     path = Path(source)
-    function = None if path.exists() else _FUNCTION.fullmatch(source)
+    function = place_of(source)
     folder = path.is_dir()
     if scale is not None and scale not in SCALES:
         raise InputDataError(f"no scale {scale!r}; one of {', '.join(SCALES)}")
@@ -77,7 +77,7 @@ def load_samples(
     if folder:
         inputs, labels, notes = read_folder(path, graph, scale, most)
     elif function is not None:
-        found = called(source, function["module"], function["name"], graph, most)
+        found = called(function, graph, most)
         if isinstance(found, Samples):
             inputs, labels = found.inputs, found.labels
         elif isinstance(found, Mapping):

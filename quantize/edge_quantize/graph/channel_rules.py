@@ -268,6 +268,17 @@ def _reshape(trace: Trace, operator: Operator) -> None:
         trace.axes[operator.outputs[0]] = reached
 
 
+def _spread(trace: Trace, operator: Operator, axis: int) -> bool:
+    """Whether operands whose channels lie along another axis than `axis` are one element there."""
+    rank = len(trace.graph.tensors[operator.outputs[0]].shape)
+    for index in operator.inputs:
+        along, shape = trace.along(index), trace.graph.tensors[index].shape
+        own = axis - (rank - len(shape))
+        if along is not None and 0 <= own != along.axis and shape[own] > 1:
+            return False
+    return True
+
+
 def _elementwise(trace: Trace, operator: Operator) -> None:
     """Two operands that broadcast; channels meet where both have them."""
     output = trace.graph.tensors[operator.outputs[0]]
@@ -282,6 +293,7 @@ def _elementwise(trace: Trace, operator: Operator) -> None:
     constants = [p for p, i in enumerate(operator.inputs) if trace.along(i) is None]
     if (
         not wide
+        or not _spread(trace, operator, wide[0].axis)
         or len({(along.axis, len(along.units)) for along in wide}) > 1
         or len(wide[0].units) != output.shape[wide[0].axis]
         or any(not trace.graph.tensors[operator.inputs[p]].is_constant for p in constants)

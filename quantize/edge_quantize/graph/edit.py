@@ -22,9 +22,13 @@ def compacted(graph: Graph) -> Graph:
     """
     used = {*graph.inputs, *graph.outputs}
     for operator in graph.operators:
-        used.update(i for i in (*operator.inputs, *operator.outputs) if i >= 0)
-    numbers = {old: new for new, old in enumerate(sorted(used))}
-    numbers[-1] = -1
+        used.update(operator.inputs, operator.outputs, operator.intermediates)
+    used.discard(-1)
+    numbers = {old: new for new, old in enumerate(sorted(used))} | {-1: -1}
+
+    def numbered(indices: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(numbers[i] for i in indices)
+
     in_order = all(o.index == i for i, o in enumerate(graph.operators))
     if in_order and len(used) == len(graph.tensors):
         return graph
@@ -35,13 +39,14 @@ def compacted(graph: Graph) -> Graph:
             replace(
                 operator,
                 index=index,
-                inputs=tuple(numbers[i] for i in operator.inputs),
-                outputs=tuple(numbers[i] for i in operator.outputs),
+                inputs=numbered(operator.inputs),
+                outputs=numbered(operator.outputs),
+                intermediates=numbered(operator.intermediates),
             )
             for index, operator in enumerate(graph.operators)
         ),
-        inputs=tuple(numbers[i] for i in graph.inputs),
-        outputs=tuple(numbers[i] for i in graph.outputs),
+        inputs=numbered(graph.inputs),
+        outputs=numbered(graph.outputs),
         sha256="",
     )
 
@@ -66,6 +71,16 @@ def with_data(tensor: Tensor, data: npt.NDArray[np.generic]) -> Tensor:
     content = np.array(data, tensor.dtype.numpy)
     content.setflags(write=False)
     return replace(tensor, shape=content.shape, data=content, shape_signature=())
+
+
+def permutation(order: Tensor) -> tuple[int, ...] | None:
+    """The axes that a TRANSPOSE's second operand names, none negative; None for no constant.
+
+    LiteRT counts negative axes from the end; TensorFlow Lite Micro refuses them.
+    """
+    if order.data is None:
+        return None
+    return tuple(int(axis) % order.elements for axis in order.data.reshape(-1))
 
 
 def fused_activation(operator: Operator) -> Activation | None:
@@ -167,12 +182,3 @@ class Rewrite:
         return compacted(
             replace(self.old, tensors=tuple(self._tensors), operators=operators, sha256="")
         )
-
-
-def with_data(tensor: Tensor, data: npt.NDArray[np.generic]) -> Tensor:
-    """A constant of other content (and shape), read-only, of the same type and quantization."""
-    content = np.ascontiguousarray(data, tensor.dtype.numpy)
-    if content is data:
-        content = data.copy()
-    content.setflags(write=False)
-    return replace(tensor, shape=content.shape, data=content, shape_signature=())

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_quantize.errors import UnsupportedModelError
+from edge_quantize.graph.edit import compacted
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 
 _INTEGERS = frozenset({DType.INT8, DType.UINT8, DType.INT16, DType.INT4, DType.INT2, DType.UINT4})
@@ -109,39 +110,11 @@ def _widened(graph: Graph) -> tuple[Graph, int]:
     if not count or any(tensors[i].is_constant for i in graph.outputs):
         return graph, 0
     numbered = tuple(replace(o, index=i) for i, o in enumerate(kept))
-    return without_unused(replace(graph, tensors=tuple(tensors), operators=numbered)), count
+    return compacted(replace(graph, tensors=tuple(tensors), operators=numbered)), count
 
 
 def _half(tensor: Tensor) -> bool:
     return tensor.is_constant and tensor.dtype is DType.FLOAT16 and not tensor.encoding
-
-
-def without_unused(graph: Graph) -> Graph:
-    """Without the tensors that nothing refers to any more, the others renumbered."""
-    used = {*graph.inputs, *graph.outputs}
-    for operator in graph.operators:
-        used.update(operator.inputs, operator.outputs, operator.intermediates)
-    kept = [t for t in graph.tensors if t.index in used]
-    place = {t.index: i for i, t in enumerate(kept)} | {-1: -1}
-
-    def moved(indices: Sequence[int]) -> tuple[int, ...]:
-        return tuple(place[i] for i in indices)
-
-    return replace(
-        graph,
-        tensors=tuple(replace(t, index=place[t.index]) for t in kept),
-        operators=tuple(
-            replace(
-                o,
-                inputs=moved(o.inputs),
-                outputs=moved(o.outputs),
-                intermediates=moved(o.intermediates),
-            )
-            for o in graph.operators
-        ),
-        inputs=moved(graph.inputs),
-        outputs=moved(graph.outputs),
-    )
 
 
 def renamed(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:

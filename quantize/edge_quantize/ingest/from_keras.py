@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from .conversion import Arrays, Conversion, Request, compared
 from .float_graph import float_graph
 from .open_shapes import OpenInput, fixed_shapes
 from .quiet import quiet
+from .source import MAX_FILE_BYTES
 from .tensorflow_converter import Shaped, converted, first_line, framework
 
 
@@ -41,8 +44,7 @@ def load_keras_file(path: Path, request: Request) -> tuple[Any, Any, tuple[str, 
     archive = zipfile.is_zipfile(path)
     kind = "Keras file" if archive else "Keras HDF5 file"
     framework("tensorflow", f"{path}: a {kind}", request)
-    if not archive:
-        _check_hdf5(path)
+    _refuse_code(path, _zipped_config(path) if archive else _hdf5_config(path))
     keras = framework("keras", f"{path}: a {kind}", request)
     model, why = _loaded(keras, path)
     notes: tuple[str, ...] = ()
@@ -72,22 +74,59 @@ def _version(request: Request) -> str:
     return str(framework("keras", "", request).__version__)
 
 
-def _check_hdf5(path: Path) -> None:
-    """Whether the file is whole and has an architecture, which Keras' own messages do not say."""
+def _zipped_config(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next(n for n in archive.namelist() if n.rsplit("/", 1)[-1] == "config.json")
+            with archive.open(name) as file:
+                return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
+    except (StopIteration, OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelFileError(
+            f"{path}: a damaged Keras file (was it cut short?): {first_line(error)}"
+        ) from error
+
+
+def _hdf5_config(path: Path) -> str:
+    """The architecture in a whole HDF5 file; that it is whole, Keras' own messages do not say."""
     import h5py  # TensorFlow brings it
 
     try:
         with h5py.File(path, "r") as file:
-            whole = "model_config" in file.attrs
+            config = file.attrs.get("model_config")
     except OSError as error:
         raise ModelFileError(
             f"{path}: a damaged HDF5 file (was it cut short?): {first_line(error)}"
         ) from error
-    if not whole:
+    if config is None:
         raise ModelFileError(
             f"{path}: only weights, no model: save the whole of it with model.save(), or build "
             "the model in a function, load the weights there and name it as module:function"
         )
+    return config.decode("utf-8", "replace") if isinstance(config, bytes) else str(config)
+
+
+def _refuse_code(path: Path, config: str) -> None:
+    """Refuses compiled Python in a file: `tf_keras`, and Keras 3 in some versions, run it unasked.
+
+    It is what a Lambda layer of a `lambda` is stored as. Raises ModelFileError.
+    """
+    try:
+        parts: list[Any] = [json.loads(config)]
+    except (ValueError, RecursionError):
+        raise ModelFileError(f"{path}: its architecture is no JSON; is the file damaged?") from None
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            kinds = [value for key, value in part.items() if key.endswith("_type")]  # of Keras 2
+            if part.get("class_name") == "__lambda__" or "lambda" in kinds:
+                raise ModelFileError(
+                    f"{path}: holds Python code (a Lambda layer), which would run when it is "
+                    "loaded: build the model in a function, load the weights there and name it as "
+                    "module:function"
+                )
+            parts += part.values()
 
 
 def _loaded(keras: Any, path: Path) -> tuple[Any, str]:

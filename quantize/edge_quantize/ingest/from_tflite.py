@@ -51,10 +51,17 @@ def _outputs(path: Path, graph: Graph, rows: list[Arrays]) -> list[Arrays]:
             f"{n}_{i}": array for n, row in enumerate(rows) for i, array in enumerate(row)
         }
         np.savez(folder / "inputs.npz", **arrays)  # type: ignore[arg-type]
-        worker = [sys.executable, litert_worker.__file__, str(path), name, str(len(rows))]
-        answer = subprocess.run(
-            worker, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
+        # -P: the worker's folder has modules with names that others use too.
+        worker = [sys.executable, "-P", litert_worker.__file__, str(path), name, str(len(rows))]
+        try:
+            answer = subprocess.run(
+                worker, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S,
+                check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise ConversionError(
+                f"{path}: LiteRT did not end within {_TIMEOUT_S} s for {len(rows)} inferences"
+            ) from error
         if answer.returncode:
             said = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
             reason = said[-1] if said and answer.returncode > 0 else "it crashed"

@@ -6,11 +6,13 @@ for good. `torch_specialised` says what.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
+import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -39,7 +41,7 @@ from .transposes import fold_transposes
 def read_program_file(path: Path, request: Request) -> Conversion:
     """A `.pt2` file of `torch.export.save`. Raises as `read_torch`."""
     torch = _torch(f"{path}: a torch.export program", request)
-    with quiet() as heard:
+    with quiet() as heard, _no_pickled_code():
         try:
             program = torch.export.load(path)
         except Exception as error:  # damaged files make torch raise anything
@@ -47,6 +49,23 @@ def read_program_file(path: Path, request: Request) -> Conversion:
                 f"{path}: PyTorch cannot load it: {first_line(error)}", heard.text
             ) from error
     return read_torch(program, request, kind="torch.export file", name=path.stem)
+
+
+@contextlib.contextmanager
+def _no_pickled_code() -> Iterator[None]:
+    """Pickles in a `.pt2` may hold tensors and plain values only: PyTorch falls back to loading
+    anything, which runs the code that a pickle names."""
+    changed = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "0"}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def read_torch(source: Any, request: Request, kind: str = "", name: str = "") -> Conversion:

@@ -83,7 +83,7 @@ def prepare_environment(say: Say) -> OnnxEnvironment:
                 f"{folder.parent}: {free >> 20} MiB are free, the environment for ONNX needs "
                 f"{_DISK_BYTES >> 20}; free some, or name another place in EDGE_AUTOGLM_CACHE"
             )
-        with _alone(folder.with_suffix(".lock")):
+        with _alone(folder.with_name(f"{folder.name}.lock"), say):
             return find_environment() or _made(folder, python, say)
     except OSError as error:
         raise ConversionError(
@@ -146,8 +146,12 @@ def _python_in(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _alone(path: Path, say: Say) -> Iterator[None]:
     """Two programs at once must not both make it: the second waits, and finds it made."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another program that is making the environment for ONNX")
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -90,7 +90,7 @@ def run(model: Any, shapes: dict[str, list[int]], samples: int) -> dict[str, Any
     return kept
 
 
-def convert(path: Path, folder: Path, inputs: list[str]) -> Path:
+def convert(path: Path, folder: Path) -> Path:
     import onnx2tf
     from onnx2tf import onnx2tf as inner
 
@@ -104,7 +104,6 @@ def convert(path: Path, folder: Path, inputs: list[str]) -> Path:
         copy_onnx_input_output_names_to_tflite=True,
         non_verbose=True,
     )
-    del inputs
     return next(out.glob("*_float32.tflite"))
 
 
@@ -134,7 +133,7 @@ def main(folder: Path) -> None:
             onnx.save(model, str(path))
             np.savez(folder / "reference.npz", **run(model, shapes, request["samples"]))
             try:
-                convert(path, folder, list(shapes)).replace(folder / "model.tflite")
+                convert(path, folder).replace(folder / "model.tflite")
             except (SystemExit, StopIteration) as error:
                 raise RuntimeError("onnx2tf gave up") from error
     except RefusedError as error:

@@ -12,10 +12,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from edge_quantize.graph.edit import compacted
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import ReducerOptions, ReshapeOptions
-
-from .float_graph import without_unused
 
 _REDUCTIONS = frozenset({"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD"})
 
@@ -44,7 +43,7 @@ def _one_folded(graph: Graph) -> tuple[Graph, bool]:
             or _into_weights(graph, operator, order, readers)
         )
         if folded is not None:
-            return without_unused(folded), True
+            return compacted(folded), True
     return graph, False
 
 
@@ -65,7 +64,7 @@ def _order(graph: Graph, operator: Operator) -> tuple[int, ...] | None:
     if operator.op != "TRANSPOSE":
         return None
     permutation = graph.tensors[operator.inputs[1]].data
-    return None if permutation is None else tuple(int(i) for i in permutation)
+    return None if permutation is None else tuple(int(i) % permutation.size for i in permutation)
 
 
 def _as_reshape(graph: Graph, operator: Operator, readers: _Readers) -> Graph | None:

@@ -7,7 +7,6 @@ nothing heavy for a `.tflite`.
 from __future__ import annotations
 
 import importlib
-import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import Any
 
 from edge_quantize.errors import ModelFileError
 from edge_quantize.graph.model import Graph
+from edge_quantize.user_code import place_of
 
 from .conversion import Conversion, Request, Say
 from .source import other_format, read_model_file
-from .user_function import Named, call_named
+from .user_function import call_named
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ OBJECTS = (
     ObjectWay("torch", "ExportedProgram", "from_torch:read_torch"),
 )
 _HEAD_BYTES = 64
-_NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def read_any(source: Any, *, example_input: Any = None) -> Graph:
@@ -96,18 +95,19 @@ def convert_model(
     """A model as a float graph, with what was specialised and how far it is from its source.
 
     `source` is a path (`.tflite`, `.keras`, `.h5`, SavedModel, `.pt2`, `.onnx`), a live Keras
-    model, an `nn.Module` (with `example_input`), an `ExportedProgram`, or "module:function" which
-    names a function that returns one of these, or (module, example input).
+    model, an `nn.Module` (with `example_input`), an `ExportedProgram`, or "module:function" or
+    "file.py:function", which names a function that returns one of these, or (model, example input).
 
     Raises ModelFileError, UnsupportedModelError, MissingExtraError, ConversionError,
     UnsoundResultError, InputDataError.
     """
     request = Request(example_input, signature, say)
     if isinstance(source, str | Path):
-        if isinstance(source, str) and _NAMED.fullmatch(source) and not Path(source).exists():
-            named: Named = call_named(source)
+        place = place_of(source) if isinstance(source, str) else None
+        if place is not None:
+            named = call_named(place)
             example = named.example_input if named.example_input is not None else example_input
-            return _read_object(named.model, Request(example, signature, say), source)
+            return _read_object(named.model, Request(example, signature, say), place.text)
         return _read_file(Path(source), request)
     return _read_object(source, request, "")
 

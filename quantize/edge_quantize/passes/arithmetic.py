@@ -72,14 +72,25 @@ def added(
     Both operands are rescaled to a common scale with 20 bits more, added, and rescaled again.
     """
     scales, zeros = zip(*(_affine(t) for t in (*tensors, output)), strict=True)
-    twice_largest = 2.0 * max(scales[0], scales[1])
+    twice_largest, last = _of_sum(tensors, output)
     total: Ints = np.zeros((), np.int64)
     for x, scale, zero in zip(operands, scales[:2], zeros[:2], strict=True):
         shifted = (x - zero) << ADD_LEFT_SHIFT
         total = total + requantize(shifted, Multipliers.of(scale / twice_largest), rounding)
-    last = Multipliers.of(twice_largest / ((1 << ADD_LEFT_SHIFT) * scales[2]))
     result: Ints = requantize(total, last, rounding) + zeros[2]
     return result
+
+
+def sum_fits(tensors: tuple[Tensor, Tensor], output: Tensor) -> bool:
+    """Whether ADD's sums are rescaled by less than one, as the runtimes demand."""
+    return not (_of_sum(tensors, output)[1].shift > 0).any()
+
+
+def _of_sum(tensors: tuple[Tensor, Tensor], output: Tensor) -> tuple[float, Multipliers]:
+    """Twice the larger operand's scale, to which ADD brings both, and from there to the output."""
+    twice_largest = 2.0 * max(_affine(tensor)[0] for tensor in tensors)
+    shifted = (1 << ADD_LEFT_SHIFT) * _affine(output)[0]
+    return twice_largest, Multipliers.of(twice_largest / shifted)
 
 
 def _affine(tensor: Tensor) -> tuple[float, int]:

@@ -31,7 +31,15 @@ from edge_quantize.graph.options import (
 )
 
 from .accumulate import Accumulated, accumulated
-from .arithmetic import Ints, Multipliers, Rounding, added, divided_half_away, requantize
+from .arithmetic import (
+    Ints,
+    Multipliers,
+    Rounding,
+    added,
+    divided_half_away,
+    requantize,
+    sum_fits,
+)
 from .windows import Sliding
 
 Array = npt.NDArray[Any]
@@ -344,6 +352,8 @@ class _Rules:
         output, options = self.output(operator), operator.options
         assert isinstance(options, ElementwiseOptions)
         if not (is_int8(first) and is_int8(second) and is_int8(output)):
+            return None
+        if not sum_fits((first, second), output):
             return None
         found = self.both(
             lambda rounding: (

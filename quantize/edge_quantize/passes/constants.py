@@ -17,6 +17,10 @@ from edge_quantize.reference import LiteRtReference, TflmReference, tflm_availab
 from .bounds import is_int8, tensor_bounds
 from .result import NOTHING, Change, Edit, Settings
 
+# Other numbers at each run, whatever their operands.
+RANDOM = frozenset(
+    {"RANDOM_UNIFORM", "RANDOM_STANDARD_NORMAL", "MULTINOMIAL", "STABLEHLO_RNG_BIT_GENERATOR"}
+)
 # Takes constants as operands on every runtime here, and is worth having one.
 _TAKE_CONSTANTS = ("ADD", "MUL")
 
@@ -35,6 +39,7 @@ def evaluate_constants(graph: Graph, _: Settings) -> Edit:
             or len(operator.outputs) != 1
             or operator.outputs[0] in graph.outputs
             or operator.op == "DEQUANTIZE"
+            or operator.op in RANDOM
         ):
             continue
         value = _evaluated(graph, operator)
@@ -81,7 +86,9 @@ def _evaluated(graph: Graph, operator: Operator) -> npt.NDArray[Any] | None:
             (value,) = LiteRtReference(small).run([data])
     except QuantizeError:
         return None
-    return value
+    # What is known of the tensors behind rests on the shape in the file.
+    result = graph.tensors[operator.outputs[0]]
+    return value if (value.shape, value.dtype) == (result.shape, result.dtype.numpy) else None
 
 
 def _as_constant(graph: Graph, index: int, value: npt.NDArray[Any]) -> Graph:

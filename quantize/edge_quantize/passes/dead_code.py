@@ -47,7 +47,7 @@ def remove_unread_tensors(graph: Graph, _: Settings) -> Edit:
     smaller = compacted(graph)
     if smaller is graph:
         return graph, NOTHING
-    used = {i for o in graph.operators for i in (*o.inputs, *o.outputs)}
+    used = {i for o in graph.operators for i in (*o.inputs, *o.outputs, *o.intermediates)}
     gone = [t for t in graph.tensors if t.index not in used | {*graph.inputs, *graph.outputs}]
     if not gone:
         return graph, NOTHING

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from edge_quantize.fixed_point import quantize_value
-from edge_quantize.graph.edit import Rewrite, writers
+from edge_quantize.graph.edit import Rewrite, permutation, writers
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import (
     Activation,
@@ -88,10 +88,10 @@ def _pool(facts: _Facts, operator: Operator) -> str:
 
 
 def _transpose(facts: _Facts, operator: Operator) -> str:
-    order = facts.graph.tensors[operator.inputs[1]].data
+    order = permutation(facts.graph.tensors[operator.inputs[1]])
     if order is None or not _same_quantization(facts, operator):
         return ""
-    return "keeps the order" if list(order.reshape(-1)) == list(range(order.size)) else ""
+    return "keeps the order" if order == tuple(range(len(order))) else ""
 
 
 def _concatenation(facts: _Facts, operator: Operator) -> str:
@@ -182,10 +182,10 @@ def _join(graph: Graph, rewrite: Rewrite, first: Operator, second: Operator) -> 
         _make_reshape(rewrite, second, start, end)
         return True
     if first.op == second.op == "TRANSPOSE":
-        orders = [graph.tensors[o.inputs[1]].data for o in (first, second)]
+        orders = [permutation(graph.tensors[o.inputs[1]]) for o in (first, second)]
         if orders[0] is None or orders[1] is None:
             return False
-        both = orders[0].reshape(-1)[orders[1].reshape(-1)]
+        both = np.array([orders[0][axis] for axis in orders[1]], np.int32)
         name = graph.tensors[second.inputs[1]].name
         rewrite.set_input(second.index, 0, start.index)
         rewrite.set_input(second.index, 1, rewrite.constant(name, both, DType.INT32))
@@ -217,11 +217,11 @@ def _transpose_as_reshape(graph: Graph, rewrite: Rewrite, operator: Operator) ->
     """A TRANSPOSE that leaves the order of the dimensions longer than 1."""
     if operator.op != "TRANSPOSE":
         return False
-    source, order = (graph.tensors[i] for i in operator.inputs)
-    output = graph.tensors[operator.outputs[0]]
-    if order.data is None or source.is_constant:
+    source, output = graph.tensors[operator.inputs[0]], graph.tensors[operator.outputs[0]]
+    order = permutation(graph.tensors[operator.inputs[1]])
+    if order is None or source.is_constant:
         return False
-    long = [int(axis) for axis in order.data.reshape(-1) if source.shape[int(axis)] > 1]
+    long = [axis for axis in order if source.shape[axis] > 1]
     if long != sorted(long):
         return False
     _make_reshape(rewrite, operator, source, output)

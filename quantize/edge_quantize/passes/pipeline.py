@@ -12,6 +12,7 @@ from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.reference import tflm_available
 
+from .constants import RANDOM
 from .result import Change, Counts, Pass, PassResult, Settings
 from .table import PASSES
 from .verify import check_same
@@ -43,12 +44,15 @@ def lossless(
     group where that makes the graph cheaper. `progress(done, total, doing)` is called as it goes.
 
     A graph with nothing to remove is returned itself. Otherwise the result is compared with the
-    original in a reference runtime; a model that cannot be written, and so not be compared, stays
-    as it is too, and `notes` say why.
+    original in a reference runtime; a model that cannot be compared, as it cannot be written or
+    computes with random numbers, stays as it is too, and `notes` say why.
 
     Raises LosslessError when the outputs differ, ReferenceRuntimeError when no runtime here runs
     the model.
     """
+    if any(operator.op in RANDOM for operator in graph.operators):
+        why = "left as it is: it computes with random numbers, so that no two runs can be compared"
+        return _result(graph, graph, (), "", (why,))
     settings = Settings(align=max(1, align))
     if cost is not None and align > 1:
         settings = _cheapest(graph, settings, cost, progress)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_quantize.graph.edit import Rewrite, writers
+from edge_quantize.graph.edit import Rewrite
 from edge_quantize.graph.model import DType, Graph
 
 from .result import NOTHING, Change, Edit, Settings
@@ -25,22 +25,13 @@ _ON_SHAPES = frozenset(
 
 def settle_shapes(graph: Graph, _: Settings) -> Edit:
     """Name the target of such a RESHAPE by a constant."""
-    written = writers(graph)
-    fixed: dict[int, bool] = {}
-
-    def is_fixed(index: int) -> bool:
-        # Operators are in order, so the chain has no cycle.
-        if index not in fixed:
-            operator = written.get(index)
-            fixed[index] = (index >= 0 and graph.tensors[index].is_constant) or (
-                operator is not None
-                and (
-                    operator.op == "SHAPE"
-                    or (operator.op in _ON_SHAPES and all(is_fixed(i) for i in operator.inputs))
-                )
-            )
-        return fixed[index]
-
+    fixed = {tensor.index for tensor in graph.constants()}
+    for operator in graph.operators:
+        # Those that write operands come first.
+        if operator.op == "SHAPE" or (
+            operator.op in _ON_SHAPES and fixed.issuperset(operator.inputs)
+        ):
+            fixed.update(operator.outputs)
     rewrite = Rewrite(graph)
     changes = []
     for operator in graph.operators:
@@ -48,7 +39,7 @@ def settle_shapes(graph: Graph, _: Settings) -> Edit:
             continue
         source, wanted = (graph.tensors[i] for i in operator.inputs)
         output = graph.tensors[operator.outputs[0]]
-        if wanted.is_constant or source.elements != output.elements or not is_fixed(wanted.index):
+        if wanted.is_constant or source.elements != output.elements or wanted.index not in fixed:
             continue
         shape = np.array(output.shape, np.int32)
         constant = rewrite.constant(f"{output.name}/shape", shape, DType.INT32)

@@ -85,13 +85,6 @@ class MacCount:
         return macs
 
 
-def steps(channels: int, align: int) -> tuple[int, ...]:
-    """How many of `channels` may be gone, in order: none, or so many that a multiple of `align`
-    (and at least one such multiple) stays."""
-    kept = range((channels - 1) // align * align, 0, -align)
-    return (0, *(channels - count for count in kept))
-
-
 @dataclass(frozen=True)
 class Goal:
     """One of the two: at most `macs` in the graph, or at least `channels` gone."""
@@ -109,7 +102,7 @@ def allocate(
 
     Reaches the goal by the last step of one group, or stops where nothing is left to give.
     """
-    allowed = [steps(e.group.channels, align) for e in eliminations]
+    allowed = [e.steps(align) for e in eliminations]
     at = [0] * len(eliminations)
     removed = [0] * len(eliminations)
     for share in (most, 1.0):

@@ -26,12 +26,38 @@ _DAMPING = 1e-4
 
 @dataclass(frozen=True, eq=False)
 class Elimination:
-    """`order` holds all channels but the last, the cheapest first; `costs` float64 `[channels]` is
-    the cost once the first 0, 1, ... of them are gone, and never falls."""
+    """`order` holds the channels that can go, the cheapest first: all but those without which a
+    layer of the group would have none. `costs` float64 `[len(order) + 1]` is the cost once the
+    first 0, 1, ... of them are gone, and never falls."""
 
     group: ChannelGroup
     order: tuple[int, ...]
     costs: Doubles
+
+    def steps(self, align: int) -> tuple[int, ...]:
+        """How many channels may be gone, in order: none, or so many that a multiple of `align` (and
+        at least one such multiple) stays."""
+        channels = self.group.channels
+        kept = range((channels - 1) // align * align, 0, -align)
+        return (0, *(r for r in (channels - count for count in kept) if r <= len(self.order)))
+
+
+class _Last:
+    """Which channels some layer of a group cannot do without, as others go. A group may span
+    layers that make different channels of it (an ADD behind a CONCATENATION)."""
+
+    def __init__(self, group: ChannelGroup) -> None:
+        sets = {tuple(sorted({int(c) for c in m.channels if c >= 0})) for m in group.members}
+        self.members = np.zeros((len(sets), group.channels), np.bool_)
+        for row, channels in zip(self.members, sets, strict=True):
+            row[list(channels)] = True
+        self.left = self.members.sum(1)
+
+    def can_go(self, channel: int) -> bool:
+        return bool((self.left[self.members[:, channel]] > 1).all())
+
+    def remove(self, channel: int) -> None:
+        self.left = self.left - self.members[:, channel]
 
 
 def by_magnitude(graph: Graph, group: ChannelGroup) -> Elimination:
@@ -79,13 +105,15 @@ def by_reconstruction(
         for index in group.consumers
     ]
     left = list(range(group.channels))
+    last = _Last(group)
     order: list[int] = []
     costs = [0.0]
-    while len(left) > 1:
+    while left := [channel for channel in left if last.can_go(channel)]:
         errors = sum((layer.errors(left) for layer in layers), np.zeros(len(left)))
         position = int(np.argmin(errors))
         costs.append(costs[-1] + max(float(errors[position]), 0.0))
         channel = left.pop(position)
+        last.remove(channel)
         order.append(channel)
         for layer in layers:
             layer.remove(channel)
@@ -93,9 +121,13 @@ def by_reconstruction(
 
 
 def _by_scores(group: ChannelGroup, scores: Doubles) -> Elimination:
-    order = np.argsort(scores, kind="stable")[:-1]
-    costs = np.concatenate([[0.0], np.cumsum(scores[order])])
-    return Elimination(group, tuple(int(c) for c in order), costs)
+    last = _Last(group)
+    order: list[int] = []
+    for channel in np.argsort(scores, kind="stable"):
+        if last.can_go(int(channel)):
+            last.remove(int(channel))
+            order.append(int(channel))
+    return Elimination(group, tuple(order), np.concatenate([[0.0], np.cumsum(scores[order])]))
 
 
 class _Reader:

@@ -15,7 +15,7 @@ from edge_quantize.graph.channels import ChannelGroup, channel_groups, remove_ch
 from edge_quantize.graph.model import DType, Graph
 from edge_quantize.run import Progress
 
-from .allocate import Goal, MacCount, allocate, steps
+from .allocate import Goal, MacCount, allocate
 from .importance import Elimination, by_energy, by_magnitude, by_reconstruction
 from .repair import Repair, repair
 from .statistics import moments
@@ -134,11 +134,11 @@ def prune_channels(
             + " data; without any, choose magnitude importance and no repair"
         )
     groups = channel_groups(graph)
-    if not any(len(steps(group.channels, wanted.align)) > 1 for group in groups):
+    if not any(group.channels > wanted.align for group in groups):
         raise PruningError(f"{graph.name}: {_nothing(groups, wanted.align)}")
     eliminations = rank(graph, groups, samples, wanted, stage)
     count = MacCount(graph, eliminations)
-    goal = _goal(graph, groups, count, wanted)
+    goal = _goal(graph, eliminations, count, wanted)
     amounts = allocate(eliminations, count, goal, wanted.align, wanted.most)
     return _taken_out(graph, samples, wanted, eliminations, amounts, stage)
 
@@ -197,12 +197,12 @@ def _nothing(groups: Sequence[ChannelGroup], align: int) -> str:
 
 
 def _goal(
-    graph: Graph, groups: Sequence[ChannelGroup], count: MacCount, wanted: Structured
+    graph: Graph, eliminations: Sequence[Elimination], count: MacCount, wanted: Structured
 ) -> Goal:
     """Raises PruningError where it cannot be reached."""
-    gives = [steps(group.channels, wanted.align)[-1] for group in groups]
+    gives = [elimination.steps(wanted.align)[-1] for elimination in eliminations]
     if wanted.target_macs is not None:
-        now, least = count.total([0] * len(groups)), count.total(gives)
+        now, least = count.total([0] * len(gives)), count.total(gives)
         if wanted.target_macs >= now:
             raise PruningError(
                 f"{graph.name}: has {now:,} MACs, no more than the {wanted.target_macs:,} asked for"
@@ -213,7 +213,7 @@ def _goal(
                 f"{_each(wanted.align)} in each layer {least:,} are left"
             )
         return Goal(macs=wanted.target_macs)
-    total = sum(group.channels for group in groups)
+    total = sum(elimination.group.channels for elimination in eliminations)
     assert wanted.sparsity is not None
     needed = int(np.ceil(wanted.sparsity * total - 1e-9))
     if needed > sum(gives):

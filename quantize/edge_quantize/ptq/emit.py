@@ -32,10 +32,11 @@ class Emission:
     layers: tuple[Layer | None, ...]
 
 
-def emit(graph: Graph, plan: Plan) -> Emission:
-    """The graph that `plan` describes. Results keep the names they have in the float model; the
+def emit(graph: Graph, plan: Plan, biases: bool = False) -> Emission:
+    """The graph that `plan` describes. `biases` gives integer layers without a bias one of zeros,
+    for `refine` to fill. Results keep the names they have in the float model; the
     forms that conversions make have the element type behind theirs."""
-    return _Emitter(graph, plan).emission()
+    return _Emitter(graph, plan, biases).emission()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +48,8 @@ class _Constants:
 
 
 class _Emitter:
-    def __init__(self, graph: Graph, plan: Plan) -> None:
-        self.source, self.plan = graph, plan
+    def __init__(self, graph: Graph, plan: Plan, biases: bool) -> None:
+        self.source, self.plan, self.biases = graph, plan, biases
         self.tensors: list[Tensor] = []
         self.operators: list[Operator] = []
         self.layers: list[Layer | None] = []
@@ -185,6 +186,10 @@ class _Emitter:
         bias = self.source.tensors[indices[2]] if len(indices) > 2 and indices[2] >= 0 else None
         if not precision.integer:
             return self.float_weights(layer, inputs)
+        if bias is None and self.biases:
+            zeros = np.zeros(weights.shape[axis], np.float32)
+            name = self.unique(f"{layer.name}_bias")
+            bias = Tensor(-1, name, zeros.shape, DType.FLOAT32, data=zeros)
         made = _integers(layer, axis, weights, bias, self.tensors[inputs[0]].quantization)
         inputs = [*inputs, self.add(made.weights)]
         if made.bias is not None:

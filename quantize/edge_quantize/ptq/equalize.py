@@ -23,6 +23,7 @@ import numpy.typing as npt
 from edge_quantize.data.samples import Samples
 from edge_quantize.graph.model import DType, Graph, Operator
 from edge_quantize.graph.options import Activation
+from edge_quantize.layer_quality import SCALED_LAYERS
 from edge_quantize.run import activations
 
 from .rules import RULES, Kind
@@ -51,7 +52,8 @@ class Pair:
 
 def equalize(graph: Graph, samples: Samples) -> Graph:
     """The float graph with its pairs equalized until little changes; it computes the same up to
-    float rounding. The graph itself when there are no pairs."""
+    float rounding. Its metadata name the layers whose results are scaled, which cannot be compared
+    with the original's any more. The graph itself when there are no pairs."""
     found = pairs(graph)
     if not found:
         return graph
@@ -73,7 +75,9 @@ def equalize(graph: Graph, samples: Samples) -> Graph:
         data = array.astype(np.float32)
         data.setflags(write=False)
         tensors[index] = replace(tensors[index], data=data)
-    return replace(graph, tensors=tuple(tensors))
+    names = "\n".join(graph.tensors[pair.between].name for pair in found)
+    metadata = {**graph.metadata, SCALED_LAYERS: names.encode()}
+    return replace(graph, tensors=tuple(tensors), metadata=metadata)
 
 
 def pairs(graph: Graph) -> tuple[Pair, ...]:

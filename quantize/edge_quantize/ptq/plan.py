@@ -18,7 +18,7 @@ from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization
 
 from .calibrate import BINS, Calibration, Histogram, merged
-from .observers import affine, clip
+from .observers import affine, clip, limits
 from .recipe import Observer, Precision, Recipe, Scheme
 from .rules import RULES, Kind
 
@@ -195,12 +195,22 @@ class _Planner:
         source, result = self.root(form), self.root(results[0])
         given = [self.fixed.get(source), self.fixed.get(result)]
         clash = given[0] is not None and given[1] is not None and given[0] != given[1]
-        if clash or self.better_apart(form, results[0], operator):
+        apart = clash or not self.covered(form, results[0], given[0] or given[1])
+        if apart or self.better_apart(form, results[0], operator):
             form = self.add(Form(form.tensor, form.dtype, operator.index), scheme)
             source = self.root(form)
         for written in results:
             self.union(form, written)
         return form
+
+    def covered(self, form: Form, result: Form, given: tuple[float, int] | None) -> bool:
+        """Whether both fit into the range of a scale that is given, but for its last step."""
+        if given is None or self.calibration is None:
+            return True
+        scale, zero_point = given
+        low, high = ((n - zero_point) * scale for n in limits(form.dtype))
+        seen = [self.histogram(f.tensor) for f in (form, result)]
+        return all(h.low >= low - scale and h.high <= high + scale for h in seen)
 
     def better_apart(self, form: Form, result: Form, operator: Operator) -> bool:
         if operator.op != "CONCATENATION" or self.calibration is None:

@@ -28,11 +28,13 @@ _MOST_TO_CHOOSE = 48  # samples that decide whether equalization stays
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """`layers` has (name, operator, precision) of every operator of the float model; `notes` are
-    remarks for the user, a line each."""
+    """`layers` has (name, operator, precision) of every operator of the float model; `floating` is
+    that model as it was quantized: equalized, where that helped, so that its layers' values are
+    those that the layers of `graph` come near. `notes` are remarks for the user, a line each."""
 
     graph: Graph
     layers: tuple[tuple[str, str, Precision], ...]
+    floating: Graph
     notes: tuple[str, ...] = ()
 
 
@@ -72,7 +74,7 @@ def quantize(
         base, calibration, note = _equalized(floating, samples, recipe, calibration, progress)
         notes += note
     plan = make_plan(base, recipe, calibration)
-    emission = emit(base, plan)
+    emission = emit(base, plan, biases=recipe.correct_bias)
     made = emission.graph
     if samples is not None and integers and (recipe.correct_bias or recipe.adaptive_rounding):
         made = refine(base, emission, samples, recipe, progress)
@@ -83,7 +85,7 @@ def quantize(
         check_file(floating, made, {name: precision for name, _, precision in layers})
         # Layers between equalized pairs are scaled: the equalized model is what they come from.
         check_outputs(base, made, samples or _noise(floating))
-    return Quantized(made, layers, tuple(notes))
+    return Quantized(made, layers, base, tuple(notes))
 
 
 def _equalized(
@@ -107,7 +109,7 @@ def _equalized(
     plain = replace(recipe, adaptive_rounding=False)
 
     def lost(candidate: Graph, found: Calibration) -> float:
-        emission = emit(candidate, make_plan(candidate, plain, found))
+        emission = emit(candidate, make_plan(candidate, plain, found), plain.correct_bias)
         made = emission.graph
         if plain.correct_bias:
             made = refine(candidate, emission, few, plain)

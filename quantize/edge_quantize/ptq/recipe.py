@@ -65,7 +65,9 @@ class Recipe:
 
     default: Scheme = field(default_factory=Scheme)
     rules: tuple[Rule, ...] = ()
-    equalize: bool = True  # cross-layer equalization, where it helps on the samples
+    # Cross-layer equalization, where it helps on the samples. Not by default: channels that it
+    # blew up saturate on inputs unlike the samples.
+    equalize: bool = False
     correct_bias: bool = True  # mean error of each channel taken out of its bias
     adaptive_rounding: bool = True  # weights rounded by what the layer's output says
     float_io: bool = False  # inputs and outputs stay float32, with QUANTIZE and DEQUANTIZE

@@ -1,7 +1,7 @@
 """Recipes as TOML files.
 
     [model]                       # what is done to the whole model; each key may be left out
-    equalize = true               # cross-layer equalization
+    equalize = false              # cross-layer equalization, kept where the samples say it helps
     correct_bias = true
     adaptive_rounding = true
     float_io = false              # inputs and outputs stay float32

@@ -24,7 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 MOST_SAMPLES = 32  # that a result is run on
 _SATURATED = 0.5  # of an output's values at an end of its range
-_LEAST_SQNR = 0.0  # dB: a layer that is further from the float model's than silence is
+_LEAST_SQNR = 1.0  # dB; a layer of zeros would have 0
 _FLOATS = {DType.FLOAT32, DType.FLOAT16}
 _QUANTIZED = {DType.INT4, DType.INT8, DType.INT16, DType.UINT8}
 
@@ -144,12 +144,12 @@ def first_collapsed(before: Graph, after: Graph, samples: Samples) -> str:
                 signal[name] += float((reference * reference).sum())
                 noise[name] += float((difference * difference).sum())
     for name, operator, _, _ in results:
-        if signal[name] > 0 and noise[name] > signal[name]:
-            sqnr = 10 * np.log10(signal[name] / noise[name])
-            if not np.isfinite(noise[name]) or sqnr < _LEAST_SQNR:
-                return f"'{name}' ({operator.op}), at {sqnr:.1f} dB of the float model's"
-        elif not np.isfinite(noise[name]):
+        if not np.isfinite(noise[name]):
             return f"'{name}' ({operator.op}), which is not a number"
+        if signal[name] > 0 and noise[name] > 0:
+            sqnr = 10 * np.log10(signal[name] / noise[name])
+            if sqnr < _LEAST_SQNR:
+                return f"'{name}' ({operator.op}), whose SQNR is {sqnr:.1f} dB"
     return ""
 
 
