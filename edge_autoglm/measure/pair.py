@@ -9,7 +9,7 @@ from edge_export.aot.names import short_names
 from edge_quantize.data import Samples
 from edge_quantize.graph import Graph
 from edge_quantize.graph.analysis import operator_macs
-from edge_quantize.layer_quality import LayerQuality, layer_sqnr
+from edge_quantize.layer_quality import LayerQuality, layer_sqnr, scaled_apart
 from edge_quantize.output_metrics import OutputMetrics, output_metrics
 from edge_quantize.quality import Quality, classifies, compare_outputs, logits
 from edge_quantize.run import outputs, real
@@ -101,6 +101,7 @@ def compare(
     quality: Quality | None = None
     metrics: tuple[OutputMetrics, ...] = ()
     qualities: tuple[LayerQuality, ...] = ()
+    notes = first.notes + second.notes
     if samples is not None:
         if first.graph is None or second.graph is None:
             missing = first if first.graph is None else second
@@ -110,6 +111,7 @@ def compare(
         qualities = layer_sqnr(
             first.graph, second.graph, samples, _said(progress, len(samples), 2, "comparing layers")
         )
+        notes += _scaled(first.graph, second.graph)
     return Pair(
         first,
         second,
@@ -117,8 +119,21 @@ def compare(
         quality,
         metrics,
         (*_failures(quality, limits), *slower),
-        first.notes + second.notes,
+        notes,
     )
+
+
+def _scaled(first: Graph, second: Graph) -> tuple[str, ...]:
+    """A remark where equalization leaves layers out."""
+    names = scaled_apart(first, second)
+    if not names:
+        return ()
+    short = short_names(first)
+    said = (
+        f"Equalization scaled the channels of {len(names)} layers, from {short[names[0]]} on: "
+        "they have no SQNR, since the layers behind them take the factors back."
+    )
+    return (said,)
 
 
 def _said(

@@ -51,9 +51,9 @@ def facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
         ("budget", str(outcome.asked.budget)),
     ]
     if outcome.asked.level >= 3:
-        found.append(
-            ("points", f"{outcome.evaluated} evaluated, {outcome.refused} refused by memory plan")
-        )
+        counted = f"{outcome.evaluated} evaluated, {outcome.refused} refused by memory plan"
+        counted += f", {outcome.wrong} came out wrong" if outcome.wrong else ""
+        found.append(("points", counted))
     if chosen.choice is not None:
         found.append(("chosen", f"{chosen.name}: {chosen.choice}"))
     if chosen.worth is not None:
@@ -74,6 +74,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "budget": outcome.asked.budget.json(),
         "evaluated": outcome.evaluated,
         "refused": outcome.refused,
+        "wrong": outcome.wrong,
         "chosen": outcome.chosen.name,
         "points": [entry.numbers() for entry in outcome.points],
         "notes": list(outcome.notes),

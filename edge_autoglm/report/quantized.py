@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +42,26 @@ def quantized_report(
     first = graph_figures(before, len(write_tflite(before)))
     second = graph_figures(after, file_bytes)
     layers: tuple[LayerQuality, ...] = ()
-    notes = list(result.notes)
+    quality: Quality | None = None
     if held is not None:
         quality = _quality(before, after, held, progress)
         layers = layer_sqnr(result.floating, after, held)
         for figures, more in zip((first, second), quality_figures(quality), strict=True):
             figures.update(more)
-        notes += [f"On {len(held)} samples held back: {line}." for line in quality_lines(quality)]
-    else:
-        notes.append("Nothing was measured: no samples were held back.")
-    return Report(
+    report = Report(
         f"{before.name}, quantized",
         before=Stage("float", first),
         after=Stage("quantized", second),
         layers=layers,
         grids=(_grid(result, layers, names),),
         facts=facts,
-        notes=tuple(notes),
         layer_names=names,
     )
+    lines = ["Nothing was measured: no samples were held back."]
+    if held is not None and quality is not None:
+        lost = quality_lines(quality, report)
+        lines = [f"On {len(held)} samples held back: {line}." for line in lost]
+    return replace(report, notes=(*result.notes, *lines))
 
 
 def _quality(before: Graph, after: Graph, held: Samples, progress: Progress | None) -> Quality:

@@ -81,7 +81,8 @@ class Outcome:
     chosen: Entry
     points: tuple[Entry, ...]
     evaluated: int
-    refused: int
+    refused: int  # by the memory plan, or not to be had
+    wrong: int  # that came out unsound
     notes: tuple[str, ...]
 
 
@@ -208,7 +209,7 @@ def _finish(
         _refuse(original, entry.broken(asked.budget))
         before = target.costs(original) if computes_in_integers(original) else None
         outcome = Outcome(
-            target.board, asked, original, before, entry, (entry,), 1, 0, (*notes, *more)
+            target.board, asked, original, before, entry, (entry,), 1, 0, 0, (*notes, *more)
         )
         writing.finish(outcome)
     return outcome
@@ -288,6 +289,7 @@ class _Run:
                     others,
                     len(points),
                     search.refused,
+                    search.wrong,
                     notes,
                 )
                 writing.finish(outcome)

@@ -10,7 +10,12 @@ import numpy as np
 
 from edge_export.errors import ExportError
 from edge_quantize.data import Samples
-from edge_quantize.errors import PruningError
+from edge_quantize.errors import (
+    LosslessError,
+    PruningError,
+    UnsoundResultError,
+    UnsupportedModelError,
+)
 from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.channels import channel_groups
 from edge_quantize.ptq import Precision
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     import optuna
 
 _SENSITIVITY_SAMPLES = 64
+_BAD_POINT = (ExportError, LosslessError, PruningError, UnsoundResultError, UnsupportedModelError)
+"""What makes one point a bad one, and says nothing of the others."""
 
 
 @dataclass
@@ -45,6 +52,7 @@ class Search:
     seed: int
     say: Callable[[str], None]
     refused: int = 0
+    wrong: int = 0
     _judge: Judge | None = None
     _space: Space = field(default_factory=Space)
     _best: Evaluated | None = None
@@ -68,7 +76,9 @@ class Search:
             self._slack = self.slack()
         self.workshop.say = lambda _: None  # from here on a line a point
         studies.run(self.study, self._space, self.evaluate, self.trials, self.seed, self.heard)
-        self.refused = len(studies.refused(self.study))
+        without = studies.refused(self.study)
+        self.wrong = sum(r.wrong for r in without)
+        self.refused = len(without) - self.wrong
         return studies.evaluated(self.study, self._space)
 
     def space(self) -> Space:
@@ -109,24 +119,28 @@ class Search:
         try:
             said = self.workshop.target.costs(shapes).footprint
             real = self.workshop.target.costs(self.workshop.model(choice)).footprint
-        except ExportError:
+        except _BAD_POINT:
             return (1.0, 1.0)
         return (min(1.0, real.ram / said.ram), min(1.0, real.flash / said.flash))
 
     def evaluate(
         self, number: int, choice: Choice, values: Mapping[str, Any]
     ) -> Evaluated | Refused:
-        """One point: refused from its shapes where they do not fit, else made and judged."""
+        """One point: refused from its shapes where they do not fit, else made and judged. One that
+        comes out wrong (a layer collapsed, say) is a bad point, and the search goes on."""
         try:
             expected = self.workshop.expected(choice)
             beyond = self.certain(excesses(expected, self.budget))
             if beyond:
                 return Refused(values, beyond)
+        except _BAD_POINT as error:
+            return Refused(values, why=str(error))
+        try:
             model = self.workshop.model(choice)
             costs = self.workshop.target.costs(model, dict(choice.kernels))
-        except (PruningError, ExportError) as error:
-            return Refused(values, (Excess("plan", 2.0, 1.0, str(error)),))
-        worth = self.judged().worth(model)
+            worth = self.judged().worth(model)
+        except _BAD_POINT as error:
+            return Refused(values, why=str(error), wrong=True)
         broken = excesses(costs, self.budget, worth)
         return Evaluated(
             number=number,
@@ -156,6 +170,9 @@ class Search:
     def heard(self, outcome: Evaluated | Refused) -> None:
         """A line for every point, with a mark where it is the best so far."""
         if isinstance(outcome, Refused):
+            if outcome.wrong:
+                choice = self._space.choice(outcome.values)
+                self.say(f"  -/{self.trials}  no good: {choice}: {outcome.why}")
             return
         done = len(studies.evaluated(self.study, self._space))
         best = better(outcome, self._best, self.budget)
@@ -173,16 +190,19 @@ class Search:
         """Which resource breaks the budget, in which layer, and what would be needed."""
         name = self.workshop.graph.name
         if not points:
-            refused = studies.refused(self.study)
+            without = studies.refused(self.study)
             nearest = min(
-                (max(r.excesses, key=lambda e: e.ratio) for r in refused),
+                (max(r.excesses, key=lambda e: e.ratio) for r in without if r.excesses),
                 key=lambda e: e.ratio,
                 default=None,
             )
-            said = f"; the nearest: {nearest}" if nearest else ""
+            impossible = next((f"; {r.why}" for r in without if r.why and not r.wrong), "")
+            said = f"; the nearest: {nearest}" if nearest else impossible
+            why = next((r.why for r in without if r.wrong), "")
+            wrong = f"; {self.wrong} came out wrong, the first: {why}" if why else ""
             return (
-                f"{name}: none of {len(refused)} points fits the budget ({self.budget}), by the "
-                f"memory plan alone{said}"
+                f"{name}: none of {len(without)} points fits the budget ({self.budget}), by the "
+                f"memory plan alone{said}{wrong}"
             )
         nearest_point = min(points, key=lambda p: (p.beyond, p.number))
         return (

@@ -29,7 +29,10 @@ NAME = "edge-autoglm"
 JOURNAL = "study.journal"
 OBJECTIVES = ("latency_ms", "flash", "error")
 _MOST_REPEATS = 200  # of points that are known already, before the search gives up on new ones
+_MOST_REFUSED = 20  # before they are made, for each point evaluated, before the search gives up
 _EVALUATED, _REFUSED, _CONSTRAINTS = "evaluated", "refused", "excesses"
+_STORAGES = ("optuna", "sqlalchemy", "sqlite3", "json")  # whose errors are the storage's
+_BAD = 1.0  # of a point that came out wrong: as bad as one that takes twice what there is
 
 
 class StudyError(EdgeError):
@@ -80,10 +83,13 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Refused:
-    """A point that the memory plan alone refuses."""
+    """A point without figures: the memory plan alone refuses it (`excesses`), or it cannot be made
+    (`why`: there are not so many channels to give), or it was made and came out `wrong`."""
 
     values: Mapping[str, Any]
-    excesses: tuple[Excess, ...]
+    excesses: tuple[Excess, ...] = ()
+    why: str = ""
+    wrong: bool = False
 
 
 Evaluate = Callable[[int, Choice, Mapping[str, Any]], "Evaluated | Refused"]
@@ -149,12 +155,13 @@ def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], where: s
 
 def _storage(folder: Path, url: str | None) -> Any:
     from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
+
+    from .journal import WholeLines
 
     if url is None or url.startswith("journal:"):
         path = folder / JOURNAL if url is None else Path(url.removeprefix("journal:"))
         try:
-            return JournalStorage(JournalFileBackend(str(path)))
+            return JournalStorage(WholeLines(path))
         except OSError as error:
             raise StudyError(f"{path}: {error.strerror or error}") from error
         except Exception as error:
@@ -175,7 +182,7 @@ def storage_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if type(error).__module__.split(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+        if type(error).__module__.split(".")[0] not in _STORAGES:
             raise
         raise StudyError(f"the study's storage failed: {_first_line(error)}") from error
 
@@ -214,11 +221,13 @@ def evaluated(study: optuna.Study, space: Space) -> tuple[Evaluated, ...]:
 
 
 def refused(study: optuna.Study) -> tuple[Refused, ...]:
-    """Every point that was refused."""
+    """Every point that was refused or came out wrong."""
     return tuple(
         Refused(
             t.user_attrs[_REFUSED]["values"],
             tuple(Excess(**e) for e in t.user_attrs[_REFUSED][_CONSTRAINTS]),
+            t.user_attrs[_REFUSED].get("why", ""),
+            t.user_attrs[_REFUSED].get("wrong", False),
         )
         for t in study.trials
         if _REFUSED in t.user_attrs
@@ -233,7 +242,9 @@ def run(
     seed: int,
     heard: Callable[[Evaluated | Refused], None] = lambda _: None,
 ) -> None:
-    """Evaluates points until the study has `trials` of them, or no new one is found.
+    """Evaluates points until the study has `trials` of them, or no new one is found. A point that
+    came out wrong took as long as a good one and counts as one; those that are refused before they
+    are made do not, up to 20 for each that was evaluated.
 
     The sampler is made anew for every point, from `seed` and the points known: so a search that
     was interrupted goes on as if it had not been. `heard` is told of every point of this process.
@@ -243,8 +254,12 @@ def run(
     repeats = 0
     while repeats < _MOST_REPEATS:
         done = {point.choice for point in evaluated(study, space)}
-        known = done | {space.choice(r.values) for r in refused(study)}
-        if len(done) >= trials or len(known) >= _points(parameters):
+        without = refused(study)
+        known = done | {space.choice(r.values) for r in without}
+        wrong = sum(r.wrong for r in without)
+        if len(done) + wrong >= trials or len(known) >= _points(parameters):
+            return
+        if len(without) - wrong >= _MOST_REFUSED * (1 + len(done)):
             return
         study.sampler = _sampler(seed + 1000 * len(known) + repeats)
         taken = known | _running(study, space)
@@ -320,11 +335,16 @@ def _tell(study: optuna.Study, trial: optuna.Trial, outcome: Evaluated | Refused
     from optuna.trial import TrialState
 
     if isinstance(outcome, Refused):
-        beyond = max((e.ratio for e in outcome.excesses), default=0.0)
+        beyond = max((e.ratio for e in outcome.excesses), default=_BAD)
         trial.set_user_attr(_CONSTRAINTS, max(beyond, 1e-6))
         trial.set_user_attr(
             _REFUSED,
-            {"values": dict(outcome.values), _CONSTRAINTS: [asdict(e) for e in outcome.excesses]},
+            {
+                "values": dict(outcome.values),
+                _CONSTRAINTS: [asdict(e) for e in outcome.excesses],
+                "why": outcome.why,
+                "wrong": outcome.wrong,
+            },
         )
         study.tell(trial, state=TrialState.PRUNED)
         return

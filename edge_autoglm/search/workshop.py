@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 
 from edge_quantize.data import Samples
 from edge_quantize.graph import Graph
+from edge_quantize.graph.channels import channel_groups
 from edge_quantize.prune import Structured, prune_channels
+from edge_quantize.prune.importance import Elimination
+from edge_quantize.prune.structured import rank
 from edge_quantize.ptq import Calibration, calibrate, quantize
 from edge_quantize.ptq.prepare import float_graph
 
@@ -21,7 +24,7 @@ from .space import Choice
 from .target import Costs, Target
 
 Say = Callable[[str], None]
-_KEPT = 4  # models in memory at a time
+_KEPT = 64  # models in memory at a time: those of a board are small, and finalists are asked again
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Workshop:
     samples: Samples
     target: Target
     say: Say = lambda _: None
+    _ranked: tuple[Elimination, ...] = ()
     _pruned: dict[tuple[float, int], Graph] = field(default_factory=dict)
     _ranges: dict[tuple[float, int], Calibration] = field(default_factory=dict)
     _made: dict[Choice, Graph] = field(default_factory=dict)
@@ -44,8 +48,17 @@ class Workshop:
         if key not in self._pruned:
             self.say(f"pruning {choice.sparsity:.0%} of the channels")
             wanted = Structured(sparsity=choice.sparsity, align=choice.align)
-            self._pruned[key] = prune_channels(self.graph, self.samples, wanted).graph
+            self._pruned[key] = prune_channels(
+                self.graph, self.samples, wanted, ranked=self.ranked(wanted)
+            ).graph
         return self._pruned[key]
+
+    def ranked(self, wanted: Structured) -> tuple[Elimination, ...]:
+        """In which order channels go, whatever their share."""
+        if not self._ranked:
+            groups = channel_groups(self.graph)
+            self._ranked = rank(self.graph, groups, self.samples, wanted)
+        return self._ranked
 
     def expected(self, choice: Choice) -> Costs:
         """What the point will take at most, before it is quantized."""

@@ -12,8 +12,9 @@ from .errors import InputDataError
 from .graph.model import Graph, Operator
 from .run import Floats, Progress, activations
 
-# Metadata of a graph: names of layers, a line each, whose channels were scaled by factors that the
-# layers behind them take back. Against another graph's they say nothing.
+# Metadata of a graph: layers whose channels were scaled by factors that the layers behind them take
+# back. A line each, with a digest of the factors before the name: against a graph where the layer
+# is scaled otherwise, or not, its values say nothing.
 SCALED_LAYERS = "edge_autoglm.scaled_layers"
 HURTS_DB = 20.0  # noise of a tenth of the signal's RMS
 
@@ -76,10 +77,10 @@ def matched_layers(reference: Graph, candidate: Graph) -> tuple[tuple[Operator, 
     """(reference's, candidate's) layers with the same name and shape, in the reference's order.
 
     A name may have gained the `_int8` that converters add to a model's own outputs. Layers whose
-    results are scaled in one of the two (SCALED_LAYERS) are left out.
+    results are scaled otherwise in one of the two (SCALED_LAYERS) are left out.
     """
     named = {_plain(candidate.layer_name(o)): o for o in candidate.operators if o.outputs}
-    scaled = _scaled(reference) ^ _scaled(candidate)
+    scaled = set(scaled_apart(reference, candidate))
     pairs = []
     for operator in reference.operators:
         other = named.get(_plain(reference.layer_name(operator))) if operator.outputs else None
@@ -139,8 +140,19 @@ def first_that_hurts(layers: tuple[LayerQuality, ...]) -> LayerQuality | None:
     return next((layer for layer in layers if layer.hurts), None)
 
 
-def _scaled(graph: Graph) -> frozenset[str]:
-    return frozenset(graph.metadata.get(SCALED_LAYERS, b"").decode(errors="replace").splitlines())
+def scaled_apart(reference: Graph, candidate: Graph) -> tuple[str, ...]:
+    """The reference's layers that equalization scaled in one of the two graphs, or differently."""
+    one, other = _scaled(reference), _scaled(candidate)
+    apart = {_plain(n) for n in one.keys() | other.keys() if one.get(n) != other.get(n)}
+    names = (reference.layer_name(o) for o in reference.operators if o.outputs)
+    return tuple(name for name in names if _plain(name) in apart)
+
+
+def _scaled(graph: Graph) -> dict[str, str]:
+    """The digest of the factors by layer."""
+    text = graph.metadata.get(SCALED_LAYERS, b"").decode(errors="replace")
+    lines = (line.partition(" ") for line in text.splitlines())
+    return {name: digest for digest, _, name in lines}
 
 
 def _plain(name: str) -> str:

@@ -72,6 +72,8 @@ def test_the_file_is_written_and_what_was_lost_is_shown(ask: Ask) -> None:
     report = json.loads(Path("r.json").read_text())
     assert [row["precision"] for row in report["precisions"]] == ["int8"] * 8
     assert report["after"]["figures"]["sqnr_db"]["value"] > 20
+    assert report["after"]["figures"]["sqnr_db"]["kind"] == "measured"
+    assert "no layer is under 20 dB" in " ".join(answer.out.split())
     assert report["file"] == "cnn_int8.tflite"
 
 

@@ -15,6 +15,7 @@ from edge_quantize.graph.writer import write_tflite
 from edge_quantize.output_metrics import output_metrics
 from edge_quantize.prune import Structured, prune_channels
 from edge_quantize.ptq import Precision, Recipe, quantize
+from edge_quantize.ptq.equalize import equalize
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,22 @@ def test_two_models_side_by_side_with_outputs_and_layers(files, capsys):
     first = next((layer for layer in document["layers"] if layer["hurts"]), None)
     if first is not None:
         assert f"the first layer that hurts: {first['name']}" in answer.out
+
+
+def test_layers_that_equalization_scaled_are_left_out_with_a_word(files, capsys):
+    graph, found = float_classifier(), images()
+    (files / "even.tflite").write_bytes(write_tflite(equalize(graph, found)))
+    given = ("float.tflite", "even.tflite", "--data", "d.npz", "--json", "c.json")
+    answer = call(capsys, "compare", *given)
+    assert answer.code == 0, answer.err
+    document = json.loads((files / "c.json").read_text())
+    compared = {layer["name"]: layer["sqnr_db"] for layer in document["compared_layers"]}
+    assert compared["first"] is None
+    assert compared["probabilities"] > 80
+    said = " ".join(answer.out.split())
+    assert "Equalization scaled the channels of" in said
+    assert "from first on" in said
+    assert "no layer is under 20 dB" in said
 
 
 @pytest.mark.usefixtures("files")

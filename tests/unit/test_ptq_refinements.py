@@ -18,13 +18,17 @@ from edge_quantize.graph.options import (
     DepthwiseConv2DOptions,
     ElementwiseOptions,
     Padding,
+    Pool2DOptions,
 )
+from edge_quantize.graph.writer import write_tflite
+from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.layer_quality import layer_sqnr, scaled_apart
 from edge_quantize.ptq import Observer, Precision, Recipe, Scheme, quantize
 from edge_quantize.ptq.calibrate import Bounds, Histogram
 from edge_quantize.ptq.equalize import equalize, pairs
 from edge_quantize.ptq.observers import affine, clip, squared_error
 from edge_quantize.ptq.patches import patches, weight_rows
-from edge_quantize.ptq.rounding import compensated, damped, descend, output_error, shifted
+from edge_quantize.ptq.rounding import compensated, damped, descend, factors, output_error, shifted
 from edge_quantize.ptq.weights import quantize_weights, weight_scales
 from edge_quantize.run import activations, outputs
 
@@ -123,7 +127,9 @@ def test_rounding_by_the_output_loses_no_more_than_to_nearest(seed: int, most: i
         return output_error(integers * scales[:, None] - weights, hessian)
 
     descended = descend(nearest, weights, scales, hessian, most)
-    both = descend(compensated(weights, scales, hessian, most), weights, scales, hessian, most)
+    both = descend(
+        compensated(weights, scales, factors(hessian), most), weights, scales, hessian, most
+    )
     assert (error(descended) <= error(nearest) + 1e-9).all()
     assert error(both).sum() <= error(nearest).sum() + 1e-9
     assert np.abs(both).max() <= most
@@ -135,7 +141,7 @@ def test_rounding_by_the_output_halves_the_error_of_correlated_inputs() -> None:
     weights = np.random.default_rng(1).normal(size=(16, 32))
     scales = np.abs(weights).max(axis=1) / 7
     nearest = np.rint(weights / scales[:, None]).astype(np.int64)
-    better = compensated(weights, scales, hessian, 7)
+    better = compensated(weights, scales, factors(hessian), 7)
     errors = [output_error(i * scales[:, None] - weights, hessian).sum() for i in (nearest, better)]
     assert errors[1] < 0.5 * errors[0]
 
@@ -148,7 +154,8 @@ def test_weights_of_each_channel_by_itself_are_those_of_all_together() -> None:
     scales = np.abs(weights).max(axis=1) / 127
     each = np.stack([hessian] * 5)
     assert (
-        compensated(weights, scales, each, 127) == compensated(weights, scales, hessian, 127)
+        compensated(weights, scales, factors(each), 127)
+        == compensated(weights, scales, factors(hessian), 127)
     ).all()
     nearest = np.rint(weights / scales[:, None]).astype(np.int64)
     assert (
@@ -222,8 +229,9 @@ def test_adaptive_rounding_of_a_network(precision: Precision, gain: float) -> No
     assert after > before + gain
 
 
-def uneven(activation: Activation = Activation.RELU) -> Graph:
-    """Channels whose weights differ by a thousand, taken back by the next layer."""
+def uneven(activation: Activation = Activation.RELU, pooled: bool = False) -> Graph:
+    """Channels whose weights differ by a thousand, taken back by the next layer, or (`pooled`) the
+    one behind a pooling."""
     b = FloatBuilder("uneven")
     factors = np.geomspace(0.03, 30, 8)
     random = np.random.default_rng(0)
@@ -240,6 +248,9 @@ def uneven(activation: Activation = Activation.RELU) -> Graph:
         )
 
     y = b.add("CONV_2D", (x, *constants("one", first, 0.1 * factors)), options)
+    if pooled:
+        window = Pool2DOptions(Padding.VALID, 2, 2, 2, 2, Activation.NONE)
+        y = b.add("MAX_POOL_2D", (y,), window)
     middle = DepthwiseConv2DOptions(Padding.SAME, 1, 1, 1, 1, 1, activation)
     y = b.add("DEPTHWISE_CONV_2D", (y, *constants("two", second, 0.1 * factors)), middle)
     last = Conv2DOptions(Padding.SAME, 1, 1, 1, 1, Activation.NONE)
@@ -271,6 +282,30 @@ def test_equalization_makes_per_tensor_weights_usable() -> None:
     result = quantize(graph, data, replace(plain, equalize=True))
     assert lost(graph, result.graph, others) > before + 6
     assert any("2 pairs of layers equalized" in note for note in result.notes)
+
+
+def test_scaled_layers_are_compared_with_layers_scaled_alike_alone() -> None:
+    graph = uneven(pooled=True)
+    data, others = samples(graph, 48), samples(graph, 24, seed=1)
+    scheme = Scheme(per_channel=False, weights=Observer.MINMAX)
+    result = quantize(graph, data, Recipe(default=scheme, equalize=True))
+    assert any("equalized" in note for note in result.notes)
+    # As `compare` has it: two files.
+    made = read_tflite(write_tflite(result.graph))
+    names = [graph.layer_name(operator) for operator in graph.operators]
+    assert [o.op for o in graph.operators][:3] == ["CONV_2D", "MAX_POOL_2D", "DEPTHWISE_CONV_2D"]
+    assert scaled_apart(graph, made) == scaled_apart(made, graph) == tuple(names[:3])
+    assert [layer.name for layer in layer_sqnr(graph, made, others)] == names[3:]
+    whole = layer_sqnr(result.floating, made, others)
+    assert [layer.name for layer in whole] == names
+    assert not any(layer.hurts for layer in whole)
+    # Two results of one equalized model can be compared; of two that were scaled otherwise, not.
+    assert not scaled_apart(made, made)
+    weights = graph.tensors[graph.operators[0].inputs[1]]
+    larger = np.asarray(weights.data) * np.linspace(1, 2, 8, dtype=np.float32)[:, None, None, None]
+    tensors = [replace(t, data=larger) if t is weights else t for t in graph.tensors]
+    trained = equalize(replace(graph, tensors=tuple(tensors)), data)
+    assert scaled_apart(made, trained) == tuple(names[:3])
 
 
 def test_equalization_stops_at_a_clamp_and_at_a_second_reader() -> None:

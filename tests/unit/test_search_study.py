@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -117,11 +120,48 @@ def test_a_study_of_something_else_is_refused(tmp_path: Path, field: str, value:
         studies.open_study(tmp_path, None, other)
 
 
-def test_a_journal_that_is_none_is_refused_in_a_line(tmp_path: Path) -> None:
-    (tmp_path / studies.JOURNAL).write_text("this is no journal\n")
+def test_a_line_that_was_cut_short_costs_that_line_alone(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = points(tmp_path / "whole", 6)
+    journal = tmp_path / "cut" / studies.JOURNAL
+    assert points(tmp_path / "cut", 4) == whole[:4]
+    # As a kill in the middle of a write leaves it.
+    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"wor')
+    assert points(tmp_path / "cut", 6) == whole
+    assert journal.read_bytes().endswith(b"\n")
+
+
+def test_a_full_disk_names_the_journal_and_leaves_it_whole(tmp_path: Path) -> None:
+    """A limit on file sizes stands in for it."""
+    program = (
+        "import resource, signal, sys; from pathlib import Path; import test_search_study as t\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY))\n"
+        "try: t.points(Path(sys.argv[1]), 14)\n"
+        "except OSError as error: print(error.filename)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    journal = tmp_path / studies.JOURNAL
+    assert done.stdout.strip() == str(journal)
+    assert 0 < journal.stat().st_size <= 9000
+    assert journal.read_bytes().endswith(b"\n")
+    assert len(points(tmp_path, 14)) == 14
+
+
+@pytest.mark.parametrize("text", ["this is no journal\n", "two lines\nwithout an end"])
+def test_a_journal_that_is_none_is_refused_in_a_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / studies.JOURNAL).write_text(text)
     with pytest.raises(StudyError) as caught:
         studies.open_study(tmp_path, None, IDENTITY)
     assert "\n" not in str(caught.value)
+    assert (tmp_path / studies.JOURNAL).read_text() == text
 
 
 @pytest.mark.parametrize("url", ["study.db", "nonsense:///x"])

@@ -120,8 +120,10 @@ def prune_channels(
     samples: Samples | None,
     wanted: Structured,
     stage: Stage | None = None,
+    ranked: Sequence[Elimination] | None = None,
 ) -> Pruned:
-    """`graph` without the channels that matter least, repaired.
+    """`graph` without the channels that matter least, repaired. `ranked` is what `rank` gave for
+    the same graph, importance and repair, for whoever prunes one model many times.
 
     Raises PruningError: the graph is quantized, has nothing to prune, cannot reach the goal, or
     `samples` are missing where they are needed.
@@ -136,7 +138,7 @@ def prune_channels(
     groups = channel_groups(graph)
     if not any(group.channels > wanted.align for group in groups):
         raise PruningError(f"{graph.name}: {_nothing(groups, wanted.align)}")
-    eliminations = rank(graph, groups, samples, wanted, stage)
+    eliminations = ranked if ranked is not None else rank(graph, groups, samples, wanted, stage)
     count = MacCount(graph, eliminations)
     goal = _goal(graph, eliminations, count, wanted)
     amounts = allocate(eliminations, count, goal, wanted.align, wanted.most)

@@ -14,6 +14,7 @@ reaches the clamp does not say that no input does.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -43,11 +44,12 @@ _HOMOGENEOUS = {Activation.NONE, Activation.RELU}
 @dataclass(frozen=True)
 class Pair:
     """Two weighted operators, each of whose channels meets one of the other's; `between` is the
-    first one's result."""
+    first one's result, `scaled` has that and what the steps to the second make of it."""
 
     first: Operator
     second: Operator
     between: int
+    scaled: tuple[int, ...]
 
 
 def equalize(graph: Graph, samples: Samples) -> Graph:
@@ -75,8 +77,12 @@ def equalize(graph: Graph, samples: Samples) -> Graph:
         data = array.astype(np.float32)
         data.setflags(write=False)
         tensors[index] = replace(tensors[index], data=data)
-    names = "\n".join(graph.tensors[pair.between].name for pair in found)
-    metadata = {**graph.metadata, SCALED_LAYERS: names.encode()}
+    lines = [
+        f"{_digest(total[pair.between])} {graph.tensors[index].name}"
+        for pair in found
+        for index in pair.scaled
+    ]
+    metadata = {**graph.metadata, SCALED_LAYERS: "\n".join(lines).encode()}
     return replace(graph, tensors=tuple(tensors), metadata=metadata)
 
 
@@ -99,14 +105,16 @@ class _Pairs:
             if not self.weighted(operator) or not _homogeneous(operator):
                 continue
             last = operator.outputs[0]
+            scaled = [last]
             following = self.alone(last)
             while following is not None and self.passes(following):
                 last = following.outputs[0]
+                scaled.append(last)
                 following = self.alone(last)
             if following is None or following.inputs[0] != last or not self.weighted(following):
                 continue
             if self.channels_meet(operator, following):
-                yield Pair(operator, following, operator.outputs[0])
+                yield Pair(operator, following, operator.outputs[0], tuple(scaled))
 
     def alone(self, tensor: int) -> Operator | None:
         """The only one who reads it."""
@@ -142,6 +150,11 @@ class _Pairs:
         weights = tensors[second.inputs[1]]
         # A depth multiplier, groups, or a matrix over more than the channels are left alone.
         return tensors[second.inputs[0]].shape[-1] == channels == weights.shape[-1]
+
+
+def _digest(factors: Array) -> str:
+    """The same for the same factors: layers that are scaled alike can be compared."""
+    return hashlib.sha256(factors.astype(np.float32).tobytes()).hexdigest()[:8]
 
 
 def _homogeneous(operator: Operator) -> bool:

@@ -16,7 +16,7 @@ from edge_quantize.graph.model import Graph, Operator
 from edge_quantize.graph.options import Activation
 
 from .patches import Array, Floats, Moments, Sums, patches, sums
-from .rounding import Integers, compensated, damped, descend, shifted
+from .rounding import Factor, Integers, compensated, damped, descend, factors, shifted
 
 _DAMPING = 0.01  # of the mean of H's diagonal, as GPTQ has it
 _RIDGES = (0.01, 0.3, 10.0, None)  # likewise; None leaves the float weights where they are
@@ -73,12 +73,13 @@ def fit(inputs: Inputs, start: Start) -> tuple[Integers, Array]:
     held, kept = _split(len(inputs.given))
     if not len(held):
         found = _sums(inputs, kept).moments()
-        integers = _rounded(start, found, _RIDGES[1])
+        integers = _Rounding(start, found).integers(_RIDGES[1])
         return integers, fitted_bias(start, integers, found)
     first, second = _sums(inputs, kept), _sums(inputs, held)
     judge = _Judge(inputs, start, held)
     found = first.moments()
-    candidates = [_rounded(start, found, ridge) for ridge in _RIDGES]
+    rounding = _Rounding(start, found)
+    candidates = [rounding.integers(ridge) for ridge in _RIDGES]
     errors = [judge.error(c, fitted_bias(start, c, found)) for c in candidates]
     plain = judge.error(start.integers, fitted_bias(start, start.integers, found))
     best = int(np.argmin(errors))
@@ -86,18 +87,26 @@ def fit(inputs: Inputs, start: Start) -> tuple[Integers, Array]:
     if plain <= errors[best]:
         integers = start.integers
     else:
-        integers = _rounded(start, whole, _RIDGES[best])
+        integers = _Rounding(start, whole).integers(_RIDGES[best])
     return integers, fitted_bias(start, integers, whole)
 
 
-def _rounded(start: Start, found: Moments, ridge: float | None) -> Integers:
-    hessian = damped(found.hessian, _DAMPING)
-    target = start.rows
-    if ridge is not None:
-        added = damped(found.hessian, ridge) - found.hessian
-        target = shifted(start.rows, found.hessian, found.cross, added)
-    integers = compensated(target, start.scales, hessian, start.most)
-    return descend(integers, target, start.scales, hessian, start.most)
+class _Rounding:
+    """Weights rounded by the moments of the layer's inputs, with any ridge."""
+
+    def __init__(self, start: Start, found: Moments) -> None:
+        self.start, self.found = start, found
+        self.hessian = damped(found.hessian, _DAMPING)
+        self.factors: tuple[Factor, ...] = factors(self.hessian)
+
+    def integers(self, ridge: float | None) -> Integers:
+        start, found = self.start, self.found
+        target = start.rows
+        if ridge is not None:
+            added = damped(found.hessian, ridge) - found.hessian
+            target = shifted(start.rows, found.hessian, found.cross, added)
+        integers = compensated(target, start.scales, self.factors, start.most)
+        return descend(integers, target, start.scales, self.hessian, start.most)
 
 
 def _split(count: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -128,7 +137,7 @@ class _Judge:
         floating = patches(inputs.graph, inputs.operator, inputs.floating[held])
         self.wanted = self.output(floating, start.rows, start.bias)
 
-    def output(self, x: Array, rows: Array, bias: Array) -> Array:
+    def output(self, x: Floats, rows: Array, bias: Array) -> Array:
         if x.ndim == 2:
             total = x @ rows.T + bias
         else:

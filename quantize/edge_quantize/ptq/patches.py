@@ -14,7 +14,7 @@ from edge_quantize.graph.shapes import window
 
 Array = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
-_CHUNK = 4 << 20  # patch elements held at once
+_CHUNK = 1 << 20  # patch elements held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,25 +57,26 @@ def sums(graph: Graph, operator: Operator, given: Floats, floating: Floats) -> S
     for start in range(0, len(given), rows):
         x = patches(graph, operator, given[start : start + rows])
         f = patches(graph, operator, floating[start : start + rows])
-        turned = np.swapaxes(x, -1, -2)
-        float_turned = np.swapaxes(f, -1, -2)
-        part = Sums(x.shape[-2], (x.sum(-2), f.sum(-2), turned @ x, float_turned @ x))
+        # Products of a chunk in float32, which takes half the time; all chunks' sums in float64.
+        products = [(np.swapaxes(each, -1, -2) @ x).astype(np.float64) for each in (x, f)]
+        totals = [each.sum(-2, dtype=np.float64) for each in (x, f)]
+        part = Sums(x.shape[-2], (*totals, *products))
         total = part if total is None else total + part
     assert total is not None
     return total
 
 
-def patches(graph: Graph, operator: Operator, values: Floats) -> Array:
+def patches(graph: Graph, operator: Operator, values: Floats) -> Floats:
     """Rows `[positions, K]` in the order of the weights' elements, one for each output position of
     each sample; for depthwise `[channels, positions, K]`, K being kernel height x width."""
     weights = graph.tensors[operator.inputs[1]]
     if operator.op == "FULLY_CONNECTED":
-        return values.reshape(-1, weights.shape[1]).astype(np.float64)
+        return values.reshape(-1, weights.shape[1])
     options = operator.options
     assert isinstance(options, Conv2DOptions | DepthwiseConv2DOptions)
     height, width = weights.shape[1:3]
     shape = graph.tensors[operator.inputs[0]].shape
-    images = values.reshape(-1, *shape[1:]).astype(np.float64)
+    images = values.reshape(-1, *shape[1:])
     o = options
     rows = window(shape[1], height, o.stride_h, o.dilation_h, o.padding)
     columns = window(shape[2], width, o.stride_w, o.dilation_w, o.padding)

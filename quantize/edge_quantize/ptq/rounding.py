@@ -15,12 +15,33 @@ for depthwise convolutions, whose channels see different inputs.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 _MOST_SWEEPS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """What `compensated` needs of a damped H `[K, K]`: the order in which columns are rounded, the
+    one with the most of H first, and U with U^T U the inverse of H in that order."""
+
+    order: npt.NDArray[np.intp]
+    upper: Array
+
+
+def factors(hessian: Array) -> tuple[Factor, ...]:
+    """One for H `[K, K]`, one a channel for `[channels, K, K]`. H must be positive definite
+    (`damped`). It is most of the work, and the same for any weights."""
+    if hessian.ndim == 3:
+        return tuple(each for matrix in hessian for each in factors(matrix))
+    order = np.argsort(-np.diag(hessian), kind="stable")
+    inverse = np.linalg.inv(hessian[np.ix_(order, order)])
+    return (Factor(order, np.linalg.cholesky(inverse).T),)
 
 
 def output_error(difference: Array, hessian: Array) -> Array:
@@ -50,19 +71,17 @@ def shifted(weights: Array, hessian: Array, cross: Array, added: Array) -> Array
     return np.asarray(np.linalg.solve(whole, wanted[..., None])[..., 0], np.float64)
 
 
-def compensated(weights: Array, scales: Array, hessian: Array, most: int) -> Integers:
-    """Integers in -most..most of `weights` `[channels, K]` with a scale each; H must be positive
-    definite (`damped`)."""
-    if hessian.ndim == 3:
+def compensated(weights: Array, scales: Array, found: tuple[Factor, ...], most: int) -> Integers:
+    """Integers in -most..most of `weights` `[channels, K]` with a scale each; `found` are the
+    `factors` of their H."""
+    if len(found) > 1:
         rows = [
-            compensated(weights[i : i + 1], scales[i : i + 1], hessian[i], most)
-            for i in range(len(weights))
+            compensated(weights[i : i + 1], scales[i : i + 1], (each,), most)
+            for i, each in enumerate(found)
         ]
         return np.concatenate(rows)
-    order = np.argsort(-np.diag(hessian), kind="stable")
+    order, upper = found[0].order, found[0].upper
     left = weights[:, order].copy()
-    inverse = np.linalg.inv(hessian[np.ix_(order, order)])
-    upper = np.linalg.cholesky(inverse).T
     integers = np.empty(left.shape, np.int64)
     for column in range(left.shape[1]):
         steps = np.clip(np.rint(left[:, column] / scales), -most, most)
