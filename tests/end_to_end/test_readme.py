@@ -118,7 +118,7 @@ def test_the_readmes_c_uses_names_that_the_export_has(program: Program) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     program.done("export", "model.tflite", "--board", "stm32f746", "-o", "model_c")
     header = (program.folder / "model_c" / "include" / "model.h").read_text(encoding="utf-8")
-    names = set(re.findall(r"\b(model_(?!c\b|tflm\b)\w+|MODEL_\w+)", text))
+    names = set(re.findall(r"\b(model_(?!c\b|tflm\b|int8\b)\w+|MODEL_\w+)", text))
     assert names >= {"model_init", "model_invoke", "model_input", "model_output"}
     for name in names:
         assert re.search(rf"\b{name}\b", header), name

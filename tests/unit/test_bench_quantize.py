@@ -1,4 +1,4 @@
-"""The quantization figures: a target is met, missed, or not there; nothing passes by not running."""
+"""The quantization figures: a target is met, missed or not there; nothing passes by not running."""
 
 from __future__ import annotations
 
