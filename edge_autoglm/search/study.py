@@ -29,6 +29,7 @@ NAME = "edge-autoglm"
 JOURNAL = "study.journal"
 OBJECTIVES = ("latency_ms", "flash", "error")
 _MOST_REPEATS = 200  # of points that are known already, before the search gives up on new ones
+_MOST_REFUSED = 300  # by the memory plan, with none between them that may fit
 _EVALUATED, _REFUSED, _CONSTRAINTS = "evaluated", "refused", "excesses"
 
 
@@ -245,6 +246,8 @@ def run(
         done = {point.choice for point in evaluated(study, space)}
         known = done | {space.choice(r.values) for r in refused(study)}
         if len(done) >= trials or len(known) >= _points(parameters):
+            return
+        if len(known) - len(done) >= _MOST_REFUSED * (1 + len(done)):
             return
         study.sampler = _sampler(seed + 1000 * len(known) + repeats)
         taken = known | _running(study, space)
