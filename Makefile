@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # Two workers: what the smallest machine we promise has. WORKERS=0 runs in one process.
 WORKERS ?= 2
+# The quantization figures that say nothing of this machine's speed.
+QUICK_FIGURES := channels,ad,logits,int16x8,mixed
 
 .PHONY: help demo test test-all bench bench-quantize lint types install install-test install-all clean
 
@@ -47,6 +49,7 @@ test: lint types
 test-all: install-all lint types
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 	$(BIN)/python tools/bench.py --check $(BENCH_ARGS)
+	$(BIN)/python tools/bench_quantize.py --check --only $(QUICK_FIGURES) $(BENCH_ARGS)
 
 bench-quantize: install-all
 	$(BIN)/python tools/bench_quantize.py $(BENCH_ARGS)

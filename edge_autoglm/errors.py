@@ -9,6 +9,14 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 |   +-- HalfImageError    flashing was cut off; the board waits to be flashed again
 |   +-- ModelUnreadyError an interpreter on the board cannot run its model, and says why
 +-- FlashError            programming failed, or what was read back differs
+|   +-- NoProgrammerError, AmbiguousError, SerialError, ToolMissingError, ToolError (`flash`)
++-- OutputError           a file cannot be written where it was asked for (`files`)
++-- BundleError           a profile's bundle is damaged, or none (`measure.bundle`)
++-- CompareError          what is given cannot be compared (`measure.sides`)
++-- BudgetError           nothing fits the budget (`search.limits`)
++-- StudyError            a study cannot be opened, or is of something else (`search.study`)
+
+Those with a module behind them are defined there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.model import Graph
+from edge_quantize.graph.model import Graph, Quantization
 from edge_quantize.graph.options import Activation, Padding
 
 _ACTIVATIONS = (Activation.NONE, Activation.RELU, Activation.RELU6)
@@ -105,6 +105,24 @@ class _Maker:
     def relu(self, x: int) -> int:
         return self.b.operator("RELU", (x,), scale=self.affine()[0], zero_point=-128)
 
+    def clamped(self, x: int) -> int:
+        """In one quantization, which other layers may take over."""
+        return self.b.operator(str(self.pick("RELU", "RELU6")), (x,))
+
+    def with_constant(self, x: int) -> int:
+        """One number for each channel, for each pixel or for all."""
+        _, height, width, depth = self.shape(x)
+        shape = self.pick((depth,), (1, height, width, 1), (1,))
+        data = self.rng.integers(-128, 128, shape) * (self.rng.random(shape) < 0.6)  # type: ignore[arg-type]
+        quantization = Quantization((float(self.rng.uniform(0.005, 0.05)),), (0,))
+        operands = [x, self.b.constant("c", data.astype(np.int8), quantization)]
+        if self.rng.random() < 0.3:
+            operands.reverse()
+        op = str(self.pick("ADD", "MUL"))
+        return self.b.elementwise(
+            op, *operands, *self.affine(), activation=self.pick(*_ACTIVATIONS)
+        )
+
     def requantized(self, x: int) -> int:
         return self.b.quantize(x, *self.affine())
 
@@ -128,6 +146,7 @@ def random_graph(seed: int) -> Graph:
     layers = (
         *(maker.conv, maker.conv, maker.depthwise, maker.depthwise, maker.residual),
         *(maker.beside, maker.pool, maker.pad, maker.relu, maker.requantized),
+        *(maker.clamped, maker.with_constant),
     )
     x = maker.conv(x)
     for _ in range(int(maker.rng.integers(0, 7))):

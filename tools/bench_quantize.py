@@ -12,40 +12,51 @@ counts are exact, times are this machine's.
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from quantize_data import data_folder
-from quantize_figures import accuracy, channels, effort
 from quantize_figures.row import Row
 from rich.console import Console
 
 from edge_autoglm.report.tables import table
 
+ROOT = Path(__file__).resolve().parents[1]
 Section = Callable[[Path], Iterator[Row]]
 
 
-def _digits(folder: Path) -> Iterator[Row]:
-    from quantize_figures import digits  # TensorFlow is imported when it is asked for
-
-    return digits.rows(folder)
-
-
-# In the order they are shown. The last one trains models: minutes.
-SECTIONS: dict[str, Section] = {
-    "channels": channels.rows,
-    "ad": accuracy.ad,
-    "logits": accuracy.logits_rows,
-    "int16x8": accuracy.int16x8,
-    "mixed": accuracy.mixed,
-    "effort": effort.rows,
-    "digits": _digits,
+# (module, function) in the order they are shown. The last ones train models, or search: minutes.
+SECTIONS: dict[str, tuple[str, str]] = {
+    "channels": ("channels", "rows"),
+    "ad": ("accuracy", "ad"),
+    "logits": ("accuracy", "logits_rows"),
+    "int16x8": ("accuracy", "int16x8"),
+    "mixed": ("accuracy", "mixed"),
+    "effort": ("effort", "rows"),
+    "budgets": ("budgets", "mlperf"),
+    "digits": ("digits", "rows"),
+    "search": ("budgets", "search"),
 }
 NEEDS_TENSORFLOW = {"digits"}
+
+
+def section(name: str) -> Section:
+    """What a section runs with is imported when it runs."""
+    module, function = SECTIONS[name]
+    found: Section = getattr(importlib.import_module(f"quantize_figures.{module}"), function)
+    return found
+
+
+def data_folder() -> Path | None:
+    """Where the models lie, or None."""
+    named = os.environ.get("EDGE_AUTOGLM_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    return folder if (folder / "mlperf_tiny").is_dir() else None
 
 
 def show(console: Console, name: str, rows: list[Row]) -> None:
@@ -79,7 +90,7 @@ def main() -> int:
             left_out.append(f"{name}: TensorFlow is not installed (pip install -e '.[train]')")
             continue
         console.print(f"{name} ...")
-        found[name] = list(SECTIONS[name](folder))
+        found[name] = list(section(name)(folder))
         show(console, name, found[name])
     for words in left_out:
         console.print(f"left out: {words}")

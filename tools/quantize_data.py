@@ -5,7 +5,6 @@ parts without a sample in common. Models and recordings lie in a folder of data
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,6 @@ _WINDOW, _HOP, _FFT = 480, 320, 512  # samples: 30 ms, 20 ms
 _MEL_BINS, _MEL_LOW, _MEL_HIGH = 40, 20.0, 4000.0  # Hz
 _COEFFICIENTS = 10
 _SHIFT = 1600  # samples: 100 ms either way, as the model was trained
-
-
-def data_folder() -> Path | None:
-    """The folder of shared models and recordings; None where there is none."""
-    named = os.environ.get("EDGE_AUTOGLM_DATA")
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(named) if named else beside
-    return folder if (folder / "mlperf_tiny").is_dir() else None
 
 
 def machine_sound(folder: Path) -> tuple[Samples, Samples]:

@@ -7,6 +7,8 @@ BoardsError              base; the CLI prints it as one line and exits 1
 +-- ImageTooBigError     the image cannot fit a memory; largest contributors named
 +-- ImageError           an ELF that must not be flashed (f64 code, wrong address, ...)
 +-- VirtualBoardError    the virtual board cannot start, stopped, or met what it does not model
+    +-- AlreadyRunning   it has a server already (`virtual`)
+    +-- MachineStop      why the machine cannot go on (`virtual`)
 """
 
 from __future__ import annotations

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .common import BoardOption, BoardsOption, JsonOption, notes, output, the_board, write_json
+from .common import (
+    BoardOption,
+    BoardsOption,
+    JsonOption,
+    SamplesOption,
+    ScaleOption,
+    notes,
+    output,
+    the_board,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from edge_autoglm.search.optimize import Outcome
@@ -66,13 +76,15 @@ def optimize(
         float,
         typer.Option("--held-back", metavar="PART", help="Samples that judge: 0 to 1."),
     ] = 0.3,
+    samples: SamplesOption = None,
+    scale: ScaleOption = None,
     fuse: Annotated[
         bool, typer.Option("--fuse/--no-fuse", help="Pad and clamp within other steps.")
     ] = True,
     boards: BoardsOption = None,
     json: JsonOption = None,
 ) -> None:
-    """Shrink MODEL into a board's budget, by a search over pruning and precision.
+    """Shrink MODEL into a board's budget.
 
     DIR gets the points that no other beats, the one chosen with its C, and a report. The command
     goes on where it was interrupted.
@@ -80,10 +92,11 @@ def optimize(
     from edge_autoglm.report.optimize import outcome_json, outcome_report
     from edge_autoglm.report.quantization import report_tables
     from edge_autoglm.report.tables import wrapped
-    from edge_autoglm.search.api import read_model, samples_of
+    from edge_autoglm.search.api import read_model
     from edge_autoglm.search.budget import Budget
     from edge_autoglm.search.folder import ResultFolder
     from edge_autoglm.search.optimize import Asked, optimize_graph
+    from edge_quantize.data import load_samples
 
     budget = Budget.parse(max_ram, max_flash, max_latency, max_drop)
     asked = Asked(level, budget, fuse, trials, storage, seed, held_back)
@@ -91,7 +104,11 @@ def optimize(
     aim = the_board(board, boards)
     ResultFolder(out).check()
     graph = read_model(model)
-    load = None if data is None else lambda floating: samples_of(data, floating)
+    load = (
+        None
+        if data is None
+        else lambda floating: load_samples(data, floating, scale=scale, most=samples)
+    )
     say = notes()
     try:
         outcome = optimize_graph(

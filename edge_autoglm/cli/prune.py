@@ -57,8 +57,8 @@ def prune(
         ),
     ] = None,
     target_macs: Annotated[
-        int | None,
-        typer.Option("--target-macs", metavar="N", help="Instead: at most N MACs are left."),
+        str | None,
+        typer.Option("--target-macs", metavar="N", help="Instead: at most N MACs are left (9M)."),
     ] = None,
     method: Annotated[
         str,
@@ -141,7 +141,7 @@ def prune(
     json: JsonOption = None,
     html: HtmlOption = None,
 ) -> None:
-    """Prune MODEL: whole channels, single weights, or weights that share values.
+    """Prune MODEL: channels, single weights, or shared values.
 
     A fifth of the samples is held back, and what was lost is measured on that.
     """
@@ -202,7 +202,7 @@ def prune(
 def _what(
     method: str,
     sparsity: str | None,
-    target_macs: int | None,
+    target_macs: str | None,
     importance: str,
     repair: bool,
     align: int,
@@ -212,6 +212,7 @@ def _what(
 ) -> Any:
     """What the options ask for. Raises UsageError where they do not go together."""
     from edge_autoglm.errors import UsageError
+    from edge_autoglm.quantities import parse_count, parse_part
     from edge_quantize.prune import Structured, Unstructured
 
     misplaced = {
@@ -223,14 +224,15 @@ def _what(
     for option, (given, methods) in misplaced.items():
         if given and method not in methods:
             raise UsageError(f"{option}: belongs to --method {methods[0]}")
-    share = None if sparsity is None else _share(sparsity)
+    share = None if sparsity is None else parse_part(sparsity, "--sparsity")
     if method == "channels":
         if (share is None) == (target_macs is None):
             both = share is not None
             raise UsageError(
                 "--sparsity and --target-macs: " + ("one of the two" if both else "which of them?")
             )
-        return Structured(share, target_macs, importance, repair, align)
+        macs = None if target_macs is None else parse_count(target_macs, "--target-macs")
+        return Structured(share, macs, importance, repair, align)
     if method == "weights":
         if (share is None) == (pattern is None):
             both = share is not None
@@ -241,19 +243,6 @@ def _what(
     if clusters is None:
         raise UsageError("--method clusters: how many values may a layer share? --clusters 32, say")
     return None if share is None else Unstructured(share)
-
-
-def _share(text: str) -> float:
-    """`50%` and `0.5` are the same."""
-    from edge_autoglm.errors import UsageError
-
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise UsageError(f"--sparsity: {text!r} is not between 0 and 1; write 0.5 or 50%")
-    return value
 
 
 def _pattern(text: str | None) -> tuple[int, int] | None:

@@ -69,7 +69,7 @@ def read_side(source: str, read_model: ReadModel) -> Side:
         if found:
             graph = read_tflite(found[0])
             figures = model_figures(graph, found[0].stat().st_size)
-            return Side(path.name, source, "result", graph, figures)
+            return Side(path.resolve().name, source, "result", graph, figures)
     raise CompareError(
         f"{path}: no bundle of `profile` ({MANIFEST}) and no .tflite in it; name a model or a "
         "bundle"

@@ -83,6 +83,8 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
 
 def _point(outcome: Outcome, entry: Entry) -> Point:
     figures = entry.figures()
+    if any(each.measured is None for each in outcome.points):
+        figures |= cost_figures(entry.costs)  # kinds are not mixed in one table
     return Point(
         name=entry.name,
         figures={key: figures[key] for key in _SHOWN if key in figures},

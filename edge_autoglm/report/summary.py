@@ -141,7 +141,7 @@ def quality_figures(quality: Quality) -> tuple[dict[str, Value], dict[str, Value
     before: dict[str, Value] = {}
     after: dict[str, Value] = {}
     if math.isfinite(quality.sqnr_db):
-        after["sqnr_db"] = Figure(quality.sqnr_db, Kind.MEASURED)
+        after["sqnr_db"] = quality.sqnr or Figure(quality.sqnr_db, Kind.MEASURED)
     for key, one, other in (
         ("accuracy", quality.reference_accuracy, quality.accuracy),
         ("drop", None, quality.paired_drop),
@@ -185,7 +185,7 @@ def quality_json(quality: Quality) -> dict[str, Any]:
             name: value_json(getattr(quality, name))
             for name in (
                 "agreement", "accuracy", "reference_accuracy", "paired_drop", "error",
-                "target_error", "reference_target_error", "target_rise",
+                "target_error", "reference_target_error", "target_rise", "sqnr",
             )
         },
     }  # fmt: skip

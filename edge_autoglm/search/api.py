@@ -35,6 +35,7 @@ from edge_quantize.data.load import load_samples
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ingest.ways import read_any
+from edge_quantize.ptq.prepare import float_graph
 from edge_quantize.run import quantized, real
 
 from .budget import Budget
@@ -97,7 +98,8 @@ def optimize(
 
 
 def read_model(model: Any, example_input: Any = None) -> Graph:
-    """Any model as a graph: a `.tflite` as it is, anything else through the ways in.
+    """Any model as a graph: a `.tflite` as it is (weights that were rounded before made float
+    again), anything else through the ways in.
 
     Raises ModelFileError, UnsupportedModelError, MissingExtraError and their kin."""
     if isinstance(model, Graph):
@@ -105,8 +107,7 @@ def read_model(model: Any, example_input: Any = None) -> Graph:
     path = Path(model) if isinstance(model, str | Path) else None
     if path is not None and path.suffix in (".tflite", ".lite"):
         graph = read_tflite(path)
-        if computes_in_integers(graph):
-            return graph
+        return graph if computes_in_integers(graph) else float_graph(graph)
     return read_any(model, example_input=example_input)
 
 

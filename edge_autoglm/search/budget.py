@@ -7,11 +7,11 @@ microcontrollers have them ("64k" is 65,536 B); `kB` and `MB` are 1,000 and 1,00
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from edge_autoglm.errors import UsageError
+from edge_autoglm.quantities import number_and_unit, parse_share
 
 _BYTES = {
     "": 1,
@@ -24,7 +24,6 @@ _BYTES = {
     "mb": 1_000_000,
 }
 _MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
-_QUANTITY = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?|\.[0-9]+)\s*([^\W\d_]*|%)\s*")
 
 
 def parse_bytes(text: str, what: str = "size") -> int:
@@ -49,22 +48,11 @@ def parse_milliseconds(text: str, what: str = "latency") -> float:
     return number * factor
 
 
-def parse_fraction(text: str, what: str = "drop") -> float:
-    """A fraction from "0.5%" (percentage points) or "0.005". Raises UsageError."""
-    number, unit = _split(text, what, "0.5% or 0.005")
-    if unit not in ("", "%"):
-        raise UsageError(f"{what}: {text!r} is neither a percentage nor a fraction; use 0.5%")
-    value = number / 100 if unit == "%" else number
-    if value > 1 or (unit == "" and value >= 1):
-        raise UsageError(f"{what}: {text!r} is more than everything; half a point is 0.5%")
-    return value
-
-
 def _split(text: str, what: str, examples: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(text)
-    if match is None:
+    number, unit = number_and_unit(text)
+    if not math.isfinite(number):
         raise UsageError(f"{what}: {text!r} is no quantity; write it as {examples}")
-    return float(match[1].replace("_", "").replace(",", "")), match[2]
+    return number, unit
 
 
 @dataclass(frozen=True)
@@ -95,7 +83,7 @@ class Budget:
             ram=None if ram is None else parse_bytes(str(ram), "--max-ram"),
             flash=None if flash is None else parse_bytes(str(flash), "--max-flash"),
             latency_ms=_milliseconds(latency),
-            drop=None if drop is None else parse_fraction(str(drop), "--max-drop"),
+            drop=None if drop is None else parse_share(str(drop), "--max-drop"),
         )
 
     def json(self) -> dict[str, float | int | None]:

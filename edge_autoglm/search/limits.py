@@ -12,9 +12,10 @@ from edge_quantize.ptq import Precision, Recipe
 
 from .budget import Budget, Excess, worst
 from .footprint import Footprint, smallest_arena
+from .judge import excesses
 from .shapes import shaped, smallest
 from .space import MOST_PRUNED, uniform
-from .target import Target
+from .target import Costs, Target
 
 LEAST_STACK = 256
 """Bytes that no image was measured to stay under; the server alone takes more."""
@@ -27,41 +28,49 @@ class BudgetError(EdgeError):
 def check_possible(graph: Graph, target: Target, budget: Budget, level: int) -> None:
     """Raises BudgetError where a float graph cannot fit however it is quantized and, at level 3,
     pruned. At level 2 only dead channels can go, which may be all but one of a layer's."""
-    least = least_footprint(graph, target, MOST_PRUNED if level >= 3 else 1.0)
-    excesses = least.excesses(budget)
-    if excesses:
-        raise BudgetError(_words(graph, least, excesses, level))
+    least = least_costs(graph, target, MOST_PRUNED if level >= 3 else 1.0)
+    broken = excesses(least, budget)
+    if broken:
+        raise BudgetError(_words(graph, least.footprint, broken, level))
 
 
-def least_footprint(graph: Graph, target: Target, share: float) -> Footprint:
+def least_costs(graph: Graph, target: Target, share: float) -> Costs:
     """From below: as few channels as may stay, weights of the narrowest type, no scratch memory,
-    and the smaller code."""
-    bare = smallest(graph, share)
+    the smaller code, and the fastest of all that."""
     found = []
-    for precision in (Precision.INT4, Precision.INT8):
-        recipe = Recipe().with_layers(dict(uniform(bare, precision)))
-        try:
-            found.append(target.costs(shaped(bare, recipe)).footprint)
-        except ExportError as error:
-            failure = error
+    for align in (1, 4):  # kernels are made for multiples of four
+        bare = smallest(graph, share, align)
+        for precision in (Precision.INT4, Precision.INT8):
+            recipe = Recipe().with_layers(dict(uniform(bare, precision)))
+            try:
+                found.append(target.costs(shaped(bare, recipe)))
+            except ExportError as error:
+                failure = error
     if not found:
         raise BudgetError(f"{graph.name}: not even its smallest form fits: {failure}")
-    constants = min(each.constants for each in found)
-    code = min(each.code for each in found)
-    arena = min(smallest_arena(each.program) for each in found)
-    return replace(found[-1], constants=constants, code=code, arena=arena, stack=LEAST_STACK)
+    feet = [each.footprint for each in found]
+    quickest = min(found, key=lambda c: c.latency.cycles if c.latency is not None else 0.0)
+    least = replace(
+        min(feet, key=lambda f: f.arena),
+        constants=min(f.constants for f in feet),
+        code=min(f.code for f in feet),
+        arena=min(smallest_arena(f.program) for f in feet),
+        stack=LEAST_STACK,
+    )
+    return Costs(replace(least, program=quickest.footprint.program), quickest.latency)
 
 
 def _words(graph: Graph, least: Footprint, excesses: tuple[Excess, ...], level: int) -> str:
     first = worst(excesses)
     assert first is not None
     at = (
-        f"with a tenth of the channels of every layer ({100 * (1 - MOST_PRUNED):.0f} %)"
+        f"with {1 - MOST_PRUNED:.0%} of the channels of every layer"
         if level >= 3
         else "with one channel in every layer"
     )
     others = "; ".join(str(e) for e in excesses if e is not first)
-    needed = f"--max-{first.resource.lower()} {int(first.need)} is the least that could do"
+    value = f"{first.need:.3g}ms" if first.resource == "latency" else f"{first.need:.0f}"
+    needed = f"--max-{first.resource.lower()} {value} is the least that could do"
     return (
         f"{graph.name}: cannot fit on {least.board}, not even in the smallest types and {at}: "
         f"{first}{'; ' + others if others else ''}; {needed}"

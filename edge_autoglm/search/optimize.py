@@ -42,7 +42,7 @@ MOST_CALIBRATION, LEAST_CALIBRATION, MOST_HELD_BACK = 200, 40, 500
 CALIBRATION_MACS = 1_000_000_000
 """Samples to fit to are as many as take so many MACs in all, within the limits above: a candidate
 is fitted to each of them several times."""
-FEWEST_FINALISTS, MOST_FINALISTS = 3, 8
+FEWEST_FINALISTS, MOST_FINALISTS, MOST_OF_FRONT = 3, 8, 12
 
 Say = Callable[[str], None]
 
@@ -324,9 +324,11 @@ class _Run:
             )
         chosen = min(fitting, key=lambda e: (self.order(e), measured.index(e)))
         there = {entry.name: entry for entry in measured}
-        shown = [there.get(f"point-{p.number:03d}") or search.entry(p) for p in front(points)]
-        shown += [entry for entry in measured if entry not in shown]
-        return chosen, tuple(shown), tuple(notes)
+        for point in front(points)[:MOST_OF_FRONT]:
+            entry = search.entry(point)
+            if entry.name not in there:
+                there[entry.name], _ = build_and_measure(scratch, entry, self.target, self.say)
+        return chosen, tuple(sorted(there.values(), key=self.order)), tuple(notes)
 
     def order(self, entry: Entry) -> tuple[float, ...]:
         """As `pareto.ranked`, with what was measured."""

@@ -74,9 +74,8 @@ class Search:
                 self._best = point
         if len(known) < self.trials:
             self._slack = self.slack()
-        aloud, self.workshop.say = self.workshop.say, lambda _: None
+        self.workshop.say = lambda _: None  # from here on a line a point
         studies.run(self.study, self._space, self.evaluate, self.trials, self.seed, self.heard)
-        self.workshop.say = aloud
         without = studies.refused(self.study)
         self.wrong = sum(r.wrong for r in without)
         self.refused = len(without) - self.wrong

@@ -41,12 +41,13 @@ def shaped(graph: Graph, recipe: Recipe) -> Graph:
     return emit(floating, make_plan(floating, plain, Calibration(histograms, 1))).graph
 
 
-def smallest(graph: Graph, share: float = MOST_PRUNED) -> Graph:
-    """`graph` with as few channels as any pruning leaves: of every group but the share that stays,
-    whichever they are."""
+def smallest(graph: Graph, share: float = MOST_PRUNED, align: int = 1) -> Graph:
+    """`graph` with as few channels as any pruning leaves (up to a multiple of `align`): of every
+    group but the share that stays, whichever they are."""
     keep = {}
     for group in channel_groups(graph):
         left = max(1, group.channels - int(share * group.channels))
+        left = min(group.channels, -(-left // align) * align)
         keep[group] = np.arange(group.channels) < left
     return remove_channels(graph, keep) if keep else graph
 

@@ -29,7 +29,7 @@ NAME = "edge-autoglm"
 JOURNAL = "study.journal"
 OBJECTIVES = ("latency_ms", "flash", "error")
 _MOST_REPEATS = 200  # of points that are known already, before the search gives up on new ones
-_MOST_REFUSED = 20  # before they are made, for each point asked for, before the search gives up
+_MOST_REFUSED = 300  # by the memory plan, for each point that may fit
 _EVALUATED, _REFUSED, _CONSTRAINTS = "evaluated", "refused", "excesses"
 _STORAGES = ("optuna", "sqlalchemy", "sqlite3", "json")  # whose errors are the storage's
 _BAD = 1.0  # of a point that came out wrong: as bad as one that takes twice what there is
@@ -211,12 +211,12 @@ def shared_choices(study: optuna.Study, space: Callable[[], Space]) -> Space:
 def evaluated(study: optuna.Study, space: Space) -> tuple[Evaluated, ...]:
     """Every point that was evaluated, by any process, in the order of their numbers; of repeated
     ones the first."""
-    found: dict[tuple[Any, ...], Evaluated] = {}
+    found: dict[Choice, Evaluated] = {}
     for trial in study.trials:
         content = trial.user_attrs.get(_EVALUATED)
         if trial.state.name == "COMPLETE" and content is not None:
             point = _read(trial.number, content, space)
-            found.setdefault(_key(point.values), point)
+            found.setdefault(point.choice, point)
     return tuple(found.values())
 
 
@@ -244,7 +244,7 @@ def run(
 ) -> None:
     """Evaluates points until the study has `trials` of them, or no new one is found. A point that
     came out wrong took as long as a good one and counts as one; those that are refused before they
-    are made do not, up to 20 times `trials`.
+    are made do not, up to 300 for each that was evaluated.
 
     The sampler is made anew for every point, from `seed` and the points known: so a search that
     was interrupted goes on as if it had not been. `heard` is told of every point of this process.
@@ -253,17 +253,17 @@ def run(
     seeds = space.seeds()
     repeats = 0
     while repeats < _MOST_REPEATS:
-        done = {_key(point.values): point for point in evaluated(study, space)}
+        done = {point.choice for point in evaluated(study, space)}
         without = refused(study)
-        known = set(done) | {_key(r.values) for r in without}
+        known = done | {space.choice(r.values) for r in without}
         wrong = sum(r.wrong for r in without)
         if len(done) + wrong >= trials or len(known) >= _points(parameters):
             return
-        if len(without) - wrong >= _MOST_REFUSED * trials:
+        if len(without) - wrong >= _MOST_REFUSED * (1 + len(done)):
             return
         study.sampler = _sampler(seed + 1000 * len(known) + repeats)
-        waiting = _running(study)
-        fixed = next((s for s in seeds if _key(s) not in known | waiting), None)
+        taken = known | _running(study, space)
+        fixed = next((s for s in seeds if space.choice(s) not in taken), None)
         if fixed is not None:
             study.enqueue_trial(
                 {
@@ -280,7 +280,7 @@ def run(
                 for name, options in parameters.items()
             }
             trial.set_user_attr("values", values)
-            if _key(values) in known:
+            if space.choice(values) in known:
                 repeats += 1
                 _fail(study, trial)
                 continue
@@ -316,10 +316,10 @@ def _constraints(trial: Any) -> Sequence[float]:
     return (float(trial.user_attrs.get(_CONSTRAINTS, 0.0)),)
 
 
-def _running(study: optuna.Study) -> set[tuple[Any, ...]]:
+def _running(study: optuna.Study, space: Space) -> set[Choice]:
     """Points that other processes are at."""
     return {
-        _key(t.user_attrs["values"])
+        space.choice(t.user_attrs["values"])
         for t in study.trials
         if t.state.name == "RUNNING" and "values" in t.user_attrs
     }
@@ -384,14 +384,8 @@ def _read(number: int, content: Mapping[str, Any], space: Space) -> Evaluated:
     )
 
 
-def _key(values: Mapping[str, Any]) -> tuple[Any, ...]:
-    """A point's identity: alignment tells nothing apart where nothing is pruned."""
-    kept = {k: v for k, v in values.items() if k != "align" or values.get("sparsity", 0)}
-    return tuple(sorted(kept.items()))
-
-
 def _points(parameters: Mapping[str, Sequence[Any]]) -> int:
-    """How many points differ."""
+    """How many points there are at most, alignment told apart only where something is pruned."""
     sparsities, aligns = parameters.get("sparsity", (0.0,)), parameters.get("align", (1,))
     others = math.prod(len(v) for k, v in parameters.items() if k not in ("sparsity", "align"))
     return others * (1 + (len(sparsities) - 1) * len(aligns))

@@ -32,7 +32,7 @@ SEED = 7
 EPOCHS = 120
 BATCH = 32
 OUTPUT = Path(__file__).resolve().parent / "digits_int8.tflite"
-FLOAT_OUTPUT = OUTPUT.with_name("digits_float.tflite")
+FLOAT_NAME = "digits_float.tflite"  # beside the int8 one
 
 
 def network() -> Any:
@@ -144,7 +144,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--float-output", type=Path, default=FLOAT_OUTPUT)
     options = parser.parse_args()
     tf.keras.utils.set_random_seed(SEED)
     tf.config.experimental.enable_op_determinism()
@@ -167,7 +166,7 @@ def main() -> None:
     graph = readable(read_tflite(converted(model, training)))
     options.output.write_bytes(write_tflite(graph))
     floating = readable(read_tflite(converted_float(model)))
-    options.float_output.write_bytes(write_tflite(floating))
+    options.output.with_name(FLOAT_NAME).write_bytes(write_tflite(floating))
 
     analysis = analyse(graph)
     float_accuracy = float(model.evaluate(held.images, held.labels, verbose=0)[1])

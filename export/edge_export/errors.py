@@ -5,6 +5,7 @@ ExportError           base; the CLI prints it as one line and exits 1
 +-- PlanError         the model does not fit the board, or a plan file is wrong
 +-- HostBuildError    the generated C did not compile or load on the host
 +-- TflmTreeError     the TFLM that was named is missing, or does not go with the board
++-- ArenaError        the arena of a graph cannot be stated (`tflm.arena`)
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ import numpy as np
 from edge_quantize.graph import DType, Tensor
 from edge_quantize.graph.options import Activation
 
+# Bits that ADD and SUB shift operands up by: int8 and int16 then fill 28 and 31 bits.
+ADD_LEFT_SHIFTS = {DType.INT8: 20, DType.INT16: 15}
+
 
 def limits(dtype: DType) -> tuple[int, int]:
     """(least, most) of an integer element type."""
@@ -35,6 +38,22 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if shift < -31:
         return 0, 0
     return mantissa, shift
+
+
+def sum_multipliers(
+    dtype: DType, scales: tuple[float, float, float]
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Multipliers and shifts of ADD and SUB: of operand 0 and 1, which are shifted up by
+    `ADD_LEFT_SHIFTS` first, to twice the larger scale, and from there to the output. The scales are
+    those of operand 0, operand 1 and output; a last shift over 0 is beyond what the reference
+    takes."""
+    twice_largest = 2.0 * max(scales[0], scales[1])
+    shifted = (1 << ADD_LEFT_SHIFTS[dtype]) * scales[2]
+    return (
+        quantize_multiplier(scales[0] / twice_largest),
+        quantize_multiplier(scales[1] / twice_largest),
+        quantize_multiplier(twice_largest / shifted),
+    )
 
 
 def mean_multiplier(in_scale: float, out_scale: float, count: int) -> tuple[int, int]:

@@ -96,5 +96,6 @@ def bootstrap(
             mean[turn] = column[rows].mean()
     drawn = np.asarray(statistic(*means))
     tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
+    # Not interpolated: between two infinite figures that would be NaN.
+    low, high = np.percentile(drawn, [tail, 100 - tail], method="inverted_cdf")
     return Interval(value, min(value, float(low)), max(value, float(high)))

@@ -48,7 +48,8 @@ Sums = npt.NDArray[np.float64]
 class Quality:
     """A candidate's outputs against the reference's, over all samples and elements of all outputs.
 
-    `sqnr_db` is `10 log10(sum(ref^2) / sum((ref - cand)^2))`, infinite where they are equal.
+    `sqnr_db` is `10 log10(sum(ref^2) / sum((ref - cand)^2))`, infinite where they are equal; `sqnr`
+    is the same with its interval over the samples, None where it is infinite.
     Shares are 0..1, of the first output: `agreement` where it is one of classes, the others where
     class labels were given. `paired_drop` is the reference's accuracy less the candidate's, from
     the same samples. `error` is the RMSE with its interval over the samples. The last three are of
@@ -68,6 +69,7 @@ class Quality:
     target_error: Interval | None = None
     reference_target_error: Interval | None = None
     target_rise: Interval | None = None
+    sqnr: Interval | None = None
 
 
 def compare_outputs(
@@ -87,7 +89,7 @@ def compare_outputs(
     _check_outputs(reference, candidate)
     signal = noise = product = power = 0.0
     most, elements, count = 0.0, 0, len(reference[0])
-    a_sample = np.zeros(count)
+    a_sample, a_signal = np.zeros(count), np.zeros(count)
     for expected, actual in zip(reference, candidate, strict=True):
         one, other = expected.astype(np.float64), actual.astype(np.float64)
         square = (one - other) ** 2
@@ -96,6 +98,7 @@ def compare_outputs(
         most = max(most, float(np.abs(one - other).max(initial=0.0)))
         elements += one.size
         a_sample += square.reshape(count, -1).sum(axis=1)
+        a_signal += (one**2).reshape(count, -1).sum(axis=1)
     found = Quality(
         count,
         decibels(signal, noise),
@@ -103,6 +106,7 @@ def compare_outputs(
         most,
         cosine(product, signal, power),
         error=bootstrap((a_sample * count / elements,), np.sqrt),
+        sqnr=_ratio(a_signal, a_sample),
     )
     if labels is not None and not _class_labels(labels, count):
         return _against_targets(found, reference[0], candidate[0], labels)
@@ -213,6 +217,16 @@ def answers(values: Floats) -> npt.NDArray[np.intp]:
         return (rows[:, 0] > 0.5).astype(np.intp)
     found: npt.NDArray[np.intp] = rows.argmax(axis=1)
     return found
+
+
+def _ratio(signal: Sums, noise: Sums) -> Interval | None:
+    """SQNR with its interval, from squares by sample; None where too few samples have noise for
+    one, or none."""
+    if not signal.any() or not noise.any():
+        return None
+    with np.errstate(divide="ignore", invalid="ignore"):  # resamples without noise
+        found = bootstrap((signal, noise), lambda a, b: 10 * np.log10(a / b))
+    return found if math.isfinite(found.low) and math.isfinite(found.high) else None
 
 
 def _check_outputs(reference: tuple[Floats, ...], candidate: tuple[Floats, ...]) -> None:

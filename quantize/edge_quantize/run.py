@@ -61,7 +61,10 @@ def outputs(graph: Graph, samples: Samples, progress: Progress | None = None) ->
             progress(number + 1, len(samples))
     columns = zip(*found, strict=True)
     return tuple(
-        real(np.concatenate(column), graph.tensors[index].quantization)
+        real(
+            np.concatenate([np.atleast_1d(array) for array in column]),
+            graph.tensors[index].quantization,
+        )
         for index, column in zip(graph.outputs, columns, strict=True)
     )
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from aot_models import classifier
 from cli_tools import ROOT, Program, call
 from float_models import dense
+from small_classifier import float_classifier, images
 
 from edge_boards import load_board
 from edge_quantize.graph.writer import write_tflite
@@ -18,12 +21,13 @@ from edge_quantize.graph.writer import write_tflite
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SYNOPSIS = re.compile(r"[\[|<]|\.\.\.|\b(MODEL|DIR|B)\b")
 ON_A_BOARD = ("flash", "profile", "monitor")
+ON_A_FLOAT_MODEL = ("quantize", "prune", "sensitivity", "compare")
 
 
 def lines_of(page: Path) -> list[str]:
-    """The page's lines of code that call the program, comments cut off."""
+    """The page's lines of code that call the program, comments cut off and long ones joined."""
     found = []
-    for line in page.read_text(encoding="utf-8").splitlines():
+    for line in re.sub(r" \\\n\s+", " ", page.read_text(encoding="utf-8")).splitlines():
         if re.match(r"(    )(\w+=\S+ )?edge-autoglm ", line):
             found.append(line.split(" #")[0].strip())
     return found
@@ -41,6 +45,22 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     program.stop_boards()
 
 
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Where model.tflite is a float one, with samples and the recipe of the page on quantizing."""
+    program = Program(tmp_path_factory.mktemp("float_reader"))
+    shown = images(60)
+    (program.folder / "model.tflite").write_bytes(write_tflite(float_classifier()))
+    np.savez(program.folder / "samples.npz", image=shown.inputs[0], labels=shown.labels)
+    page = (ROOT / "docs" / "quantize.md").read_text(encoding="utf-8")
+    recipe = re.search(
+        r"(?:^    \[.*\n|^    \w+ = .*\n|^\n)*^    \[\[rule\]\](?:\n    \w+ = .*)+", page, re.M
+    )
+    assert recipe is not None
+    (program.folder / "recipe.toml").write_text(textwrap.dedent(recipe[0]), encoding="utf-8")
+    return program
+
+
 def needs_a_framework(words: list[str]) -> bool:
     if words[1] == "convert":
         return not words[2].endswith(".tflite")
@@ -53,6 +73,8 @@ def runs_here(line: str) -> bool:
         return False
     if needs_a_framework(words):
         return False  # test_convert_*.py run these ways
+    if words[1] == "optimize":
+        return False  # test_optimize.py searches, which takes minutes
     return words[1] not in ON_A_BOARD or "virtual" in words
 
 
@@ -65,17 +87,22 @@ def test_the_documents_have_commands_of_both_kinds() -> None:
 
 # platformio.md's are run by test_platformio_docs.py, where PlatformIO has what it needs.
 @pytest.mark.parametrize("page", [page.name for page in PAGES if page.name != "platformio.md"])
-def test_a_pages_commands_do_their_work_one_after_the_other(page: str, program: Program) -> None:
+def test_a_pages_commands_do_their_work_one_after_the_other(
+    page: str, program: Program, smaller: Program
+) -> None:
     for line in (line for name, line in COMMANDS if name == page and runs_here(line)):
         words = shlex.split(line)[1:]
         if words[0] == "monitor":
             words += ["-n", "2"]  # it would go on
-        program.done(*words)
+        if "--target-macs" in words:
+            words[words.index("--target-macs") + 1] = "40000"  # the pages' model has more
+        (smaller if words[0] in ON_A_FLOAT_MODEL else program).done(*words)
 
 
 @pytest.mark.parametrize("line", [line for _, line in COMMANDS if not runs_here(line)])
 def test_every_option_that_is_named_exists(line: str, program: Program) -> None:
-    for part in line.split(" edge-autoglm ")[-1].removeprefix("edge-autoglm ").split(" | "):
+    asked = line.split(" edge-autoglm ")[-1].removeprefix("edge-autoglm ")
+    for part in re.split(r" \| (?![^\[]*\])", asked):  # between commands, not inside of brackets
         words = re.sub(r"[\[\]]", " ", part).split()
         command = words[:1]
         if command == ["boards"] and "show" in words:
@@ -91,7 +118,7 @@ def test_the_readmes_c_uses_names_that_the_export_has(program: Program) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     program.done("export", "model.tflite", "--board", "stm32f746", "-o", "model_c")
     header = (program.folder / "model_c" / "include" / "model.h").read_text(encoding="utf-8")
-    names = set(re.findall(r"\b(model_(?!c\b|tflm\b)\w+|MODEL_\w+)", text))
+    names = set(re.findall(r"\b(model_(?!c\b|tflm\b|int8\b)\w+|MODEL_\w+)", text))
     assert names >= {"model_init", "model_invoke", "model_input", "model_output"}
     for name in names:
         assert re.search(rf"\b{name}\b", header), name

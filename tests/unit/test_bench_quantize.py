@@ -1,30 +1,57 @@
-"""The program that prints what quantizing reaches."""
+"""The quantization figures: a target is met, missed or not there; nothing passes by not running."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "bench_quantize.py"
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))
+
+from quantize_figures.row import Row  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("row", "missed"),
+    [
+        (Row("error", 0.2, most=0.2), False),
+        (Row("error", 0.21, most=0.2), True),
+        (Row("gain", 15.0, least=15.0), False),
+        (Row("gain", 14.9, least=15.0), True),
+        (Row("error", float("nan"), most=0.2), True),
+        (Row("gain", float("nan"), least=15.0), True),
+        (Row("a figure without a target", 1e9), False),
+    ],
+)
+def test_a_target_is_met_to_the_last_digit_and_never_by_nan(row: Row, missed: bool) -> None:
+    assert row.missed is missed
+    assert (row.verdict == "MISSED") is missed
+
+
+def test_figures_are_shown_as_they_are_judged() -> None:
+    assert Row("MACs", 3_727_313, most=3_727_313).shown == "3,727,313"
+    assert Row("RMSE", 0.2004, most=0.2).shown == "0.2"
+    assert Row("RMSE", 0.2004, most=0.2).verdict == "MISSED"
 
 
 def run(*arguments: str, data: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(TOOL), *arguments], capture_output=True, text=True, check=False,
-        env={**os.environ, "EDGE_AUTOGLM_DATA": str(data)},
-    )  # fmt: skip
+        [sys.executable, str(TOOLS / "bench_quantize.py"), *arguments],
+        env={"EDGE_AUTOGLM_DATA": str(data), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+    )
 
 
-def test_it_starts_without_frameworks_and_knows_its_sections(tmp_path: Path) -> None:
-    assert "mixed" in run("--help", data=tmp_path).stdout
-    answer = run("--only", "nonsense", data=tmp_path)
-    assert answer.returncode == 2
-    assert "nonsense" in answer.stderr
+def test_a_section_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    done = run("--only", "nothing", data=tmp_path)
+    assert done.returncode == 2
+    assert "no section is called nothing" in done.stderr
 
 
-def test_it_says_when_the_models_are_not_there(tmp_path: Path) -> None:
-    answer = run("--only", "ad", "--require", data=tmp_path)
-    assert answer.returncode == 1
-    assert "EDGE_AUTOGLM_DATA" in answer.stdout + answer.stderr
+def test_without_models_nothing_is_claimed(tmp_path: Path) -> None:
+    assert "EDGE_AUTOGLM_DATA" in run("--only", "ad", data=tmp_path).stdout
+    assert run("--only", "ad", "--require", data=tmp_path).returncode == 1

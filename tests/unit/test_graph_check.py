@@ -115,6 +115,9 @@ def test_a_clamp_that_int32_cannot_hold_is_refused() -> None:
     graph = conv_graph(Activation.RELU6)
     assert said(graph) == ""
     assert "too small for RELU6" in said(with_tensor(graph, "conv_2d_0", quantization=scales(2e-9)))
+    b = GraphBuilder("alone")
+    graph = b.build([b.operator("RELU6", (b.input("x", (1, 4), 2e-9, 0),))])
+    assert "too small for RELU6" in said(graph)
 
 
 @pytest.mark.parametrize("activation", [Activation.TANH, Activation.SIGN_BIT])

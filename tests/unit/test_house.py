@@ -62,6 +62,22 @@ def test_modules_stay_readable() -> None:
 
 
 @pytest.mark.parametrize("package", sorted(FLOORS))
+def test_the_tree_of_errors_names_every_error_of_a_package(package: str) -> None:
+    tree = ast.get_docstring(ast.parse((FLOORS[package] / "errors.py").read_text("utf-8"))) or ""
+    classes = {
+        node.name: {base.id for base in node.bases if isinstance(base, ast.Name)}
+        for _, path in MODULES
+        if path.is_relative_to(FLOORS[package])
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+    known = set(re.findall(r"\w+Error\b", tree))
+    assert known
+    public = {name for name in classes if name.endswith("Error") and name[0] != "_"}
+    assert {name for name in public if classes[name] & known} <= known
+
+
+@pytest.mark.parametrize("package", sorted(FLOORS))
 def test_importing_a_package_brings_nothing_heavy(package: str) -> None:
     heavy = "{'unicorn', 'capstone', 'tflite_micro', 'tensorflow', 'torch', 'ziglang', 'sklearn'}"
     roots = [str(ROOT), *(str(ROOT / name) for name in ("quantize", "export", "boards"))]

@@ -37,6 +37,28 @@ def test_sqnr_is_ten_log_ten_of_signal_over_noise():
     assert found.cosine == pytest.approx(27 / (5 * math.sqrt(29.25)))
 
 
+def test_the_interval_of_sqnr_is_over_the_samples():
+    random = np.random.default_rng(0)
+    reference = random.normal(size=(200, 5)).astype(np.float32)
+    noise = random.normal(scale=0.1, size=reference.shape).astype(np.float32)
+    found = compare_outputs((reference,), (reference + noise,)).sqnr
+    assert found is not None
+    assert found.value == pytest.approx(20, abs=0.5)
+    assert found.low < found.value < found.high
+    assert found.high - found.low < 1.5
+    few = compare_outputs((reference[:20],), (reference[:20] + noise[:20],)).sqnr
+    assert few is not None
+    assert few.high - few.low > found.high - found.low
+
+
+def test_sqnr_has_no_interval_where_resamples_may_have_no_noise():
+    reference = np.ones((4, 1), np.float32)
+    candidate = reference + np.array([[0.5], [0], [0], [0]], np.float32)
+    found = compare_outputs((reference,), (candidate,))
+    assert found.sqnr_db == pytest.approx(10 * math.log10(16))
+    assert found.sqnr is None
+
+
 def test_all_outputs_count_together():
     reference = (np.ones((2, 3), np.float32), np.zeros((2, 1), np.float32))
     candidate = (np.ones((2, 3), np.float32), np.full((2, 1), 0.1, np.float32))
@@ -134,6 +156,14 @@ def test_logits_cuts_softmax_and_what_follows_it():
 def test_logits_of_a_graph_without_softmax_is_the_graph():
     cut = logits(classifier())
     assert logits(cut) is cut
+
+
+def test_an_output_without_dimensions_is_one_number_a_sample() -> None:
+    b = GraphBuilder("mean")
+    x = b.input("x", (1, 4), 1.0, 0)
+    graph = b.build([b.mean(x, (0, 1), 1.0, 0, keep_dims=False)])
+    samples = Samples((np.array([[1, 1, 1, 1], [2, 4, 6, 8]], np.float32),))
+    assert outputs(graph, samples)[0].tolist() == [1.0, 5.0]
 
 
 def test_evaluate_takes_a_graph_or_its_outputs_and_agrees_with_itself():

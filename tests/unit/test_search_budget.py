@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_autoglm.errors import UsageError
+from edge_autoglm.quantities import parse_share
 from edge_autoglm.search.budget import (
     Budget,
     Excess,
     parse_bytes,
-    parse_fraction,
     parse_milliseconds,
     worst,
 )
@@ -33,7 +33,7 @@ def test_a_number_of_k_is_so_many_kibibytes(count: int) -> None:
     assert parse_bytes(f"{count}k") == parse_bytes(f"{count}KiB") == parse_bytes(f"{1024 * count}")
 
 
-@pytest.mark.parametrize("text", ["", "k", "64q", "-1k", "6 4k", "0", "64ms", "1e9", "٣k"])
+@pytest.mark.parametrize("text", ["", "k", "64q", "-1k", "6 4k", "0", "64ms", "1e9", "٣k", "1,5k"])
 def test_nonsense_is_refused_with_the_option_and_an_example(text: str) -> None:
     with pytest.raises(UsageError, match="--max-ram"):
         Budget.parse(ram=text)
@@ -52,13 +52,13 @@ def test_a_time_without_a_unit_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "part"), [("0.5%", 0.005), ("0.005", 0.005), ("0", 0.0)])
 def test_a_drop_is_in_points_or_a_fraction(text: str, part: float) -> None:
-    assert parse_fraction(text) == pytest.approx(part)
+    assert parse_share(text, "--max-drop") == pytest.approx(part)
 
 
-@pytest.mark.parametrize("text", ["101%", "2", "1", "-1%", "1 point"])
+@pytest.mark.parametrize("text", ["101%", "2", "1", "-1%", "1 point", "0,5%"])
 def test_a_drop_of_more_than_everything_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="drop"):
-        parse_fraction(text)
+        parse_share(text, "--max-drop")
 
 
 def test_numbers_are_bytes_and_milliseconds() -> None:

@@ -21,6 +21,7 @@ from edge_autoglm.search.judge import Measure, Worth
 from edge_autoglm.search.pareto import better, front, ranked
 from edge_autoglm.search.space import Choice, Space
 from edge_autoglm.search.study import Evaluated, Identity, Refused, StudyError
+from edge_quantize.errors import MissingExtraError
 from edge_quantize.intervals import Interval
 from edge_quantize.ptq import Precision
 
@@ -184,6 +185,12 @@ def test_the_space_is_that_of_the_first_process(tmp_path: Path) -> None:
     study = studies.open_study(tmp_path, None, IDENTITY)
     assert studies.shared_choices(study, lambda: SPACE) == SPACE
     assert studies.shared_choices(study, lambda: Space()) == SPACE
+
+
+def test_without_optuna_the_install_line_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'edge-autoglm\[search\]'"):
+        studies.require_optuna()
 
 
 def test_every_seed_is_a_point_of_the_space() -> None:

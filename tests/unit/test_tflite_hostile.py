@@ -1,4 +1,5 @@
-"""No file, however broken, gets more out of the reader than one of this package's errors.
+"""No file, however broken, gets more out of the reader, and of the passes behind it, than one of
+this package's errors.
 
 Every example is read under a limit of time and of memory allocated.
 """
@@ -10,6 +11,7 @@ import struct
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,14 +21,18 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lossless_models import random_graph
 
 from edge_quantize.check import check_supported, require_supported
-from edge_quantize.errors import ModelFileError, UnsupportedModelError
+from edge_quantize.errors import ModelFileError, QuantizeError, UnsupportedModelError
 from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.builder import GraphBuilder
-from edge_quantize.graph.options import Padding
+from edge_quantize.graph.channels import channel_groups, remove_channels
+from edge_quantize.graph.model import Graph
+from edge_quantize.graph.options import NoOptions, Padding
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.passes import constants, lossless, pipeline
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SECONDS = 5.0
@@ -184,6 +190,68 @@ def test_any_operator_damaged(path: Path, place: int, value: int) -> None:
     model[place : place + 4] = struct.pack("<I", value)
     with contextlib.suppress(ModelFileError, UnsupportedModelError):
         write_tflite(read_tflite(bytes(model)))
+
+
+@pytest.fixture
+def no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lossless passes without the comparison behind them, which is native code."""
+    monkeypatch.setattr(pipeline, "_compared", lambda *_: "")
+    monkeypatch.setattr(constants, "_evaluated", lambda *_: None)
+
+
+@pytest.mark.usefixtures("no_runtime")
+@EXAMPLES
+@given(st.integers(0, 30), st.data())
+def test_passes_leave_a_contradictory_model_alone_or_come_to_an_end(
+    seed: int, data: st.DataObject
+) -> None:
+    graph = damaged(random_graph(seed), data)
+    with contextlib.suppress(QuantizeError):
+        lossless(graph)
+        for group in channel_groups(graph):
+            remove_channels(graph, {group: np.arange(group.channels) == 0})
+
+
+def damaged(graph: Graph, data: st.DataObject) -> Graph:
+    """The graph with up to three shapes, operands or options that do not go with the rest, each of
+    which a file may well say."""
+    tensors, operators = list(graph.tensors), list(graph.operators)
+    for _ in range(data.draw(st.integers(1, 3))):
+        number = data.draw(st.integers(0, len(operators) - 1))
+        operator = operators[number]
+        what = data.draw(st.sampled_from(["shape", "rank", "operand", "options"]))
+        result = tensors[operator.outputs[0]]
+        if what == "shape" and result.shape:
+            axis = data.draw(st.integers(0, len(result.shape) - 1))
+            size = data.draw(st.sampled_from([0, 1, 2, 3, 255, 2**31 - 1]))
+            shape = (*result.shape[:axis], size, *result.shape[axis + 1 :])
+            tensors[result.index] = replace(result, shape=shape)
+        elif what == "rank":
+            tensors[result.index] = replace(result, shape=result.shape[1:])
+        elif what == "operand":
+            inputs = data.draw(st.sampled_from([operator.inputs[:-1], (-1, *operator.inputs[1:])]))
+            operators[number] = replace(operator, inputs=inputs)
+        else:
+            operators[number] = replace(operator, options=NoOptions())
+    return replace(graph, tensors=tuple(tensors), operators=tuple(operators))
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((1, 4, 4, 9), "result of [1, 4, 4, 9]"), ((1, 2**20, 2**6, 8), "[1, 4, 4, 8]")],
+)
+def test_a_shape_that_contradicts_its_operands_stops_the_passes(
+    shape: tuple[int, ...], said: str
+) -> None:
+    b = GraphBuilder("lies")
+    x = b.input("x", (1, 4, 4, 8), 0.05, 0)
+    y = b.pool("MAX_POOL_2D", x, (2, 2), (1, 1), padding=Padding.SAME)
+    graph = b.build([b.mean(y, (1, 2), 0.05, 0, keep_dims=True)])
+    lied = replace(graph.tensors[y], shape=shape)
+    tensors = tuple(lied if t.index == y else t for t in graph.tensors)
+    result = lossless(replace(graph, tensors=tensors))
+    assert result.graph.tensors[y] is lied
+    assert said in result.notes[0]
 
 
 def crafted(build: Callable[[flatbuffers.Builder], int]) -> bytes:

@@ -21,12 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from edge_quantize.fixed_point import ADD_LEFT_SHIFTS, sum_multipliers
 from edge_quantize.graph import DType
 
-from .quant import quantize_multiplier
-
-# Bits that operands are shifted up by: int8 and int16 then fill 28 and 31 bits.
-LEFT_SHIFTS = {DType.INT8: 20, DType.INT16: 15}
 _ROUNDS = 64  # of moving a and b; models that have a solution needed under ten
 
 
@@ -77,11 +74,9 @@ def add_multipliers(
     bounds: tuple[int, int],
 ) -> AddMultipliers:
     """Parameters of ADD or SUB from scales and zero points of operand 0, operand 1 and output."""
-    twice_largest = 2.0 * max(scales[0], scales[1])
-    first, first_shift = quantize_multiplier(scales[0] / twice_largest)
-    second, second_shift = quantize_multiplier(scales[1] / twice_largest)
-    shifted = (1 << LEFT_SHIFTS[dtype]) * scales[2]
-    last, last_shift = quantize_multiplier(twice_largest / shifted)
+    (first, first_shift), (second, second_shift), (last, last_shift) = sum_multipliers(
+        dtype, scales
+    )
     return AddMultipliers(
         *(-zero_points[0], first, -first_shift),
         *(-zero_points[1], second, -second_shift),
@@ -95,7 +90,7 @@ def add_reference(
     m: AddMultipliers, x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """What int8 ADD or SUB gives for int64 arrays of operands that broadcast together."""
-    left = LEFT_SHIFTS[DType.INT8]
+    left = ADD_LEFT_SHIFTS[DType.INT8]
     first = _rescale((x + m.offset0) << left, m.multiplier0, m.right_shift0)
     second = _rescale((y + m.offset1) << left, m.multiplier1, m.right_shift1)
     total = _rescale(first + m.sign1 * second, m.multiplier, m.right_shift) + m.zero_point

@@ -16,7 +16,7 @@ from .computed import (
     saturating,
     softmax,
 )
-from .moved import concatenation, pad_value, same, symmetric_same
+from .moved import concatenation, pad_value, relu6, same, symmetric_same
 from .parts import Fault, Rule
 from .weighted import weighted
 
@@ -42,7 +42,7 @@ RULES: dict[str, Rule] = {
     "LOGISTIC": saturating,
     "TANH": saturating,
     "RELU": requantizing(most=1, only_symmetric=True),
-    "RELU6": same(most=1),
+    "RELU6": relu6,
     "QUANTIZE": conversion(QUANTIZES),
     "DEQUANTIZE": conversion(DEQUANTIZES),
 }

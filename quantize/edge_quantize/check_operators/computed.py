@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from edge_quantize.fixed_point import ADD_LEFT_SHIFTS
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import SoftmaxOptions
 
@@ -28,7 +29,6 @@ from .parts import (
     unary,
 )
 
-_ADD_LEFT_SHIFTS = {DType.INT8: 20, DType.INT16: 15}
 # int16 products fill 31 bits and can be shifted no further up.
 _JUST_BELOW_ONE = 1 - 2.0**-31  # from here on a 31-bit multiplier is rounded up to one
 _LARGEST_PRODUCT = {DType.INT8: LARGEST_MULTIPLIER, DType.INT16: _JUST_BELOW_ONE}
@@ -68,7 +68,7 @@ def binary(graph: Graph, operator: Operator) -> Iterator[Fault]:
         return
     scales = [t.quantization.scale for t in (first, second, output) if t.quantization]
     if operator.op in ("ADD", "SUB"):
-        multiplier = 2 * max(scales[:2]) / (2 ** _ADD_LEFT_SHIFTS[output.dtype] * scales[2])
+        multiplier = 2 * max(scales[:2]) / (2 ** ADD_LEFT_SHIFTS[output.dtype] * scales[2])
         if multiplier >= _JUST_BELOW_ONE:
             yield output.name, f"has scale {scales[2]:g}, too small for operands of {scales[:2]}"
     elif scales[0] * scales[1] / scales[2] >= _LARGEST_PRODUCT[output.dtype]:

@@ -1,4 +1,4 @@
-"""PAD, RESHAPE and its like, CONCATENATION: bytes move, nothing is computed."""
+"""PAD, RESHAPE and its like, CONCATENATION, RELU6: bytes move or are cut off, none is computed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .parts import (
     Fault,
     Rule,
     activations,
+    clamp_fits,
     ends,
     equal_quantization,
     faults_of,
@@ -26,6 +27,11 @@ from .parts import (
 
 def same(most: int) -> Rule:
     return lambda graph, operator: unary(graph, operator, most, same_quantization=True)
+
+
+def relu6(graph: Graph, operator: Operator) -> Iterator[Fault]:
+    faults = faults_of(unary(graph, operator, same_quantization=True))
+    yield from faults or faults_of(clamp_fits(ends(graph, operator)[1], Activation.RELU6))
 
 
 def symmetric_same(most: int) -> Rule:

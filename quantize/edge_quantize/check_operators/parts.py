@@ -102,7 +102,11 @@ def fused_activation(graph: Graph, operator: Operator, allowed: set[Activation])
     if activation not in allowed:
         yield "", f"fused activation {activation.value} is not supported"
         return
-    (output,) = graph.results(operator)
+    yield from clamp_fits(graph.results(operator)[0], activation)
+
+
+def clamp_fits(output: Tensor, activation: Activation) -> Iterator[Fault]:
+    """Whether the clamp's bounds are numbers the kernels can hold."""
     bound = _BOUNDS.get(activation, 0.0)
     if output.quantization is None or output.quantization.per_channel or not bound:
         return

@@ -15,6 +15,9 @@ import numpy as np
 
 from .model import Graph, Operator, Tensor
 from .options import ConcatenationOptions, DepthwiseConv2DOptions, ReducerOptions
+from .shapes import BINARY, UNARY, shape_fault
+
+_MOST_UNITS = 1 << 20  # along one axis; a file may claim any number
 
 
 class Role(enum.Enum):
@@ -64,7 +67,9 @@ class Trace:
         for index in graph.inputs:
             self.pin(self.fresh(index))
         for operator in graph.operators:
-            _RULES.get(operator.op, _unknown)(self, operator)
+            fault = shape_fault(graph, operator)
+            rule = _RULES.get(operator.op, _unknown) if fault is None else _unknown
+            rule(self, operator)
         for index in graph.outputs:
             self.pin(self.axes.get(index))
         self.pinned = {self.atom(unit) for unit in self._pins}
@@ -80,9 +85,10 @@ class Trace:
         self._parents[other] = one
 
     def fresh(self, tensor: int, axis: int = -1) -> Axis | None:
-        """New units along an axis of an activation; None where it has no dimension."""
+        """New units along an axis of an activation; None where it has no dimension, or too many
+        to follow."""
         shape = self.graph.tensors[tensor].shape
-        if not shape:
+        if not shape or shape[axis] > _MOST_UNITS:
             return None
         start = len(self._parents)
         self._parents.extend(range(start, start + shape[axis]))
@@ -170,7 +176,8 @@ def _same(trace: Trace, operator: Operator) -> None:
 
 def _produce(trace: Trace, operator: Operator, weights_axis: int, axis: int = -1) -> None:
     made = trace.fresh(operator.outputs[0], axis)
-    assert made is not None
+    if made is None:
+        return
     trace.made(operator, made)
     trace.constant(operator, 1, weights_axis, made.units, Role.PRODUCER)
     if _has_bias(operator):
@@ -371,11 +378,6 @@ def _transpose(trace: Trace, operator: Operator) -> None:
     trace.axes[operator.outputs[0]] = Axis(order.index(along.axis), along.units)
 
 
-_UNARY = (
-    *("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "ELU", "GELU", "LOGISTIC", "TANH"),
-    *("HARD_SWISH", "ABS", "NEG", "EXP", "SQRT", "RSQRT", "SQUARE", "QUANTIZE", "DEQUANTIZE"),
-)
-_BINARY = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU")
 _WINDOWS = (
     *("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D"),
     *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
@@ -384,8 +386,8 @@ _RULES: dict[str, Callable[[Trace, Operator], None]] = {
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
-    **dict.fromkeys(_UNARY, _same),
-    **dict.fromkeys(_BINARY, _elementwise),
+    **dict.fromkeys(UNARY, _same),
+    **dict.fromkeys(BINARY, _elementwise),
     **dict.fromkeys(_WINDOWS, _window),
     "RESHAPE": _reshape,
     "SQUEEZE": _reshape,

@@ -179,6 +179,9 @@ class _Removal:
         graph = replace(self.old, tensors=tuple(self.tensors), operators=operators, sha256="")
         return compacted(graph)
 
+    def was_cut(self, index: int) -> bool:
+        return self.tensors[index].shape != self.old.tensors[index].shape
+
     def empty(self, index: int) -> bool:
         """Whether nothing is left of a tensor that had something."""
         old = self.old.tensors[index] if index >= 0 else None
@@ -197,16 +200,16 @@ class _Removal:
             if masks is not None:
                 inputs[position] = self.constant(index, masks)
         options = operator.options
-        if isinstance(options, DepthwiseConv2DOptions):
-            given, made = (self.tensors[i] for i in (inputs[0], operator.outputs[0]))
-            options = replace(options, depth_multiplier=made.shape[3] // given.shape[3])
-        if operator.op == "RESHAPE":
-            shape = self.tensors[operator.outputs[0]].shape
-            if shape != self.old.tensors[operator.outputs[0]].shape:
-                if len(inputs) > 1 and inputs[1] >= 0:
-                    inputs[1] = self.shape_constant(inputs[1], shape)
-                if isinstance(options, ReshapeOptions) and options.new_shape:
-                    options = ReshapeOptions(shape)
+        # An operator that channels could not be followed through may be anything.
+        if any(self.was_cut(index) for index in operator.outputs):
+            made = self.tensors[operator.outputs[0]].shape
+            if isinstance(options, DepthwiseConv2DOptions):
+                multiplier = made[3] // self.tensors[inputs[0]].shape[3]
+                options = replace(options, depth_multiplier=multiplier)
+            if operator.op == "RESHAPE" and len(inputs) > 1 and inputs[1] >= 0:
+                inputs[1] = self.shape_constant(inputs[1], made)
+            if isinstance(options, ReshapeOptions) and options.new_shape:
+                options = ReshapeOptions(made)
         return replace(operator, inputs=tuple(inputs), options=options)
 
     def constant(self, index: int, masks: Masks) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .model import Tensor
+from .model import Graph, Operator, Tensor
 from .options import (
     ConcatenationOptions,
     Conv2DOptions,
@@ -27,6 +27,15 @@ from .options import (
 )
 
 Shape = tuple[int, ...]
+# One element in, one element out: of one operand, and of two that broadcast together.
+UNARY = (
+    *("RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "ELU", "GELU", "LOGISTIC", "TANH"),
+    *("HARD_SWISH", "ABS", "NEG", "EXP", "SQRT", "RSQRT", "SQUARE", "QUANTIZE", "DEQUANTIZE"),
+)
+BINARY = ("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "PRELU")
+
+
+_NO_OPTIONS = "its options are missing"
 
 
 class ShapeError(ValueError):
@@ -70,6 +79,35 @@ def infer_shape(op: str, operands: Sequence[Tensor | None], options: Options) ->
     return None if rule is None else rule(operands, options)
 
 
+def shape_fault(graph: Graph, operator: Operator) -> str | None:
+    """Why the operator's operands and the shape of its result in the file do not go together; None
+    where they do, or where that cannot be told from here.
+
+    Whoever edits a graph relies on this before: the file may say anything.
+    """
+    rule = _RULES.get(operator.op)
+    if rule is None:
+        return None
+    if len(operator.outputs) != 1:
+        return f"has {len(operator.outputs)} results instead of 1"
+    operands, (result,) = graph.operands(operator), graph.results(operator)
+    try:
+        source = _operand(operands, 0, "input")
+        if operator.op in _BY_CONSTANTS and any(t and not t.is_constant for t in operands[1:]):
+            # What it makes is known while running; a RESHAPE has the elements it is given.
+            wrong = operator.op == "RESHAPE" and source.elements != result.elements
+            return f"makes {list(result.shape)} of {list(source.shape)}" if wrong else None
+        expected = rule(operands, operator.options)
+    except ShapeError as error:
+        return str(error)
+    if expected != result.shape:
+        return f"has a result of {list(result.shape)} where its operands give {list(expected)}"
+    bias = operands[2] if operator.op in _BIASED and len(operands) > 2 else None
+    if bias is not None and bias.elements != result.shape[-1]:
+        return f"has {bias.elements} biases for {result.shape[-1]} channels"
+    return None
+
+
 def _operand(operands: Sequence[Tensor | None], position: int, what: str) -> Tensor:
     tensor = operands[position] if position < len(operands) else None
     if tensor is None:
@@ -96,7 +134,8 @@ def _constant(operands: Sequence[Tensor | None], position: int, what: str) -> li
 
 
 def _conv(operands: Sequence[Tensor | None], options: Options) -> Shape:
-    assert isinstance(options, Conv2DOptions)
+    if not isinstance(options, Conv2DOptions):
+        raise ShapeError(_NO_OPTIONS)
     batch, height, width, channels = _rank(_operand(operands, 0, "input"), 4, "input")
     outputs, taps_h, taps_w, depth = _rank(_operand(operands, 1, "weights"), 4, "weights")
     if depth == 0 or channels == 0 or channels % depth or outputs % (channels // depth):
@@ -111,7 +150,8 @@ def _conv(operands: Sequence[Tensor | None], options: Options) -> Shape:
 
 
 def _depthwise(operands: Sequence[Tensor | None], options: Options) -> Shape:
-    assert isinstance(options, DepthwiseConv2DOptions)
+    if not isinstance(options, DepthwiseConv2DOptions):
+        raise ShapeError(_NO_OPTIONS)
     batch, height, width, channels = _rank(_operand(operands, 0, "input"), 4, "input")
     one, taps_h, taps_w, outputs = _rank(_operand(operands, 1, "weights"), 4, "weights")
     if one != 1 or channels * options.depth_multiplier != outputs:
@@ -129,7 +169,8 @@ def _depthwise(operands: Sequence[Tensor | None], options: Options) -> Shape:
 
 
 def _pool(operands: Sequence[Tensor | None], options: Options) -> Shape:
-    assert isinstance(options, Pool2DOptions)
+    if not isinstance(options, Pool2DOptions):
+        raise ShapeError(_NO_OPTIONS)
     batch, height, width, channels = _rank(_operand(operands, 0, "input"), 4, "input")
     o = options
     return (
@@ -141,7 +182,8 @@ def _pool(operands: Sequence[Tensor | None], options: Options) -> Shape:
 
 
 def _fully_connected(operands: Sequence[Tensor | None], options: Options) -> Shape:
-    assert isinstance(options, FullyConnectedOptions)
+    if not isinstance(options, FullyConnectedOptions):
+        raise ShapeError(_NO_OPTIONS)
     source = _operand(operands, 0, "input")
     outputs, depth = _rank(_operand(operands, 1, "weights"), 2, "weights")
     if depth == 0 or source.elements % depth:
@@ -198,7 +240,9 @@ def _pad(operands: Sequence[Tensor | None], _: Options) -> Shape:
 def _transpose(operands: Sequence[Tensor | None], _: Options) -> Shape:
     shape = _operand(operands, 0, "input").shape
     order = _constant(operands, 1, "permutation")
-    if sorted(axis % max(1, len(shape)) for axis in order) != list(range(len(shape))):
+    rank = len(shape)
+    inside = all(-rank <= axis < rank for axis in order)
+    if not inside or sorted(axis % rank for axis in order) != list(range(rank)):
         raise ShapeError(f"{order} is no permutation of {len(shape)} dimensions")
     return tuple(shape[axis] for axis in order)
 
@@ -233,7 +277,8 @@ def _expand_dims(operands: Sequence[Tensor | None], _: Options) -> Shape:
 
 
 def _squeeze(operands: Sequence[Tensor | None], options: Options) -> Shape:
-    assert isinstance(options, SqueezeOptions)
+    if not isinstance(options, SqueezeOptions):
+        raise ShapeError(_NO_OPTIONS)
     shape = _operand(operands, 0, "input").shape
     wrong = [i for i in options.dims if not -len(shape) <= i < len(shape) or shape[i] != 1]
     if wrong:
@@ -245,7 +290,8 @@ def _squeeze(operands: Sequence[Tensor | None], options: Options) -> Shape:
 
 
 def _concatenation(operands: Sequence[Tensor | None], options: Options) -> Shape:
-    assert isinstance(options, ConcatenationOptions)
+    if not isinstance(options, ConcatenationOptions):
+        raise ShapeError(_NO_OPTIONS)
     shapes = [_operand(operands, i, "input").shape for i in range(max(1, len(operands)))]
     rank = len(shapes[0])
     if not -rank <= options.axis < rank:
@@ -260,15 +306,33 @@ def _concatenation(operands: Sequence[Tensor | None], options: Options) -> Shape
     return (*shapes[0][:axis], total, *shapes[0][axis + 1 :])
 
 
+def _resize(operands: Sequence[Tensor | None], _: Options) -> Shape:
+    shape = _rank(_operand(operands, 0, "input"), 4, "input")
+    size = _constant(operands, 1, "size")
+    if len(size) != 2 or min(size) < 1:
+        raise ShapeError(f"{size} is no height and width")
+    return (shape[0], *size, shape[3])
+
+
+# Their further operands say what to do, and may be computed while running.
+_BY_CONSTANTS = frozenset(
+    {
+        *("MEAN", "PAD", "PADV2", "TRANSPOSE", "RESHAPE", "EXPAND_DIMS"),
+        *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"),
+    }
+)
+_BIASED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _RULES: dict[str, Callable[[Sequence[Tensor | None], Options], Shape]] = {
+    **dict.fromkeys(UNARY, _same),
+    **dict.fromkeys(BINARY, _elementwise),
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
     "AVERAGE_POOL_2D": _pool,
     "MAX_POOL_2D": _pool,
-    "ADD": _elementwise,
-    "SUB": _elementwise,
-    "MUL": _elementwise,
+    "L2_POOL_2D": _pool,
+    "RESIZE_BILINEAR": _resize,
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
     "MEAN": _mean,
     "PAD": _pad,
     "PADV2": _pad,
@@ -278,10 +342,4 @@ _RULES: dict[str, Callable[[Sequence[Tensor | None], Options], Shape]] = {
     "SQUEEZE": _squeeze,
     "SOFTMAX": _same,
     "CONCATENATION": _concatenation,
-    "LOGISTIC": _same,
-    "TANH": _same,
-    "RELU": _same,
-    "RELU6": _same,
-    "QUANTIZE": _same,
-    "DEQUANTIZE": _same,
 }

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge_quantize.fixed_point import quantize_multiplier
-from edge_quantize.graph.model import Tensor
+from edge_quantize.fixed_point import ADD_LEFT_SHIFTS, quantize_multiplier, sum_multipliers
+from edge_quantize.graph.model import DType, Tensor
 
 Ints = npt.NDArray[np.int64]
-ADD_LEFT_SHIFT = 20
 _ACCUMULATOR_LIMIT = 1 << 31
 
 
@@ -71,26 +70,25 @@ def added(
 
     Both operands are rescaled to a common scale with 20 bits more, added, and rescaled again.
     """
-    scales, zeros = zip(*(_affine(t) for t in (*tensors, output)), strict=True)
-    twice_largest, last = _of_sum(tensors, output)
+    zeros = [_affine(t)[1] for t in (*tensors, output)]
+    *each, last = _of_sum(tensors, output)
     total: Ints = np.zeros((), np.int64)
-    for x, scale, zero in zip(operands, scales[:2], zeros[:2], strict=True):
-        shifted = (x - zero) << ADD_LEFT_SHIFT
-        total = total + requantize(shifted, Multipliers.of(scale / twice_largest), rounding)
+    for x, by, zero in zip(operands, each, zeros[:2], strict=True):
+        total = total + requantize((x - zero) << ADD_LEFT_SHIFTS[DType.INT8], by, rounding)
     result: Ints = requantize(total, last, rounding) + zeros[2]
     return result
 
 
 def sum_fits(tensors: tuple[Tensor, Tensor], output: Tensor) -> bool:
     """Whether ADD's sums are rescaled by less than one, as the runtimes demand."""
-    return not (_of_sum(tensors, output)[1].shift > 0).any()
+    return not (_of_sum(tensors, output)[-1].shift > 0).any()
 
 
-def _of_sum(tensors: tuple[Tensor, Tensor], output: Tensor) -> tuple[float, Multipliers]:
-    """Twice the larger operand's scale, to which ADD brings both, and from there to the output."""
-    twice_largest = 2.0 * max(_affine(tensor)[0] for tensor in tensors)
-    shifted = (1 << ADD_LEFT_SHIFT) * _affine(output)[0]
-    return twice_largest, Multipliers.of(twice_largest / shifted)
+def _of_sum(tensors: tuple[Tensor, Tensor], output: Tensor) -> list[Multipliers]:
+    """Of the two operands and of their sum."""
+    first, second, last = (_affine(t)[0] for t in (*tensors, output))
+    pairs = sum_multipliers(DType.INT8, (first, second, last))
+    return [Multipliers(np.array([m], np.int64), np.array([s], np.int64)) for m, s in pairs]
 
 
 def _affine(tensor: Tensor) -> tuple[float, int]:

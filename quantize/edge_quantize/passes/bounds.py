@@ -226,7 +226,8 @@ class _Rules:
 
     def concatenate(self, operator: Operator) -> Bounds | None:
         options = operator.options
-        assert isinstance(options, ConcatenationOptions)
+        if not isinstance(options, ConcatenationOptions):
+            return None
         output = self.output(operator)
         parts = [self.operand(operator, i) for i in range(len(operator.inputs))]
         same = all(
@@ -262,7 +263,8 @@ class _Rules:
     def pool(self, operator: Operator) -> Bounds | None:
         source, bounds = self.operand(operator)
         output, options = self.output(operator), operator.options
-        assert isinstance(options, Pool2DOptions)
+        if not isinstance(options, Pool2DOptions):
+            return None
         if source.quantization != output.quantization:
             return None
         if not is_int8(source) and source.dtype is not DType.INT16:
@@ -350,7 +352,8 @@ class _Rules:
     def add(self, operator: Operator) -> Bounds | None:
         (first, one), (second, other) = (self.operand(operator, i) for i in (0, 1))
         output, options = self.output(operator), operator.options
-        assert isinstance(options, ElementwiseOptions)
+        if not isinstance(options, ElementwiseOptions):
+            return None
         if not (is_int8(first) and is_int8(second) and is_int8(output)):
             return None
         if not sum_fits((first, second), output):
@@ -366,7 +369,8 @@ class _Rules:
     def multiply(self, operator: Operator) -> Bounds | None:
         (first, one), (second, other) = (self.operand(operator, i) for i in (0, 1))
         output, options = self.output(operator), operator.options
-        assert isinstance(options, ElementwiseOptions)
+        if not isinstance(options, ElementwiseOptions):
+            return None
         if not (is_int8(first) and is_int8(second) and is_int8(output)):
             return None
         (s0, z0), (s1, z1), (s2, z2) = (_affine(t) for t in (first, second, output))

@@ -9,6 +9,7 @@ from edge_quantize.check import check_supported
 from edge_quantize.errors import LosslessError, UnsupportedModelError
 from edge_quantize.graph.channels import channel_groups
 from edge_quantize.graph.model import DType, Graph
+from edge_quantize.graph.shapes import shape_fault
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.reference import tflm_available
 
@@ -20,6 +21,8 @@ from .verify import check_same
 Progress = Callable[[int, int, str], None]
 # Each round removes something, so there is an end; this one is for a pass that goes back and forth.
 _MOST_ROUNDS = 200
+# Bounds are kept for every element; no board here has room for a hundredth of these.
+_MOST_ELEMENTS = 1 << 26
 # Deep float models amplify the rounding of folded weights; what is exact can still be had.
 _NORMALIZATION = ("batch-norm", "affine-chains")
 _LEFT_OUT = (
@@ -44,15 +47,16 @@ def lossless(
     group where that makes the graph cheaper. `progress(done, total, doing)` is called as it goes.
 
     A graph with nothing to remove is returned itself. Otherwise the result is compared with the
-    original in a reference runtime; a model that cannot be compared, as it cannot be written or
-    computes with random numbers, stays as it is too, and `notes` say why.
+    original in a reference runtime; a model that cannot be compared (as it cannot be written, say,
+    or makes random numbers) or whose shapes contradict each other stays as it is too, and `notes`
+    say why.
 
     Raises LosslessError when the outputs differ, ReferenceRuntimeError when no runtime here runs
     the model.
     """
-    if any(operator.op in RANDOM for operator in graph.operators):
-        why = "left as it is: it computes with random numbers, so that no two runs can be compared"
-        return _result(graph, graph, (), "", (why,))
+    reason = _refused(graph)
+    if reason:
+        return _result(graph, graph, (), "", (f"left as it is: {reason}",))
     settings = Settings(align=max(1, align))
     if cost is not None and align > 1:
         settings = _cheapest(graph, settings, cost, progress)
@@ -76,6 +80,21 @@ def lossless(
         if not changes:
             return _result(graph, graph, (), "", notes)
     return _result(graph, smaller, changes, _compared(graph, smaller, progress), notes)
+
+
+def _refused(graph: Graph) -> str:
+    """Why the passes cannot be applied to the graph; empty where they can."""
+    for operator in graph.operators:
+        where = f"{operator.op} '{graph.layer_name(operator)}'"
+        if operator.op in RANDOM:
+            return f"{where} makes random numbers, so that no two runs can be compared"
+        fault = shape_fault(graph, operator)
+        if fault is not None:
+            return f"{where} {fault}"
+    for tensor in graph.tensors:
+        if tensor.elements > _MOST_ELEMENTS:
+            return f"'{tensor.name}' has {tensor.elements} elements"
+    return ""
 
 
 def _compared(graph: Graph, smaller: Graph, progress: Progress | None) -> str:
