@@ -29,7 +29,7 @@ NAME = "edge-autoglm"
 JOURNAL = "study.journal"
 OBJECTIVES = ("latency_ms", "flash", "error")
 _MOST_REPEATS = 200  # of points that are known already, before the search gives up on new ones
-_MOST_REFUSED = 300  # by the memory plan, for each point that may fit
+_MOST_REFUSED = 100  # by the memory plan, for each point that may fit
 _EVALUATED, _REFUSED, _CONSTRAINTS = "evaluated", "refused", "excesses"
 _STORAGES = ("optuna", "sqlalchemy", "sqlite3", "json")  # whose errors are the storage's
 _BAD = 1.0  # of a point that came out wrong: as bad as one that takes twice what there is
@@ -244,7 +244,7 @@ def run(
 ) -> None:
     """Evaluates points until the study has `trials` of them, or no new one is found. A point that
     came out wrong took as long as a good one and counts as one; those that are refused before they
-    are made do not, up to 300 for each that was evaluated.
+    are made do not, up to 100 for each that was evaluated.
 
     The sampler is made anew for every point, from `seed` and the points known: so a search that
     was interrupted goes on as if it had not been. `heard` is told of every point of this process.

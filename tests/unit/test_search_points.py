@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import search_models as models
 
+from edge_autoglm.search import study as studies
 from edge_autoglm.search.budget import Budget
 from edge_autoglm.search.judge import Judge
 from edge_autoglm.search.search import Search
@@ -68,9 +70,12 @@ def test_a_search_whose_points_all_come_out_wrong_ends_and_says_why(tmp_path: Pa
     assert "6 came out wrong, the first: nothing pruned: collapsed" in found.nothing_fits(())
 
 
-def test_a_search_whose_points_are_all_refused_ends(tmp_path: Path) -> None:
+def test_a_search_whose_points_are_all_refused_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "_MOST_REFUSED", 10)
     found = search(tmp_path, [], trials=1, latency_ms=1e-3)
     assert found.run() == ()
     assert found.wrong == 0
-    assert found.refused == 20
+    assert found.refused == 10
     assert "the nearest: latency" in found.nothing_fits(())
