@@ -41,6 +41,9 @@ Progress = Callable[[int, int], None]
 """Called with (done, total), in bytes or in answers as the call says."""
 
 
+_NAME = 32  # characters of a model's name that the firmware sends
+
+
 class Session:
     """Talks to the board behind an open transport.
 
@@ -158,9 +161,10 @@ class Session:
             if len(models) == 1:
                 return models[0]
             raise SessionError(f"{self.link.board}: choose a model; the image has {names}")
-        for model in models:
-            if name in (model.name, model.index):
-                return model
+        cut = name[:_NAME] if isinstance(name, str) else name
+        found = [model for model in models if cut in (model.name, model.index)]
+        if len(found) == 1:
+            return found[0]
         raise SessionError(f"{self.link.board}: no model {name} in the image; it has {names}")
 
     def describe(self, model: ModelInfo) -> Description:

@@ -57,13 +57,37 @@ def sums(graph: Graph, operator: Operator, given: Floats, floating: Floats) -> S
     for start in range(0, len(given), rows):
         x = patches(graph, operator, given[start : start + rows])
         f = patches(graph, operator, floating[start : start + rows])
-        # Products of a chunk in float32, which takes half the time; all chunks' sums in float64.
-        products = [(np.swapaxes(each, -1, -2) @ x).astype(np.float64) for each in (x, f)]
-        totals = [each.sum(-2, dtype=np.float64) for each in (x, f)]
-        part = Sums(x.shape[-2], (*totals, *products))
+        part = Sums(x.shape[-2], _chunk(x, f))
         total = part if total is None else total + part
     assert total is not None
     return total
+
+
+def _chunk(x: Floats, f: Floats) -> tuple[Array, Array, Array, Array]:
+    """Sums of x and f over their rows, and of x^T x and f^T x.
+
+    Products in float32 take half the time. They are taken about the mean and moved back in float64,
+    since a covariance that is small beside the squared mean would drown in their rounding.
+    """
+    count = x.shape[-2]
+    mean_x, mean_f = (each.mean(-2, keepdims=True, dtype=np.float64) for each in (x, f))
+    near_x, near_f = mean_x.astype(np.float32), mean_f.astype(np.float32)
+    centred = x - near_x
+    products = []
+    for each, mean, near in ((x, mean_x, near_x), (f, mean_f, near_f)):
+        about = np.swapaxes(each - near, -1, -2) @ centred
+        # sum (a + m)(b + n) with a, b what is left about the float32 means m, n.
+        left_a = count * (mean - near)
+        left_b = count * (mean_x - near_x)
+        m, n = np.swapaxes(near, -1, -2).astype(np.float64), near_x.astype(np.float64)
+        moved = np.swapaxes(left_a, -1, -2) * n + m * left_b + count * m * n
+        products.append(about.astype(np.float64) + moved)
+    return (
+        x.sum(-2, dtype=np.float64),
+        f.sum(-2, dtype=np.float64),
+        products[0],
+        products[1],
+    )
 
 
 def patches(graph: Graph, operator: Operator, values: Floats) -> Floats:
