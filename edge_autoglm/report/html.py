@@ -12,6 +12,7 @@ from edge_autoglm.files import write_whole
 from edge_quantize.quality import HURTS_DB
 
 from .plots import bars, printable, scatter, whisker, whiskers
+from .quantization import skipped_text
 from .summary import (
     QUANTITIES,
     Bar,
@@ -180,7 +181,7 @@ def _layers(report: Report) -> list[str]:
     first = next((layer for layer in layers if layer.hurts), None)
     text = (
         f"The first layer that hurts is {called(first.name)}: its noise is over a tenth of its "
-        "signal."
+        f"signal{skipped_text(first)}."
         if first is not None
         else f"No layer is under {HURTS_DB:g} dB, noise of a tenth of the signal (SOFTMAX aside, "
         "which stretches both)."
@@ -242,7 +243,8 @@ def _points(report: Report) -> list[str]:
 
 
 def _grid(grid: Grid) -> str:
-    return _table(grid.columns, grid.rows)
+    legend = f"\n<p>{printable(grid.legend)}</p>" if grid.legend else ""
+    return _table(grid.columns, grid.rows) + legend
 
 
 def _table(

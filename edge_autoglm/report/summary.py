@@ -104,6 +104,7 @@ class Grid:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    legend: str = ""  # what the columns are, under the table
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,7 @@ def layer_json(layer: LayerQuality, called: str) -> dict[str, Any]:
         "max_abs": layer.max_abs,
         "cosine": layer.cosine,
         "hurts": layer.hurts,
+        "not_compared_before": layer.skipped,
     }
 
 
