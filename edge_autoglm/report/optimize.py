@@ -7,8 +7,19 @@ from typing import TYPE_CHECKING, Any
 from edge_autoglm.measure.figures import Kind
 from edge_autoglm.search.entry import cost_figures
 from edge_quantize.graph.writer import write_tflite
+from edge_quantize.layer_quality import HURTS_DB, first_that_hurts, layers_of
 
-from .summary import Grid, Point, Report, Stage, Value, graph_figures
+from .quantization import decibels_text, skipped_text
+from .summary import (
+    Grid,
+    Point,
+    Report,
+    Stage,
+    Value,
+    graph_figures,
+    layer_json,
+    short_names,
+)
 
 if TYPE_CHECKING:
     from edge_autoglm.search.entry import Entry
@@ -35,10 +46,36 @@ def outcome_report(outcome: Outcome) -> Report:
         after=Stage("after", chosen.figures()),
         points=points if len(points) > 1 else (),
         axes=(("latency_ms", "flash"), (_error_key(outcome), "flash")),
+        layers=chosen.layers,
         grids=(_memory(chosen),),
         facts=facts(outcome),
-        notes=outcome.notes,
+        notes=(*outcome.notes, *_layer_notes(outcome)),
+        layer_names=short_names(outcome.original),
     )
+
+
+def _layer_notes(outcome: Outcome) -> tuple[str, ...]:
+    """The first layer of the chosen model that hurts, and how many could not be compared."""
+    layers = outcome.chosen.layers
+    if outcome.chosen.worth is None:
+        return ()
+    total = len(layers_of(outcome.original))
+    first = first_that_hurts(layers)
+    found = []
+    if first is not None:
+        name = short_names(outcome.original).get(first.name, first.name)
+        found.append(
+            f"the first layer that hurts: {name} ({first.op}), {decibels_text(first.sqnr_db)} dB"
+            f"{skipped_text(first)}"
+        )
+    elif layers:
+        found.append(f"no layer is under {HURTS_DB:g} dB, SOFTMAX aside")
+    if len(layers) < total:
+        found.append(
+            f"{total - len(layers)} of {total} layers have no SQNR: pruned or folded, they are not "
+            "the float model's any more"
+        )
+    return tuple(found)
 
 
 def facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
@@ -63,6 +100,7 @@ def facts(outcome: Outcome) -> tuple[tuple[str, str], ...]:
 
 def outcome_json(outcome: Outcome) -> dict[str, Any]:
     """For programs."""
+    names = short_names(outcome.original)
     return {
         "schema": 1,
         "model": outcome.original.name,
@@ -77,7 +115,10 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "wrong": outcome.wrong,
         "chosen": outcome.chosen.name,
         "points": [entry.numbers() for entry in outcome.points],
-        "notes": list(outcome.notes),
+        "layers": [
+            layer_json(layer, names.get(layer.name, layer.name)) for layer in outcome.chosen.layers
+        ],
+        "notes": [*outcome.notes, *_layer_notes(outcome)],
     }
 
 
