@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge_autoglm.measure.figures import Kind
@@ -39,12 +40,16 @@ def outcome_report(outcome: Outcome) -> Report:
     worth = chosen.worth
     if worth is not None and worth.reference_accuracy is not None:
         before["accuracy"] = worth.reference_accuracy
-    points = tuple(_point(outcome, entry) for entry in outcome.points)
+    points = _points(outcome)
     return Report(
         title=f"{outcome.original.name} on {outcome.board.title}",
         before=Stage("before", before),
         after=Stage("after", chosen.figures()),
         points=points if len(points) > 1 else (),
+        points_text=(
+            f"Of {outcome.evaluated} points evaluated: the best, which were built, and those that "
+            "no other beat in latency, flash and error"
+        ),
         axes=(("latency_ms", "flash"), (_error_key(outcome), "flash")),
         layers=chosen.layers,
         grids=(_memory(chosen),),
@@ -122,16 +127,30 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _point(outcome: Outcome, entry: Entry) -> Point:
-    figures = entry.figures()
-    if any(each.measured is None for each in outcome.points):
-        figures |= cost_figures(entry.costs)  # kinds are not mixed in one table
-    return Point(
-        name=entry.name,
-        figures={key: figures[key] for key in _SHOWN if key in figures},
-        chosen=entry.name == outcome.chosen.name,
-        front=True,
+def _points(outcome: Outcome) -> tuple[Point, ...]:
+    """Kinds are not mixed in one table: modelled figures where one point was not built."""
+    built = all(entry.measured is not None for entry in outcome.points)
+    figures = [e.figures() | ({} if built else cost_figures(e.costs)) for e in outcome.points]
+    costs = [_costs(e, found) for e, found in zip(outcome.points, figures, strict=True)]
+    return tuple(
+        Point(
+            name=entry.name,
+            figures={key: found[key] for key in _SHOWN if key in found},
+            chosen=entry.name == outcome.chosen.name,
+            front=not any(_beats(other, mine) for other in costs),
+        )
+        for entry, found, mine in zip(outcome.points, figures, costs, strict=True)
     )
+
+
+def _costs(entry: Entry, figures: Mapping[str, Value]) -> tuple[float, ...]:
+    """Latency, flash and error, as the search weighs them."""
+    error = entry.worth.error.value if entry.worth is not None else 0.0
+    return (*(figures[key].value for key in ("latency_ms", "flash") if key in figures), error)
+
+
+def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _error_key(outcome: Outcome) -> str:

@@ -93,7 +93,7 @@ def points_table(points: tuple[Point, ...]) -> Table:
     keys = [key for key in QUANTITIES if any(key in point.figures for point in points)][:5]
     return table(
         "Candidates",
-        ["<", "~point", *(f">{key.removesuffix('_bytes')}" for key in keys)],
+        ["<", "~point", *(f">{QUANTITIES[key].heading}" for key in keys)],
         [
             (
                 "->" if point.chosen else "",

@@ -46,6 +46,7 @@ def test_a_whole_model_passes_and_fields_unknown_to_us_are_skipped(tmp_path):
         check_onnx_file(path)
 
 
+@pytest.mark.usefixtures("no_environment")
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -62,9 +63,7 @@ def test_a_whole_model_passes_and_fields_unknown_to_us_are_skipped(tmp_path):
         (b"\xff" * 100, "byte 0 is no number"),
     ],
 )
-def test_what_is_none_is_refused_in_one_line_before_anything_is_made(
-    content, words, tmp_path, no_environment
-):
+def test_what_is_none_is_refused_in_one_line_before_anything_is_made(content, words, tmp_path):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
     with pytest.raises(UnsupportedModelError, match=words) as caught:

@@ -49,7 +49,9 @@ def check_onnx_file(path: Path) -> None:
             raise UnsupportedModelError(f"{path}: not a whole ONNX model: {why}") from None
 
 
-def _walk(file: BinaryIO, start: int, end: int, known: dict[int, int]) -> dict[int, tuple[int, int]]:
+def _walk(
+    file: BinaryIO, start: int, end: int, known: dict[int, int]
+) -> dict[int, tuple[int, int]]:
     """(start, end) of the last value of each field of the message in `start..end`."""
     found = {}
     at = start
