@@ -118,6 +118,8 @@ def compare(
     output(json).print(stages_table(report.title, report.before, report.after))
     for grid in report.grids:
         output(json).print(table(grid.title, grid.columns, grid.rows))
+        if grid.legend:
+            output(json).print(wrapped(grid.legend, "  "), soft_wrap=True)
     for note in report.notes:
         output(json).print(wrapped(note, "  "), soft_wrap=True)
     write_html(html, report)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from edge_export.aot.names import short_names
 from edge_quantize.data import Samples
-from edge_quantize.graph import Graph
+from edge_quantize.graph import Graph, Operator
 from edge_quantize.graph.analysis import operator_macs
-from edge_quantize.layer_quality import LayerQuality, layer_sqnr, scaled_apart
+from edge_quantize.layer_quality import LayerQuality, layer_sqnr, layers_of, scaled_apart
 from edge_quantize.output_metrics import OutputMetrics, output_metrics
 from edge_quantize.quality import Quality, classifies, compare_outputs, logits
 from edge_quantize.run import outputs, real
@@ -207,19 +207,25 @@ def _by_name(side: Side) -> dict[str, tuple[str, dict[str, Figure | int]]]:
     found: dict[str, tuple[str, dict[str, Figure | int]]] = {}
     if side.graph is not None:
         short = short_names(side.graph)
-        for operator in side.graph.operators:
-            operands = [t for t in side.graph.operands(operator) if t is not None]
+        for operator in layers_of(side.graph):
             found[short[side.graph.layer_name(operator)]] = (
                 operator.op,
                 {
                     "macs": operator_macs(side.graph, operator),
-                    "weight_bytes": sum(t.nbytes for t in operands if t.is_constant),
+                    "weight_bytes": _weight_bytes(side.graph, operator),
                 },
             )
     for name, figures in side.layers:
         op, known = found.get(name, ("", {}))
         found[name] = (op, {**known, **figures})
     return found
+
+
+def _weight_bytes(graph: Graph, operator: Operator) -> int:
+    """As they are stored: float16 weights stand before a DEQUANTIZE."""
+    widened = {o.outputs[0]: o.inputs[0] for o in graph.operators if o.op == "DEQUANTIZE"}
+    tensors = [graph.tensors[widened.get(i, i)] for i in operator.inputs if i >= 0]
+    return sum(tensor.nbytes for tensor in tensors if tensor.is_constant)
 
 
 def _check_limits(limits: Limits, samples: Samples | None) -> None:

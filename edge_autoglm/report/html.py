@@ -11,7 +11,8 @@ from pathlib import Path
 from edge_autoglm.files import write_whole
 from edge_quantize.quality import HURTS_DB
 
-from .plots import bars, printable, scatter, whisker, whiskers
+from .plots import bars, joined, printable, scatter, whisker, whiskers
+from .quantization import skipped_text
 from .summary import (
     QUANTITIES,
     Bar,
@@ -26,6 +27,11 @@ from .summary import (
 from .tables import written
 
 _HURTS = "the first that hurts"
+_SCATTER = (
+    "Filled: no other point is better in everything. Ringed: the one chosen. Numbers are those of "
+    "the table."
+)
+_LINE = " The line joins the best of these two figures."
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1c2024; --soft: #565f68;
   --rule: #d5dae0; --bar: #2f6f9f; --mark: #b3261e; --other: #7d8790; --shade: #f3f5f7; }
@@ -37,7 +43,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-main { max-width: 54rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
+main { max-width: 60rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; margin: 0 0 1rem; }
@@ -50,7 +56,7 @@ caption { text-align: left; color: var(--soft); padding: 0 0 .4rem; }
 th, td { padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--rule); text-align: left;
   vertical-align: top; white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; white-space: normal; vertical-align: bottom; }
-td.name { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
+td.name { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
 td.number { white-space: normal; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.marked td { background: var(--shade); font-weight: 600; }
@@ -180,7 +186,7 @@ def _layers(report: Report) -> list[str]:
     first = next((layer for layer in layers if layer.hurts), None)
     text = (
         f"The first layer that hurts is {called(first.name)}: its noise is over a tenth of its "
-        "signal."
+        f"signal{skipped_text(first)}."
         if first is not None
         else f"No layer is under {HURTS_DB:g} dB, noise of a tenth of the signal (SOFTMAX aside, "
         "which stretches both)."
@@ -220,8 +226,7 @@ def _points(report: Report) -> list[str]:
     content = [
         _figure(
             scatter(report.points, x, y, f"scatter{number}"),
-            "Filled: no other point is better in everything. Ringed: the one chosen. The line "
-            "joins the best of these two figures. Numbers are those of the table.",
+            _SCATTER + (_LINE if len(joined(report.points, x, y)) > 1 else ""),
         )
         for number, (x, y) in enumerate(report.axes)
     ]
@@ -236,13 +241,14 @@ def _points(report: Report) -> list[str]:
         for number, point in enumerate(report.points, 1)
     ]
     marked = {number for number, point in enumerate(report.points) if point.chosen}
-    columns = (">#", "~point", *(f">{QUANTITIES[key].named} ({kinds[key]})" for key in keys))
-    content.append(_table(columns, rows, "All points", marked))
+    columns = (">#", "~point", *(f">{QUANTITIES[key].heading} ({kinds[key]})" for key in keys))
+    content.append(_table(columns, rows, report.points_text, marked))
     return _section("Candidates", *content)
 
 
 def _grid(grid: Grid) -> str:
-    return _table(grid.columns, grid.rows)
+    legend = f"\n<p>{printable(grid.legend)}</p>" if grid.legend else ""
+    return _table(grid.columns, grid.rows) + legend
 
 
 def _table(

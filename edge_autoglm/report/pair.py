@@ -54,6 +54,14 @@ def _names(pair: Pair) -> tuple[str, str]:
     return (f"{one} (A)", f"{other} (B)") if one == other else (one, other)
 
 
+# As `edge_quantize.output_metrics` defines them.
+LEGEND = (
+    "Error is B - A: ACC same answer; RMSE root mean square; MAE mean absolute; L2R length "
+    "over A's; MEAN, STD of the error; NSE 1 - error / variance of A (1 is best); COS cosine of A "
+    "and B; dB SQNR."
+)
+
+
 def verdict_lines(pair: Pair, report: Report) -> list[str]:
     """Sentences: what was lost, what is missing, which limits do not hold."""
     lines = []
@@ -85,7 +93,7 @@ def verdict_lines(pair: Pair, report: Report) -> list[str]:
 
 def _metrics(pair: Pair) -> Grid:
     def short(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3g}"
+        return "-" if value is None else f"{value:.2g}"  # all in 80 columns
 
     return Grid(
         "Outputs",
@@ -107,6 +115,7 @@ def _metrics(pair: Pair) -> Grid:
             )
             for m in pair.metrics
         ),
+        LEGEND,
     )  # fmt: skip
 
 

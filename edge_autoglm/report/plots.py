@@ -123,11 +123,7 @@ def scatter(points: Sequence[Point], x: str, y: str, name: str) -> str:
     """Points over two quantities; the best of the two are joined, the chosen one ringed."""
     across, up = QUANTITIES[x], QUANTITIES[y]
     title = f"{up.named} over {across.named}"
-    known = []
-    for number, point in enumerate(points, 1):
-        one, two = point.figures.get(x), point.figures.get(y)
-        if one is not None and two is not None and math.isfinite(one.value + two.value):
-            known.append(_Place(number, point, one.value, two.value))
+    known = _places(points, x, y)
     if not known:
         return _svg(name, title, "No point has both figures.", 20, [_text("0", 14, "no points")])
     across_ticks = _ticks([place.x for place in known])
@@ -154,23 +150,22 @@ def scatter(points: Sequence[Point], x: str, y: str, name: str) -> str:
             text = number_text(tick, across.kind)
             parts.append(_text(f"{left(tick)}%", bottom + 16, text, "middle", "soft"))
     parts.append(_text(f"{_RIGHT}%", bottom + 36, across.named, "end"))
-    for one_end, other in itertools.pairwise(
-        _best(known, across.lower_is_better, up.lower_is_better)
-    ):
+    for one_end, other in itertools.pairwise(joined(points, x, y)):
         ends = (f"{left(one_end.x)}%", top(one_end.y), f"{left(other.x)}%", top(other.y))
         parts.append(_line("front", *ends))
-    taken: list[tuple[float, float]] = []
+    labels: list[_Label] = []
     for place in sorted(known, key=lambda place: not place.point.chosen):
-        parts += _dot(place, left(place.x), top(place.y), (x, y), taken)
+        at, height = left(place.x), top(place.y)
+        parts += _dot(place, at, height, (x, y))
+        _add_label(labels, place, at, height)
+    parts += [label.text() for label in labels]
     chosen = [f"{place.number} {place.point.name}" for place in known if place.point.chosen]
     said = f"{len(known)} points." + (f" Chosen: {', '.join(chosen)}." if chosen else "")
     return _svg(name, title, said, bottom + _FOOT, parts)
 
 
-def _dot(
-    place: _Place, at: float, height: float, keys: tuple[str, str], taken: list[tuple[float, float]]
-) -> list[str]:
-    """One point, with its number where there is room: `taken` are the labels so far."""
+def _dot(place: _Place, at: float, height: float, keys: tuple[str, str]) -> list[str]:
+    """One point, ringed where it is chosen."""
     point = place.point
     shown = [
         f"{number_text(value, QUANTITIES[key].kind)} {QUANTITIES[key].unit}".rstrip()
@@ -182,23 +177,58 @@ def _dot(
     parts = [f'<circle class="{css}" {where} r="4.5"><title>{about}</title></circle>']
     if point.chosen:
         parts.append(f'<circle class="ring" {where} r="9"/>')
-    crowded = any(abs(at - x) < 7 and abs(height - y) < 15 for x, y in taken)
-    if point.chosen or (point.front and not crowded):
-        taken.append((at, height))
-        anchor, shift = ("end", -12) if at > 80 else ("start", 12)
-        label = f"{place.number}" + (" chosen" if point.chosen else "")
-        parts.append(_text(f"{at}%", height - 6, label, anchor, "strong", shift))
     return parts
 
 
-def _best(places: Sequence[_Place], less_x: bool, less_y: bool) -> list[_Place]:
-    """Those that no other is better than in one figure and as good in the other, by x."""
+@dataclass
+class _Label:
+    """Numbers of points, beside the first of them."""
+
+    at: float  # percent
+    baseline: float
+    names: list[str]
+
+    def text(self) -> str:
+        anchor, shift = ("end", -12) if self.at > 80 else ("start", 12)
+        said = ", ".join(self.names)
+        return _text(f"{self.at}%", self.baseline, said, anchor, "strong", shift)
+
+
+def _add_label(labels: list[_Label], place: _Place, at: float, height: float) -> None:
+    """Above the point, or below it; where neither has room, a label there takes its number."""
+    name = f"{place.number}" + (" chosen" if place.point.chosen else "")
+    for baseline in (height - 6, height + 16):
+        near = [
+            label
+            for label in labels
+            if abs(at - label.at) < 7 and abs(baseline - label.baseline) < 15
+        ]
+        if not near:
+            labels.append(_Label(at, baseline, [name]))
+            return
+    near[0].names.append(name)
+
+
+def _places(points: Sequence[Point], x: str, y: str) -> list[_Place]:
+    """The points that have both figures."""
+    found = []
+    for number, point in enumerate(points, 1):
+        one, two = point.figures.get(x), point.figures.get(y)
+        if one is not None and two is not None and math.isfinite(one.value + two.value):
+            found.append(_Place(number, point, one.value, two.value))
+    return found
+
+
+def joined(points: Sequence[Point], x: str, y: str) -> list[_Place]:
+    """Those that no other is better than in one figure and as good in the other, by x; a line
+    joins them."""
+    less_x, less_y = QUANTITIES[x].lower_is_better, QUANTITIES[y].lower_is_better
 
     def cost(place: _Place) -> tuple[float, float]:
         return (place.x if less_x else -place.x, place.y if less_y else -place.y)
 
     found: list[_Place] = []
-    for place in sorted(places, key=cost):
+    for place in sorted(_places(points, x, y), key=cost):
         if not found or cost(place)[1] < cost(found[-1])[1]:
             found.append(place)
     return found

@@ -6,7 +6,7 @@ import math
 
 from rich.table import Table
 
-from edge_quantize.quality import HURTS_DB, Quality, first_that_hurts
+from edge_quantize.quality import HURTS_DB, LayerQuality, Quality, first_that_hurts
 
 from .summary import (
     QUANTITIES,
@@ -93,7 +93,7 @@ def points_table(points: tuple[Point, ...]) -> Table:
     keys = [key for key in QUANTITIES if any(key in point.figures for point in points)][:5]
     return table(
         "Candidates",
-        ["<", "~point", *(f">{key.removesuffix('_bytes')}" for key in keys)],
+        ["<", "~point", *(f">{QUANTITIES[key].heading}" for key in keys)],
         [
             (
                 "->" if point.chosen else "",
@@ -110,6 +110,14 @@ def decibels_text(value: float) -> str:
     if math.isinf(value):
         return "equal" if value > 0 else "-inf"
     return f"{value:.1f}"
+
+
+def skipped_text(layer: LayerQuality) -> str:
+    """How many layers before it nothing is known of; empty for none."""
+    if not layer.skipped:
+        return ""
+    plural = "s" if layer.skipped > 1 else ""
+    return f"; {layer.skipped} layer{plural} before it could not be compared"
 
 
 def quality_lines(quality: Quality, report: Report | None = None) -> list[str]:
@@ -144,7 +152,7 @@ def quality_lines(quality: Quality, report: Report | None = None) -> list[str]:
         first = first_that_hurts(report.layers)
         lines.append(
             f"the first layer that hurts: {report.called(first.name)} ({first.op}), "
-            f"{decibels_text(first.sqnr_db)} dB"
+            f"{decibels_text(first.sqnr_db)} dB{skipped_text(first)}"
             if first is not None
             else f"no layer is under {HURTS_DB:g} dB, SOFTMAX aside"
         )

@@ -40,6 +40,11 @@ def sensitivity_report(
             f"The float model answers {100 * result.reference_accuracy:.2f} % right on these "
             "samples."
         )
+        notes.append(
+            "Sorted by accuracy where its 95 % interval shows a loss, else by SQNR."
+            if result.mode.value == "one"
+            else "Sorted by accuracy where the 95 % intervals show a gain, else by SQNR."
+        )
     if result.doubt:
         notes.append(result.doubt)
     notes += dict.fromkeys(
@@ -127,13 +132,22 @@ def _chart(result: Sensitivity, change: str, names: Mapping[str, str]) -> Bars:
         )
         for number, cost in enumerate(costs)
     )
-    text = (
-        "Shorter bars cost more; the first costs most."
-        if result.mode.value == "one"
-        else "Longer bars bring back more; the first brings back most."
-    )
+    text = _order(result, change)
     what = f"{change[1:]} of the channels pruned" if change.startswith("-") else change
     return Bars(f"{what}: {_WHAT[result.mode.value]}", "dB", bars, line, text)
+
+
+def _order(result: Sensitivity, change: str) -> str:
+    """What the order of the bars says."""
+    if result.mode.value != "one":
+        text = "Longer bars bring back more; the first brings back most."
+    else:
+        text = "Shorter bars cost more; the first costs most."
+    costs = [c.quality for c in result.sorted() if c.change == change and c.quality is not None]
+    decibels = [quality.sqnr_db for quality in costs]
+    if decibels != sorted(decibels, reverse=result.mode.value != "one"):
+        text += " Those stand before all others whose accuracy differs for certain (95 %)."
+    return text
 
 
 def sensitivity_json(

@@ -28,6 +28,11 @@ class Quantity:
     unit: str = ""
     kind: str = "count"  # count, share, points (of percent), real
     lower_is_better: bool = True
+    short: str = ""  # with its unit, above a narrow column
+
+    @property
+    def heading(self) -> str:
+        return self.short or self.named
 
     @property
     def named(self) -> str:
@@ -39,8 +44,8 @@ QUANTITIES = {
     "file_bytes": Quantity("model file", "B"),
     "weight_bytes": Quantity("weights and biases", "B"),
     "macs": Quantity("MACs"),
-    "flash": Quantity("flash, whole image", "B"),
-    "ram": Quantity("RAM, static and stack", "B"),
+    "flash": Quantity("flash, whole image", "B", short="flash, B"),
+    "ram": Quantity("RAM, static and stack", "B", short="RAM, B"),
     "arena": Quantity("arena", "B"),
     "constants": Quantity("constants for kernels", "B"),
     "activation_bytes": Quantity("activations alive", "B"),
@@ -48,8 +53,8 @@ QUANTITIES = {
     "cycles": Quantity("cycles"),
     "latency_ms": Quantity("latency", "ms", "real"),
     "accuracy": Quantity("accuracy", "%", "share", lower_is_better=False),
-    "agreement": Quantity("same answer", "%", "share", lower_is_better=False),
-    "drop": Quantity("accuracy lost", "points", "points"),
+    "agreement": Quantity("same answer", "%", "share", lower_is_better=False, short="same, %"),
+    "drop": Quantity("accuracy lost", "points", "points", short="lost, points"),
     "error": Quantity("RMSE to reference", "", "real"),
     "target_error": Quantity("RMSE to targets", "", "real"),
     "sqnr_db": Quantity("SQNR", "dB", "real", lower_is_better=False),
@@ -104,6 +109,7 @@ class Grid:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
+    legend: str = ""  # what the columns are, under the table
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ class Report:
     notes: tuple[str, ...] = ()
     # What layers are called for people, by their names in the model; others by these names.
     layer_names: Mapping[str, str] = field(default_factory=dict)
+    points_text: str = "All points"  # which the points are
 
     def called(self, layer: str) -> str:
         return self.layer_names.get(layer, layer)
@@ -201,6 +208,7 @@ def layer_json(layer: LayerQuality, called: str) -> dict[str, Any]:
         "max_abs": layer.max_abs,
         "cosine": layer.cosine,
         "hurts": layer.hurts,
+        "not_compared_before": layer.skipped,
     }
 
 

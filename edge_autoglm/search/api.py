@@ -32,6 +32,7 @@ from edge_boards import Board, load_board
 from edge_export import ExportResult, HostModel
 from edge_quantize.data import Samples
 from edge_quantize.data.load import load_samples
+from edge_quantize.errors import InputDataError
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ingest.ways import read_any
@@ -179,10 +180,12 @@ class Compiled:
         self._scratch = scratch
 
     def infer(self, *inputs: Any) -> Any:
-        """One inference. Each input as real numbers, or as the model's own integers, with or
-        without its batch of 1; gives the output as float32 (a tuple where there are several).
+        """One inference. Each input as real numbers, which are quantized here, or as the model's
+        own integers (int8 or int16, as its input is), which are taken as they are; with or without
+        its batch of 1. Gives the output as float32 (a tuple where there are several).
 
-        Raises ValueError for a wrong number or shape of inputs."""
+        Raises ValueError for a wrong number or shape of inputs, InputDataError for NaN or infinity
+        in one."""
         tensors = [self.graph.tensors[index] for index in self.graph.inputs]
         if len(inputs) == 1 and len(tensors) > 1 and isinstance(inputs[0], tuple | list):
             inputs = tuple(inputs[0])
@@ -195,6 +198,8 @@ class Compiled:
                 raise ValueError(
                     f"input {number} must be {list(tensor.shape)}, not {list(array.shape)}"
                 )
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise InputDataError(f"input {number} holds NaN or infinity")
             fed.append(np.ascontiguousarray(quantized(array, tensor).reshape(tensor.shape)))
         results = tuple(
             real(array.reshape(tensor.shape), tensor.quantization)

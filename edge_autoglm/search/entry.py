@@ -15,6 +15,7 @@ from edge_export.aot.names import identifier
 from edge_quantize.graph import Graph
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.layer_quality import LayerQuality
 
 from .budget import Budget, Excess
 from .finalists import Measured
@@ -35,6 +36,7 @@ class Entry:
     costs: Costs
     worth: Worth | None
     measured: Measured | None = None
+    layers: tuple[LayerQuality, ...] = ()  # of the one chosen, against the float model
 
     @property
     def kernels(self) -> Mapping[str, str]:

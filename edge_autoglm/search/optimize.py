@@ -21,6 +21,7 @@ from edge_quantize.data import Samples
 from edge_quantize.graph import DType, Graph
 from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.writer import write_tflite
+from edge_quantize.layer_quality import layer_sqnr
 
 from .budget import Budget, Excess, worst
 from .entry import Entry
@@ -263,6 +264,7 @@ class _Run:
         model = workshop.model(choice)
         self.say("judging")
         entry = Entry("model", model, choice, self.target.costs(model), judge.worth(model))
+        entry = self.with_layers(entry)
         try:
             return _finish(self.graph, self.target, self.asked, self.result, entry, (), self.say)
         except BudgetError as error:
@@ -280,6 +282,7 @@ class _Run:
             points = search.run()
             with self.result.writing() as writing:
                 chosen, others, notes = self.finalists(search, points, writing.scratch)
+                chosen = self.with_layers(chosen)
                 outcome = Outcome(
                     self.target.board,
                     self.asked,
@@ -339,6 +342,11 @@ class _Run:
         if self.asked.budget.drop is not None:
             return (time, flash, error)
         return (error, time, flash)
+
+    def with_layers(self, entry: Entry) -> Entry:
+        """With each layer's SQNR on the data held back."""
+        self.say("comparing layers")
+        return replace(entry, layers=layer_sqnr(self.graph, entry.graph, self.held))
 
     def workshop(self) -> Workshop:
         self.say("removing what does nothing")

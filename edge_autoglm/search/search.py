@@ -224,7 +224,7 @@ def error_text(worth: Any) -> str:
     if worth.measure is Measure.ACCURACY:
         return f"{100 * worth.error.value:5.2f} points lost"
     if worth.measure is Measure.ANSWERS:
-        return f"{100 * worth.error.value:5.2f} % differ"
+        return f"{100 * (1 - worth.error.value):6.2f} % same"
     return f"{100 * worth.error.value:5.2f} % error"
 
 

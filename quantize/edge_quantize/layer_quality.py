@@ -35,6 +35,8 @@ class LayerQuality:
     max_abs: float
     cosine: float
     hurts: bool  # the first whose `sqnr_db` is under HURTS_DB
+    # Of the reference's layers before it, those that have no partner here: pruned, folded, scaled.
+    skipped: int = 0
 
 
 @dataclass
@@ -73,17 +75,30 @@ def cosine(product: float, one: float, other: float) -> float:
     return product / math.sqrt(one) / math.sqrt(other)
 
 
+def layers_of(graph: Graph) -> tuple[Operator, ...]:
+    """The operators that are layers to compare, see `is_layer`."""
+    return tuple(operator for operator in graph.operators if is_layer(graph, operator))
+
+
+def is_layer(graph: Graph, operator: Operator) -> bool:
+    """Whether it computes something of the inputs: DEQUANTIZE of a constant only stores weights
+    in another format."""
+    if not operator.outputs:
+        return False
+    return operator.op != "DEQUANTIZE" or not graph.tensors[operator.inputs[0]].is_constant
+
+
 def matched_layers(reference: Graph, candidate: Graph) -> tuple[tuple[Operator, Operator], ...]:
     """(reference's, candidate's) layers with the same name and shape, in the reference's order.
 
     A name may have gained the `_int8` that converters add to a model's own outputs. Layers whose
     results are scaled otherwise in one of the two (SCALED_LAYERS) are left out.
     """
-    named = {_plain(candidate.layer_name(o)): o for o in candidate.operators if o.outputs}
+    named = {_plain(candidate.layer_name(o)): o for o in layers_of(candidate)}
     scaled = set(scaled_apart(reference, candidate))
     pairs = []
-    for operator in reference.operators:
-        other = named.get(_plain(reference.layer_name(operator))) if operator.outputs else None
+    for operator in layers_of(reference):
+        other = named.get(_plain(reference.layer_name(operator)))
         if other is None or reference.layer_name(operator) in scaled:
             continue
         if reference.results(operator)[0].shape == candidate.results(other)[0].shape:
@@ -114,6 +129,7 @@ def layer_sqnr(
             sums[index].add(expected[index], actual[other])
         if progress is not None:
             progress(number + 1, len(samples))
+    place = {operator.index: number for number, operator in enumerate(layers_of(reference))}
     found: list[LayerQuality] = []
     for one, two in pairs:
         got = sums[one.outputs[0]]
@@ -130,6 +146,7 @@ def layer_sqnr(
                 got.most,
                 cosine(got.product, got.signal, got.power),
                 hurts=low and not any(layer.hurts for layer in found),
+                skipped=place[one.index] - len(found),
             )
         )
     return tuple(found)

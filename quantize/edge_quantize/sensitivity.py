@@ -75,26 +75,38 @@ class Sensitivity:
         return tuple(dict.fromkeys(cost.change for cost in self.costs))
 
     def sorted(self) -> tuple[Cost, ...]:
-        """The most expensive first: by accuracy lost where labels tell, then by SQNR; what was not
-        possible last. Of layers left float, those first that bring back most."""
+        """The most expensive first; of layers left float, those first that bring back most.
+
+        An accuracy lost decides where it is certain: where its paired 95 % interval is all above
+        0 (of layers left float: all below that with every layer changed). Few samples move
+        accuracy by whole points, so within the noise, and without labels, SQNR decides. What was
+        not possible comes last.
+        """
         uniform = dict(self.uniform)
 
         def key(cost: Cost) -> tuple[float, float]:
-            quality, all_changed = cost.quality, uniform.get(cost.change)
+            quality, whole = cost.quality, uniform.get(cost.change)
             if quality is None:
                 return (np.inf, np.inf)
-            if self.mode is Mode.ONE or all_changed is None:
-                return (-_drop(quality), quality.sqnr_db)
-            return (
-                _drop(quality) - _drop(all_changed),
-                all_changed.sqnr_db - quality.sqnr_db,
-            )
+            if self.mode is Mode.ONE or whole is None:
+                return (-_certain_drop(quality), quality.sqnr_db)
+            return (-_certain_return(quality, whole), whole.sqnr_db - quality.sqnr_db)
 
         return tuple(sorted(self.costs, key=key))
 
 
-def _drop(quality: Quality) -> float:
-    return quality.paired_drop.value if quality.paired_drop is not None else 0.0
+def _certain_drop(quality: Quality) -> float:
+    """The accuracy lost, 0..1; 0 where the interval leaves in doubt that any is."""
+    drop = quality.paired_drop
+    return drop.value if drop is not None and drop.low > 0 else 0.0
+
+
+def _certain_return(quality: Quality, whole: Quality) -> float:
+    """By how much less is lost than in `whole`; 0 where the two intervals meet."""
+    one, all_changed = quality.paired_drop, whole.paired_drop
+    if one is None or all_changed is None or one.high >= all_changed.low:
+        return 0.0
+    return all_changed.value - one.value
 
 
 @dataclass(frozen=True)

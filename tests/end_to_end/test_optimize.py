@@ -19,6 +19,7 @@ from search_models import classifier, samples
 import edge_autoglm
 from edge_autoglm.search.api import Optimized
 from edge_boards import virtual
+from edge_quantize.errors import InputDataError
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ptq.recipe_file import read_recipe
 from edge_quantize.run import outputs
@@ -209,6 +210,10 @@ def test_level_2_judges_by_answers_where_there_are_no_labels(program: Program) -
     program.done(*arguments, "--max-drop", "50%")
     (point,) = result(program.folder / "out")["points"]
     assert point["worth"]["measure"] == "answers"
+    found = result(program.folder / "out")
+    assert found["layers"][-1]["op"] == "SOFTMAX"
+    assert any(" 20 dB" in note or "first layer that hurts" in note for note in found["notes"])
+    assert "SQNR layer by layer" in (program.folder / "out" / "report.html").read_text()
     assert point["measured"]["outputs_match_reference"]
 
 
@@ -255,6 +260,9 @@ def test_infer_takes_integers_and_refuses_other_shapes(optimized: Optimized) -> 
         assert compiled.infer(np.zeros(shape, np.int8)).shape == (1, 4)
         with pytest.raises(ValueError, match="input 0 must be"):
             compiled.infer(np.zeros((2, 2)))
+        for bad in (np.nan, np.inf, -np.inf):
+            with pytest.raises(InputDataError, match="input 0 holds NaN or infinity"):
+                compiled.infer(np.full(shape, bad))
         with pytest.raises(ValueError, match="1 inputs are needed"):
             compiled.infer(np.zeros(shape), np.zeros(shape))
 

@@ -117,6 +117,35 @@ def test_two_models_side_by_side_with_outputs_and_layers(files, capsys):
         assert f"the first layer that hurts: {first['name']}" in answer.out
 
 
+def test_layers_that_could_not_be_compared_are_counted(files, capsys):
+    """A layer is not the first that hurts if nothing is known of those before it."""
+    answer = call(capsys, "compare", "float.tflite", "pruned.tflite", "--data", "d.npz", "--json",
+                  "c.json")  # fmt: skip
+    document = json.loads((files / "c.json").read_text())
+    (first,) = [layer for layer in document["layers"] if layer["hurts"]]
+    before = [layer["name"] for layer in document["compared_layers"]].index(first["name"])
+    known = [layer["name"] for layer in document["layers"]].index(first["name"])
+    assert first["not_compared_before"] == before - known > 0
+    said = f"{before - known} layers before it could not be compared"
+    assert said in " ".join(answer.out.split())
+
+
+def test_a_float16_models_dequantized_weights_are_no_layers(files, capsys):
+    graph, recipe = float_classifier(), Recipe.uniform(Precision.FLOAT16)
+    (files / "f16.tflite").write_bytes(write_tflite(quantize(graph, images(), recipe).graph))
+    answer = call(capsys, "compare", "float.tflite", "f16.tflite", "--data", "d.npz", "--json",
+                  "c.json")  # fmt: skip
+    assert answer.code == 0, answer.err
+    document = json.loads((files / "c.json").read_text())
+    assert "DEQUANTIZE" not in {layer["op"] for layer in document["compared_layers"]}
+    assert all(layer["sqnr_db"] or layer["equal"] for layer in document["compared_layers"])
+    for layer in document["compared_layers"]:
+        one, half = (layer[side]["weight_bytes"]["value"] for side in ("first", "second"))
+        assert 2 * half == one or layer["op"] == "MEAN"  # its axes are integers
+    assert "alone:" not in answer.out
+    assert "NSE 1 - error / variance of A" in " ".join(answer.out.split())
+
+
 def test_layers_that_equalization_scaled_are_left_out_with_a_word(files, capsys):
     graph, found = float_classifier(), images()
     (files / "even.tflite").write_bytes(write_tflite(equalize(graph, found)))

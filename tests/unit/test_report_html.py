@@ -5,16 +5,18 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from edge_autoglm.measure.figures import Figure, Kind
 from edge_autoglm.report.html import _STYLE, html
-from edge_autoglm.report.plots import _ticks
-from edge_autoglm.report.quantization import report_tables
+from edge_autoglm.report.plots import _ticks, scatter
+from edge_autoglm.report.quantization import points_table, report_tables
 from edge_autoglm.report.summary import (
     QUANTITIES,
     Bar,
@@ -162,6 +164,31 @@ def test_the_chosen_point_is_ringed_and_the_best_are_joined():
     page = html(full())
     assert page.count('class="ring"') == 1
     assert page.count('class="front"') == 3
+
+
+def test_points_that_cover_each_other_keep_their_numbers():
+    figures = {"flash": Figure(1000, Kind.EXACT), "latency_ms": Figure(1.0, Kind.MEASURED)}
+    same = tuple(Point(f"p{n}", figures, chosen=n == 1, front=n < 3) for n in range(1, 6))
+    root = ElementTree.fromstring(scatter(same, "latency_ms", "flash", "s"))
+    said = " ".join(text.text for text in root.iter("text") if text.get("class") == "strong")
+    assert set(re.findall(r"[0-9]", said)) == {"1", "2", "3", "4", "5"}
+
+
+def test_a_line_is_spoken_of_where_there_is_one():
+    assert "The line joins" in html(full())
+    one = replace(full(), points=full().points[:1])
+    assert "The line joins" not in html(one)
+    assert "Filled:" in html(one)
+
+
+def test_a_table_of_points_has_names_and_units_for_people(capsys):
+    report = replace(full(), points_text="Those that were built")
+    assert "Those that were built" in html(report)
+    Console(width=80).print(points_table(report.points))
+    assert "flash, B" in capsys.readouterr().out
+    for key, quantity in QUANTITIES.items():
+        assert "_" not in quantity.heading
+        assert key == "macs" or quantity.unit in quantity.heading
 
 
 def test_a_report_of_nothing_is_a_page_too():

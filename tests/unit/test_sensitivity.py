@@ -11,11 +11,13 @@ import pytest
 from cli_tools import call, command, environment
 from small_classifier import float_classifier, images
 
+from edge_autoglm.report.sensitivity import sensitivity_report
 from edge_quantize.errors import InputDataError, PruningError, UnsupportedModelError
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ptq import Precision
-from edge_quantize.sensitivity import Mode, Study, sensitivity
+from edge_quantize.quality import Interval, Quality
+from edge_quantize.sensitivity import Cost, Mode, Sensitivity, Study, sensitivity
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +65,38 @@ def test_samples_are_halved_and_labels_give_accuracy(result):
 
 
 def test_the_most_expensive_come_first(result):
-    ranks = [(-c.quality.paired_drop.value, c.quality.sqnr_db) for c in result.sorted()]
-    assert ranks == sorted(ranks)
+    certain = [c.quality.paired_drop.low > 0 for c in result.sorted()]
+    assert certain == sorted(certain, reverse=True)
+    in_doubt = [c.quality.sqnr_db for c in result.sorted() if c.quality.paired_drop.low <= 0]
+    assert len(in_doubt) > 3
+    assert in_doubt == sorted(in_doubt)
     without = sensitivity(float_classifier(), unlabelled(), Study(sparsities=()))
     decibels = [cost.quality.sqnr_db for cost in without.sorted()]
     assert decibels == sorted(decibels)
+
+
+def cost_of(layer, decibels, drop):
+    quality = Quality(60, decibels, 0.1, 0.1, 0.9, paired_drop=drop)
+    return Cost(layer, "CONV_2D", "int8", quality)
+
+
+def test_accuracy_within_the_noise_decides_nothing():
+    """One sample of 60 is 1.6 points: it must not put 40 dB before 15 dB."""
+    costs = (
+        cost_of("fine", 40.0, Interval(0.016, -0.04, 0.07)),
+        cost_of("noisy", 15.5, Interval(-0.016, -0.07, 0.04)),
+        cost_of("wrong", 16.0, Interval(0.4, 0.3, 0.5)),
+    )
+    found = Sensitivity(Mode.ONE, 60, 60, costs, (), 0.9)
+    assert [cost.layer for cost in found.sorted()] == ["wrong", "noisy", "fine"]
+    whole = cost_of("all", 10.0, Interval(0.3, 0.2, 0.4)).quality
+    found = Sensitivity(Mode.ALL_BUT, 60, 60, costs, (("int8", whole),), 0.9)
+    assert [cost.layer for cost in found.sorted()] == ["noisy", "fine", "wrong"]
+    report = sensitivity_report(found, {}, (), "costs")
+    worst = next(grid for grid in report.grids if grid.title == "What brings back most")
+    assert [row[0] for row in worst.rows] == ["noisy", "fine", "wrong"]
+    assert [bar.label for bar in report.charts[0].bars] == ["noisy", "fine", "wrong"]
+    assert "differs for certain" in report.charts[0].text
 
 
 def unlabelled():

@@ -30,6 +30,7 @@ from .conversion import (
 )
 from .float_graph import float_graph, renamed
 from .onnx_environment import OnnxEnvironment, prepare_environment
+from .onnx_file import check_onnx_file
 from .open_shapes import OpenInput, fixed_shapes
 from .signature import in_order
 from .tflite import read_tflite
@@ -44,6 +45,7 @@ def read_onnx_file(path: Path, request: Request) -> Conversion:
 
     Raises ConversionError, UnsupportedModelError, UnsoundResultError.
     """
+    check_onnx_file(path)
     environment = prepare_environment(request.say)
     with tempfile.TemporaryDirectory(prefix="edge-autoglm-onnx-") as name:
         folder = Path(name)
