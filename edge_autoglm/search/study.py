@@ -154,8 +154,9 @@ def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], where: s
 
 
 def _storage(folder: Path, url: str | None) -> Any:
-    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages import JournalStorage
 
+    from .database import open_database
     from .journal import WholeLines
 
     if url is None or url.startswith("journal:"):
@@ -171,7 +172,7 @@ def _storage(folder: Path, url: str | None) -> Any:
             f"--storage: {url!r} is no URL; use sqlite:///FILE, a database's URL, or journal:FILE"
         )
     try:
-        return RDBStorage(url)
+        return open_database(url)
     except Exception as error:
         raise StudyError(f"{url}: {_first_line(error)}") from error
 

@@ -181,6 +181,51 @@ def test_a_storage_url_is_shared(tmp_path: Path, kind: str) -> None:
     assert len(studies.evaluated(second, SPACE)) == 3
 
 
+def test_processes_that_make_a_database_at_once_all_get_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; import test_search_study as t\n"
+        "import optuna, sqlalchemy, alembic.migration\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "t.studies.open_study(Path(sys.argv[1]), 'sqlite:///' + sys.argv[2], t.IDENTITY)\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    for file in ("a.db", "b.db"):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, tmp_path, tmp_path / file],
+                env={**os.environ, "PYTHONPATH": path}, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=120)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], said
+
+
+def test_a_database_that_cannot_be_made_leaves_no_empty_file(tmp_path: Path) -> None:
+    program = (
+        "import resource, signal, sys; from pathlib import Path; import test_search_study as t\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "try: t.studies.open_study(Path('.'), 'sqlite:///' + sys.argv[1], t.IDENTITY)\n"
+        "except t.StudyError as error: sys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "x.db"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        check=False,
+    )
+    assert done.returncode == 7
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_space_is_that_of_the_first_process(tmp_path: Path) -> None:
     study = studies.open_study(tmp_path, None, IDENTITY)
     assert studies.shared_choices(study, lambda: SPACE) == SPACE
