@@ -93,14 +93,16 @@ def measure_of(graph: Graph, samples: Samples) -> Measure:
     return Measure.ANSWERS if classifies(graph) else Measure.OUTPUT
 
 
-def check_drop(budget: Budget, measure: Measure, source: str) -> None:
-    """Raises UsageError where a drop is limited that the data cannot tell."""
-    if budget.drop is not None and measure is Measure.OUTPUT:
-        raise UsageError(
-            f"--max-drop: {source or 'the data'} has no class labels and the model's output is no "
-            "class, so no accuracy can be lost; leave it out: candidates are then judged by the "
-            "error of their outputs"
-        )
+def check_drop(budget: Budget, graph: Graph, samples: Samples) -> None:
+    """Raises UsageError where a drop of accuracy is limited that the data cannot tell."""
+    if budget.drop is None or measure_of(graph, samples) is Measure.ACCURACY:
+        return
+    found = "no labels" if samples.labels is None else "labels that are no classes"
+    raise UsageError(
+        f"--max-drop: {samples.source or 'the data'} has {found}, and accuracy is asked for; give class "
+        "indices as `labels` in a .npz, as subfolders named by class, or as the second of what a "
+        "function returns; or leave --max-drop out"
+    )
 
 
 def _error(measure: Measure, found: Quality) -> Interval:

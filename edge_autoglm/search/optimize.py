@@ -26,7 +26,7 @@ from .budget import Budget, Excess, worst
 from .entry import Entry
 from .finalists import export_to, measure, why_not_built
 from .folder import ResultFolder
-from .judge import Judge, check_drop, measure_of
+from .judge import Judge, check_drop
 from .limits import BudgetError, check_possible
 from .pareto import front, ranked
 from .search import Search
@@ -124,7 +124,7 @@ def optimize_graph(
             "--data, or use --level 1 with a model that is quantized already"
         )
     samples = data(graph)
-    check_drop(asked.budget, measure_of(graph, samples), samples.source)
+    check_drop(asked.budget, graph, samples)
     calibration, held = split(graph, samples, asked)
     say(f"{len(calibration)} samples to fit to, {len(held)} held back to judge by")
     run = _Run(graph, target, asked, result, calibration, held, data_digest(samples), say)

@@ -206,10 +206,20 @@ def test_level_1_takes_a_quantized_model_and_no_data(program: Program) -> None:
 
 def test_level_2_judges_by_answers_where_there_are_no_labels(program: Program) -> None:
     arguments = optimize("small.tflite", "--level", 2, "--data", "unlabelled.npz")
-    program.done(*arguments, "--max-drop", "50%")
+    program.done(*arguments)
     (point,) = result(program.folder / "out")["points"]
     assert point["worth"]["measure"] == "answers"
     assert point["measured"]["outputs_match_reference"]
+
+
+@pytest.mark.parametrize("level", [2, 3])
+def test_a_drop_of_accuracy_needs_labels(program: Program, level: int) -> None:
+    arguments = optimize("small.tflite", "--level", level, "--data", "unlabelled.npz")
+    answer = program.run(*arguments, "--max-drop", "1%")
+    assert answer.returncode == 2
+    assert "has no labels, and accuracy is asked for" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert not (program.folder / "out").exists()
 
 
 @pytest.fixture(scope="module")
