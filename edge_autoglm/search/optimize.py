@@ -66,6 +66,8 @@ class Asked:
             raise UsageError(f"--level: no level {self.level}; 0 to 3")
         if self.trials < 1:
             raise UsageError(f"--trials: {self.trials} is none; at least 1")
+        if self.seed < 0:
+            raise UsageError(f"--seed: {self.seed} is below 0; a whole number from 0 on")
         if not 0 < self.held_back < 1:
             raise UsageError(f"--held-back: {self.held_back:g} is not between 0 and 1")
 

@@ -17,6 +17,7 @@ from cli_tools import Program, command
 from search_models import classifier, samples
 
 import edge_autoglm
+from edge_autoglm.errors import UsageError
 from edge_autoglm.search.api import Optimized
 from edge_boards import virtual
 from edge_quantize.graph.writer import write_tflite
@@ -153,6 +154,8 @@ def test_a_study_of_another_model_or_data_is_refused_in_one_line(program: Progra
         (["--max-latency", "20"], 2, "needs a unit"),
         (["--trials", "0"], 2, "--trials"),
         (["--held-back", "1"], 2, "--held-back"),
+        (["--seed", "-1"], 2, "--seed"),
+        (["--board", "stm32f999"], 2, "stm32f999"),
         (["--storage", "study.db"], 2, "is no URL"),
         (["--data", "nothing.npz"], 1, "nothing.npz"),
         (["--max-ram", "4k"], 1, "is the least that could do"),
@@ -220,6 +223,11 @@ def test_a_drop_of_accuracy_needs_labels(program: Program, level: int) -> None:
     assert "has no labels, and accuracy is asked for" in answer.stderr
     assert len(answer.stderr.splitlines()) == 1
     assert not (program.folder / "out").exists()
+
+
+def test_a_seed_below_zero_is_refused_in_python_too() -> None:
+    with pytest.raises(UsageError, match="--seed: -1 is below 0"):
+        edge_autoglm.optimize(classifier(), level=2, data=samples(), seed=-1)
 
 
 @pytest.fixture(scope="module")
