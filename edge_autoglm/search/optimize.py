@@ -26,9 +26,9 @@ from .budget import Budget, Excess, worst
 from .entry import Entry
 from .finalists import export_to, measure, why_not_built
 from .folder import ResultFolder
-from .judge import Judge, check_drop
+from .judge import Judge, check_drop, loss_notes
 from .limits import BudgetError, check_possible
-from .pareto import front, ranked
+from .pareto import as_good_as_least, front, ranked, standing
 from .search import Search
 from .space import Choice
 from .study import Identity, open_study, require_optuna
@@ -265,8 +265,9 @@ class _Run:
         model = workshop.model(choice)
         self.say("judging")
         entry = Entry("model", model, choice, self.target.costs(model), judge.worth(model))
+        notes = loss_notes(entry.worth, self.asked.level)
         try:
-            return _finish(self.graph, self.target, self.asked, self.result, entry, (), self.say)
+            return _finish(self.graph, self.target, self.asked, self.result, entry, notes, self.say)
         except BudgetError as error:
             raise BudgetError(f"{error}; --level 3 prunes, too") from error
 
@@ -324,23 +325,22 @@ class _Run:
                 f"{self.graph.name}: of {len(order)} points that were modelled to fit, the best "
                 f"{len(measured)} were built, and none fits: {first[0]}; leave a little more room"
             )
-        chosen = min(fitting, key=lambda e: (self.order(e), measured.index(e)))
+        equal = as_good_as_least([e.worth for e in fitting if e.worth is not None])
+        chosen = min(fitting, key=lambda e: (self.order(e, equal), measured.index(e)))
         there = {entry.name: entry for entry in measured}
         for point in front(points)[:MOST_OF_FRONT]:
             entry = search.entry(point)
             if entry.name not in there:
                 there[entry.name], _ = build_and_measure(scratch, entry, self.target, self.say)
-        return chosen, tuple(sorted(there.values(), key=self.order)), tuple(notes)
+        others = tuple(sorted(there.values(), key=lambda e: self.order(e, equal)))
+        return chosen, others, (*notes, *loss_notes(chosen.worth, self.asked.level))
 
-    def order(self, entry: Entry) -> tuple[float, ...]:
+    def order(self, entry: Entry, equal: float) -> tuple[float, ...]:
         """As `pareto.ranked`, with what was measured."""
         figures = entry.figures()
         assert entry.worth is not None
         time = figures["latency_ms" if "latency_ms" in figures else "macs"].value
-        flash, error = figures["flash"].value, entry.worth.error.value
-        if self.asked.budget.drop is not None:
-            return (time, flash, error)
-        return (error, time, flash)
+        return standing(entry.worth, time, figures["flash"].value, self.asked.budget, equal)
 
     def workshop(self) -> Workshop:
         self.say("removing what does nothing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 from edge_autoglm.errors import UsageError
 from edge_autoglm.search import study as studies
 from edge_autoglm.search.budget import Budget, Excess
-from edge_autoglm.search.judge import Measure, Worth
-from edge_autoglm.search.pareto import better, front, ranked
+from edge_autoglm.search.judge import Measure, Worth, loss_notes
+from edge_autoglm.search.pareto import best, front, ranked
+from edge_autoglm.search.search import counted
 from edge_autoglm.search.space import Choice, Space
 from edge_autoglm.search.study import Evaluated, Identity, Refused, StudyError
 from edge_quantize.errors import MissingExtraError
@@ -290,12 +290,63 @@ def test_the_best_so_far_is_the_first_of_the_ranking(
 ) -> None:
     budget = Budget(drop=0.5) if drop else Budget()
     found = [_point(i, f) for i, f in enumerate(figures)]
-    best: Evaluated | None = None
-    for point in found:
-        if better(point, best, budget):
-            best = point
-    order = ranked(found, budget)
+    order, first = ranked(found, budget), best(found, budget)
+    assert first is not None
     if order:
-        assert order[0] is best
-    assert best is not None
-    assert math.isfinite(best.beyond)
+        assert order[0] is first
+    else:
+        assert first.beyond == min(point.beyond for point in found)
+
+
+def _judged(
+    number: int, error: float, sqnr: float, time: float, flash: int = 1, width: float = 0.04
+) -> Evaluated:
+    around = Interval(error, error - width / 2, error + width / 2)
+    worth = Worth(Measure.ACCURACY, around, sqnr, 90, None, None, None)
+    return Evaluated(number, Choice(), {}, flash, 1, 1, time, 1, worth, (), 0.0)
+
+
+def _numbers(found: list[Evaluated], budget: Budget) -> list[int]:
+    return [point.number for point in ranked(found, budget)]
+
+
+def test_points_of_the_same_accuracy_are_told_apart_by_sqnr_then_time_then_flash() -> None:
+    found = [
+        _judged(0, 0.0, 12.1, 1.0),
+        _judged(1, 0.0, 25.0, 3.0, flash=2),
+        _judged(2, 0.0, 25.0, 3.0, flash=1),
+        _judged(3, 0.0, 25.0, 2.0),
+    ]
+    assert _numbers(found, Budget()) == [3, 2, 1, 0]
+
+
+def test_a_difference_within_one_standard_error_is_none() -> None:
+    """95 % intervals 0.04 wide: a standard error of 0.0102."""
+    found = [_judged(0, 0.0, 12.1, 1.0), _judged(1, 0.01, 25.0, 3.0), _judged(2, 0.011, 30.0, 3.0)]
+    assert _numbers(found, Budget()) == [1, 0, 2]
+
+
+def test_within_a_drop_the_fastest_is_taken_and_of_the_fastest_the_best_sqnr() -> None:
+    found = [_judged(0, 0.0, 40.0, 2.0), _judged(1, 0.01, 12.0, 1.0), _judged(2, 0.01, 15.0, 1.0)]
+    assert _numbers(found, Budget(drop=0.02)) == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "level", "words"),
+    [
+        (Measure.ACCURACY, 3, "loses 8.0 points of accuracy; try more --trials, a larger budget"),
+        (Measure.ANSWERS, 2, "answers 8.0 % of the samples otherwise"),
+    ],
+)
+def test_a_large_loss_is_warned_of(measure: Measure, level: int, words: str) -> None:
+    def worth(error: float) -> Worth:
+        return Worth(measure, Interval(error, 0.0, 0.1), 12.0, 90, None, None, None)
+
+    (note,) = loss_notes(worth(0.08), level)
+    assert words in note
+    assert not loss_notes(worth(0.04), level)
+
+
+def test_more_points_than_were_asked_for_are_said_in_words() -> None:
+    assert counted(14, 14) == " 14/14"
+    assert counted(15, 14) == "15 (of 14 asked)"
