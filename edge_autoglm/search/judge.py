@@ -102,8 +102,8 @@ def check_drop(budget: Budget, graph: Graph, samples: Samples) -> None:
     found = "no labels" if samples.labels is None else "labels that are no classes"
     raise UsageError(
         f"--max-drop: {samples.source or 'the data'} has {found}, and accuracy is asked for; "
-        "give class indices as `labels` in a .npz, as subfolders named by class, or as the second of what a "
-        "function returns; or leave --max-drop out"
+        "give class indices as `labels` in a .npz, as subfolders named by class, or as the second "
+        "of what a function returns; or leave --max-drop out"
     )
 
 

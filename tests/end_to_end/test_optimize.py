@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -18,8 +19,10 @@ from search_models import classifier, samples
 
 import edge_autoglm
 from edge_autoglm.errors import UsageError
-from edge_autoglm.search.api import Optimized
+from edge_autoglm.search.api import Optimized, samples_of
 from edge_boards import virtual
+from edge_quantize.data import Samples
+from edge_quantize.errors import InputDataError
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ptq.recipe_file import read_recipe
 from edge_quantize.run import outputs
@@ -236,6 +239,53 @@ def optimized(tmp_path_factory: pytest.TempPathFactory) -> Optimized:
         classifier(), target_device="stm32f746", level=2, data=samples(),
         output=tmp_path_factory.mktemp("api") / "out",
     )  # fmt: skip
+
+
+def test_an_optimized_model_says_what_it_is_in_a_line(optimized: Optimized) -> None:
+    text = repr(optimized)
+    assert re.fullmatch(
+        r"<Optimized small on stm32f746, [\d,]+ B flash, [^\n]* ms, in .*out>", text
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (np.zeros((9, 3)), "the model takes [6, 6, 2]"),
+        (np.ones((9, 6, 6, 2)), "same"),
+        ({"picture": samples().inputs[0], "other": np.zeros(3)}, "'picture', 'other'"),
+        (lambda: 1 / 0, "division by zero"),
+        (lambda: None, "gives nothing"),
+        (5, "gives int"),
+        ([1, 2, 3], "the model takes [6, 6, 2]"),
+        ([[1, 2], [3]], "data"),
+        (Samples((np.zeros((9, 3)),)), "the model takes [6, 6, 2]"),
+        ((samples().inputs[0], [0, 1]), "differ in number"),
+    ],
+)
+def test_data_of_a_program_is_checked_as_a_files(data: Any, words: str) -> None:
+    with pytest.raises(InputDataError) as caught:
+        samples_of(data, classifier())
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_of_a_program_has_many_forms() -> None:
+    found = samples(12)
+    assert found.labels is not None
+    image, labels = found.inputs[0], found.labels
+    for data in (
+        found, (image, labels), [image, labels], (image, labels.tolist()), [*zip(image, labels)],
+        {"image": image, "labels": labels}, lambda: (image, labels), zip(image, labels),
+    ):  # fmt: skip
+        taken = samples_of(data, classifier())
+        assert np.array_equal(taken.inputs[0], image)
+        assert taken.labels is not None
+        assert taken.labels.tolist() == labels.tolist()
+    for data in (image, [*image], image.tolist(), {"image": image}, iter(image)):
+        taken = samples_of(data, classifier())
+        assert np.array_equal(taken.inputs[0], image)
+        assert taken.labels is None
 
 
 def test_compiled_c_on_the_host_answers_as_the_model(optimized: Optimized) -> None:
