@@ -109,7 +109,7 @@ def optimize(
         aim = the_board(board, boards)
     except UnknownBoardError as error:
         raise UsageError(str(error)) from error
-    ResultFolder(out).check()
+    ResultFolder(out).check(level=level)
     graph = read_model(model)
     load = (
         None

@@ -105,7 +105,7 @@ def optimize_graph(
     """
     asked.check()
     result = ResultFolder(folder)
-    result.check(model_digest(graph), board.name)
+    result.check(model_digest(graph), board.name, asked.level)
     target = Target.of(board, asked.budget, asked.fuse_ops)
     integer = computes_in_integers(graph)
     if asked.level >= 2 and integer:
@@ -128,7 +128,9 @@ def optimize_graph(
     samples = data(graph)
     check_drop(asked.budget, graph, samples)
     calibration, held = split(graph, samples, asked)
-    say(f"{len(calibration)} samples to fit to, {len(held)} held back to judge by")
+    for note in samples.notes:
+        say(note)
+    say(f"fits to {len(calibration)}, judges by {len(held)}, of {len(samples)} samples")
     run = _Run(graph, target, asked, result, calibration, held, data_digest(samples), say)
     return run.search() if asked.level >= 3 else run.quantize()
 

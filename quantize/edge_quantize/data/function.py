@@ -58,7 +58,8 @@ def _taken(found: Any, graph: Graph, source: str, most: int | None) -> Any:
 
 def _plain(data: Any) -> Any:
     """Lists that stand for arrays as arrays."""
-    if isinstance(data, list) and len(data) == 2 and np.ndim(data[1]) < np.ndim(data[0]):
+    pair = isinstance(data, list) and len(data) == 2 and not isinstance(data[0], tuple)
+    if pair and np.ndim(data[1]) < np.ndim(data[0]):
         data = tuple(data)  # (inputs, labels)
     if isinstance(data, tuple):
         return tuple(part if _several(part) else np.asarray(part) for part in data)
