@@ -39,7 +39,7 @@ def ranked(points: Sequence[Evaluated], budget: Budget) -> tuple[Evaluated, ...]
     return tuple(
         sorted(
             fitting,
-            key=lambda p: (*standing(p.worth, *p.objectives()[:2], budget, equal), p.number),
+            key=lambda p: (*standing(p.worth, p.time, p.flash, budget, equal), p.number),
         )
     )
 

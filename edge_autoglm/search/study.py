@@ -76,9 +76,13 @@ class Evaluated:
         return not self.broken
 
     def objectives(self) -> tuple[float, float, float]:
-        """Latency (MACs where it is not known), flash, error."""
-        time = self.latency_ms if self.latency_ms is not None else float(self.macs)
-        return time, float(self.flash), self.worth.error.value
+        """Time, flash, error."""
+        return self.time, float(self.flash), self.worth.error.value
+
+    @property
+    def time(self) -> float:
+        """Latency, MACs where it is not known."""
+        return self.latency_ms if self.latency_ms is not None else float(self.macs)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,13 @@ def test_a_new_result_takes_the_old_ones_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrapped", [True, False])
 def test_a_full_disk_is_said_of_the_users_folder(wrapped: bool, tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".new-1" / "c"))
-    with pytest.raises(OSError, match="No space left") as caught, ResultFolder(tmp_path).writing():
+
+    def fails() -> None:
         if not wrapped:
             raise full
         raise ExportError(f"{full.filename}: cannot be written") from full
+
+    with pytest.raises(OSError, match="No space left") as caught, ResultFolder(tmp_path).writing():
+        fails()
     assert caught.value.filename == str(tmp_path)
     assert caught.value.errno == errno.ENOSPC

@@ -48,7 +48,9 @@ def given(
         raise InputDataError(f"{source}: {type(error).__name__}: {said}") from error
 
 
-def _taken(found: Any, graph: Graph, source: str, most: int | None) -> Any:
+def _taken(
+    found: Any, graph: Graph, source: str, most: int | None
+) -> Samples | dict[str, Array] | Found:
     if isinstance(found, Samples):
         return found
     if isinstance(found, Mapping):
