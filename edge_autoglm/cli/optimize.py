@@ -71,7 +71,9 @@ def optimize(
             "URL, or journal:FILE (default: a journal in DIR).",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of split and search.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Of split and search.")
+    ] = 0,
     held_back: Annotated[
         float,
         typer.Option("--held-back", metavar="PART", help="Samples that judge: 0 to 1."),
@@ -89,6 +91,7 @@ def optimize(
     DIR gets the points that no other beats, the one chosen with its C, and a report. The command
     goes on where it was interrupted.
     """
+    from edge_autoglm.errors import UsageError
     from edge_autoglm.report.optimize import outcome_json, outcome_report
     from edge_autoglm.report.quantization import report_tables
     from edge_autoglm.report.tables import wrapped
@@ -96,13 +99,17 @@ def optimize(
     from edge_autoglm.search.budget import Budget
     from edge_autoglm.search.folder import ResultFolder
     from edge_autoglm.search.optimize import Asked, optimize_graph
+    from edge_boards.errors import UnknownBoardError
     from edge_quantize.data import load_samples
 
     budget = Budget.parse(max_ram, max_flash, max_latency, max_drop)
     asked = Asked(level, budget, fuse, trials, storage, seed, held_back)
     asked.check()
-    aim = the_board(board, boards)
-    ResultFolder(out).check()
+    try:
+        aim = the_board(board, boards)
+    except UnknownBoardError as error:
+        raise UsageError(str(error)) from error
+    ResultFolder(out).check(level=level)
     graph = read_model(model)
     load = (
         None

@@ -20,6 +20,7 @@ from .summary import (
     Grid,
     Report,
     Stage,
+    comparable,
     interval_text,
     kinds_text,
     value_text,
@@ -164,6 +165,8 @@ def _change(key: str, before: Stage | None, after: Stage | None) -> str:
     one, other = before.figures.get(key), after.figures.get(key)
     if one is None or other is None or QUANTITIES[key].kind == "share" or not one.value:
         return ""
+    if not comparable(one, other):
+        return ""
     return f"{100 * (other.value / one.value - 1):+.1f} %"
 
 
@@ -173,6 +176,8 @@ def _ratios(before: Stage, after: Stage) -> Bars:
         one, other = before.figures.get(key), after.figures.get(key)
         costs = quantity.lower_is_better and (quantity.kind == "count" or key == "latency_ms")
         if one is None or other is None or not costs or not one.value:
+            continue
+        if not comparable(one, other):
             continue
         note = f"{value_text(key, one)} to {value_text(key, other)} {quantity.unit}".strip()
         found.append(Bar(quantity.title, 100 * other.value / one.value, note))

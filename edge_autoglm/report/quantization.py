@@ -14,6 +14,7 @@ from .summary import (
     Report,
     Stage,
     Value,
+    comparable,
     interval_text,
     kinds_text,
     value_text,
@@ -64,6 +65,8 @@ def _about(key: str, values: list[Value | None]) -> str:
         return between
     first = values[0]
     if len(values) < 2 or first is None or last is None or not first.value:
+        return ""
+    if not comparable(first, last):
         return ""
     return f"{100 * (last.value / first.value - 1):+.1f} %"
 

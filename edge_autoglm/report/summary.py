@@ -163,6 +163,13 @@ def quality_figures(quality: Quality) -> tuple[dict[str, Value], dict[str, Value
     return before, after
 
 
+def comparable(one: Value, other: Value) -> bool:
+    """Whether their ratio says something of the models: what was measured, set against what was
+    modelled, says as much of the model's error."""
+    kinds = {value.kind for value in (one, other) if isinstance(value, Figure)}
+    return not (Kind.MODELLED in kinds and len(kinds) > 1)
+
+
 def finite(value: float) -> float | None:
     """JSON has no infinity: an SQNR without noise is null."""
     return value if math.isfinite(value) else None

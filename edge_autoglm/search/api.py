@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -31,7 +31,7 @@ from edge_autoglm.measure.verify import infer, same_model
 from edge_boards import Board, load_board
 from edge_export import ExportResult, HostModel
 from edge_quantize.data import Samples
-from edge_quantize.data.load import load_samples
+from edge_quantize.data.load import load_samples, samples_from
 from edge_quantize.errors import InputDataError
 from edge_quantize.graph import Graph
 from edge_quantize.ingest.tflite import read_tflite
@@ -76,8 +76,9 @@ def optimize(
         level: 0 nothing but the format; 1 lossless; 2 and int8; 3 and pruning, mixed precision and
             the search.
         fuse_ops: False makes padding and clamps steps of their own, outputs unchanged.
-        data: Samples; an array, a tuple of arrays or (inputs, labels); or what `--data` takes.
-            Needed from level 2 on.
+        data: Samples; an array, a tuple of arrays or (inputs, labels); a mapping of arrays by the
+            inputs' names; a function that returns one of these; or what `--data` takes. Needed from
+            level 2 on.
         max_ram, max_flash: bytes, or text such as "64k". max_latency: milliseconds or "20ms".
         max_drop: accuracy lost at most, a fraction or "0.5%".
         trials: points that the search evaluates. storage: an Optuna storage URL.
@@ -114,29 +115,27 @@ def read_model(model: Any, example_input: Any = None) -> Graph:
 
 def samples_of(data: Any, graph: Graph) -> Samples:
     """Samples from what a caller has. Raises InputDataError."""
-    if isinstance(data, Samples):
-        return data
     if isinstance(data, str | Path):
         return load_samples(str(data), graph)
-    labels = None
-    count = len(graph.inputs)
-    if isinstance(data, tuple | list) and len(data) == count + 1:
-        data, labels = data[:-1], np.asarray(data[-1])
-    arrays = tuple(data) if isinstance(data, tuple | list) else (data,)
-    shaped = tuple(
-        np.asarray(array).reshape(-1, *graph.tensors[index].shape[1:])
-        for index, array in zip(graph.inputs, arrays, strict=True)
-    )
-    return Samples(shaped, labels, "data")
+    return samples_from(data, graph)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Optimized:
     """An optimized model. `folder` has all that the search left."""
 
     outcome: Outcome
     folder: Path
-    _kept: Any = field(default=None, repr=False)
+    _kept: Any = None
+
+    def __repr__(self) -> str:
+        """In a line: the model, the board, what it takes, and where it lies."""
+        found = self.chosen.figures()
+        said = [f"{self.graph.name} on {self.outcome.board.name}"]
+        said.append(f"{found['flash'].value:,} B flash, {found['ram'].value:,} B RAM")
+        if "latency_ms" in found:
+            said.append(f"{found['latency_ms'].value:.2f} ms")
+        return f"<Optimized {', '.join(said)}, in {self.folder}>"
 
     @property
     def graph(self) -> Graph:

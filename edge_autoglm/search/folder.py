@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_autoglm.files import OutputError, write_whole
+from edge_export.errors import ExportError
 
 from .finalists import export_to
 from .study import JOURNAL
@@ -37,9 +38,10 @@ class ResultFolder:
 
     path: Path
 
-    def check(self, model: str = "", board: str = "") -> None:
+    def check(self, model: str = "", board: str = "", level: int = 3) -> None:
         """Raises OutputError where something else is there (with `model`, its SHA-256, a result of
-        another model or board too), or it cannot be made."""
+        another model or board too), or a study that a lower `level` would overwrite, or it cannot
+        be made."""
         path = self.path
         if path.exists() and not path.is_dir():
             raise OutputError(f"{path}: is a file; -o names a folder")
@@ -54,13 +56,16 @@ class ResultFolder:
             raise OutputError(
                 f"{path}: holds {strange[0]}, which no search left there; name an empty folder"
             )
-        found = self._result() if model else {}
+        found = self._result()
         for what, mine in (("model_sha256", model), ("board", board)):
-            if found.get(what, mine) != mine:
+            if mine and found.get(what, mine) != mine:
                 raise OutputError(
                     f"{path}: holds the result of another {what.removesuffix('_sha256')} "
                     f"({str(found[what])[:16]}); name another folder, or remove it"
                 )
+        if level < 3 and (found.get("level") == 3 or (path / JOURNAL).exists()):
+            called = f" of {found['model']}" if "model" in found else ""
+            raise OutputError(f"{path}: holds a level-3 study{called}; choose another -o")
 
     def _result(self) -> dict[str, Any]:
         """What an earlier run left; empty where there is none, or it cannot be read."""
@@ -92,6 +97,13 @@ class ResultFolder:
             except OSError as error:
                 error.filename, error.filename2 = str(folder), None
                 raise
+            except ExportError as error:
+                cause = error.__cause__
+                if not isinstance(cause, OSError):
+                    raise
+                # Generated C that could not be written: the scratch folder says nothing to a user.
+                cause.filename, cause.filename2 = str(folder), None
+                raise cause from None
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
 

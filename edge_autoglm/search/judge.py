@@ -17,6 +17,8 @@ from edge_quantize.run import outputs
 from .budget import Budget, Excess
 from .target import Costs
 
+_LARGE_LOSS = 0.05  # share of samples; far beyond what int8 costs a sound model
+
 
 class Measure(enum.Enum):
     """What "error" is, in the order of preference."""
@@ -93,14 +95,36 @@ def measure_of(graph: Graph, samples: Samples) -> Measure:
     return Measure.ANSWERS if classifies(graph) else Measure.OUTPUT
 
 
-def check_drop(budget: Budget, measure: Measure, source: str) -> None:
-    """Raises UsageError where a drop is limited that the data cannot tell."""
-    if budget.drop is not None and measure is Measure.OUTPUT:
-        raise UsageError(
-            f"--max-drop: {source or 'the data'} has no class labels and the model's output is no "
-            "class, so no accuracy can be lost; leave it out: candidates are then judged by the "
-            "error of their outputs"
-        )
+def check_drop(budget: Budget, graph: Graph, samples: Samples) -> None:
+    """Raises UsageError where a drop of accuracy is limited that the data cannot tell."""
+    if budget.drop is None or measure_of(graph, samples) is Measure.ACCURACY:
+        return
+    found = "no labels" if samples.labels is None else "labels that are no classes"
+    raise UsageError(
+        f"--max-drop: {samples.source or 'the data'} has {found}, and accuracy is asked for; "
+        "give class indices as `labels` in a .npz, as subfolders named by class, or as the second "
+        "of what a function returns; or leave --max-drop out"
+    )
+
+
+def loss_notes(worth: Worth | None, level: int) -> tuple[str, ...]:
+    """A warning where what was chosen answers otherwise than the float model too often."""
+    if worth is None or worth.measure is Measure.OUTPUT or worth.error.value <= _LARGE_LOSS:
+        return ()
+    points = f"{100 * worth.error.value:.1f}"
+    lost = (
+        f"loses {points} points of accuracy"
+        if worth.measure is Measure.ACCURACY
+        else f"answers {points} % of the samples otherwise than the float model"
+    )
+    search = "more --trials" if level >= 3 else "--level 3"
+    data = "" if worth.measure is Measure.ACCURACY else "data with labels and --max-drop, "
+    limit = "--max-drop to refuse such a loss, " if worth.measure is Measure.ACCURACY else ""
+    note = (
+        f"the chosen model {lost}; try {search}, a larger budget, {data}{limit}or "
+        "`edge-autoglm prune --finetune`, which trains what stays, with labels"
+    )
+    return (note,)
 
 
 def _error(measure: Measure, found: Quality) -> Interval:

@@ -27,9 +27,9 @@ from .budget import Budget, Excess, worst
 from .entry import Entry
 from .finalists import export_to, measure, why_not_built
 from .folder import ResultFolder
-from .judge import Judge, check_drop, measure_of
+from .judge import Judge, check_drop, loss_notes
 from .limits import BudgetError, check_possible
-from .pareto import front, ranked
+from .pareto import as_good_as_least, front, ranked, standing
 from .search import Search
 from .space import Choice
 from .study import Identity, open_study, require_optuna
@@ -67,6 +67,8 @@ class Asked:
             raise UsageError(f"--level: no level {self.level}; 0 to 3")
         if self.trials < 1:
             raise UsageError(f"--trials: {self.trials} is none; at least 1")
+        if self.seed < 0:
+            raise UsageError(f"--seed: {self.seed} is below 0; a whole number from 0 on")
         if not 0 < self.held_back < 1:
             raise UsageError(f"--held-back: {self.held_back:g} is not between 0 and 1")
 
@@ -104,7 +106,7 @@ def optimize_graph(
     """
     asked.check()
     result = ResultFolder(folder)
-    result.check(model_digest(graph), board.name)
+    result.check(model_digest(graph), board.name, asked.level)
     target = Target.of(board, asked.budget, asked.fuse_ops)
     integer = computes_in_integers(graph)
     if asked.level >= 2 and integer:
@@ -125,9 +127,11 @@ def optimize_graph(
             "--data, or use --level 1 with a model that is quantized already"
         )
     samples = data(graph)
-    check_drop(asked.budget, measure_of(graph, samples), samples.source)
+    check_drop(asked.budget, graph, samples)
     calibration, held = split(graph, samples, asked)
-    say(f"{len(calibration)} samples to fit to, {len(held)} held back to judge by")
+    for note in samples.notes:
+        say(note)
+    say(f"fits to {len(calibration)}, judges by {len(held)}, of {len(samples)} samples")
     run = _Run(graph, target, asked, result, calibration, held, data_digest(samples), say)
     return run.search() if asked.level >= 3 else run.quantize()
 
@@ -265,8 +269,9 @@ class _Run:
         self.say("judging")
         entry = Entry("model", model, choice, self.target.costs(model), judge.worth(model))
         entry = self.with_layers(entry)
+        notes = loss_notes(entry.worth, self.asked.level)
         try:
-            return _finish(self.graph, self.target, self.asked, self.result, entry, (), self.say)
+            return _finish(self.graph, self.target, self.asked, self.result, entry, notes, self.say)
         except BudgetError as error:
             raise BudgetError(f"{error}; --level 3 prunes, too") from error
 
@@ -325,23 +330,22 @@ class _Run:
                 f"{self.graph.name}: of {len(order)} points that were modelled to fit, the best "
                 f"{len(measured)} were built, and none fits: {first[0]}; leave a little more room"
             )
-        chosen = min(fitting, key=lambda e: (self.order(e), measured.index(e)))
+        equal = as_good_as_least([e.worth for e in fitting if e.worth is not None])
+        chosen = min(fitting, key=lambda e: (self.order(e, equal), measured.index(e)))
         there = {entry.name: entry for entry in measured}
         for point in front(points)[:MOST_OF_FRONT]:
             entry = search.entry(point)
             if entry.name not in there:
                 there[entry.name], _ = build_and_measure(scratch, entry, self.target, self.say)
-        return chosen, tuple(sorted(there.values(), key=self.order)), tuple(notes)
+        others = tuple(sorted(there.values(), key=lambda e: self.order(e, equal)))
+        return chosen, others, (*notes, *loss_notes(chosen.worth, self.asked.level))
 
-    def order(self, entry: Entry) -> tuple[float, ...]:
+    def order(self, entry: Entry, equal: float) -> tuple[float, ...]:
         """As `pareto.ranked`, with what was measured."""
         figures = entry.figures()
         assert entry.worth is not None
         time = figures["latency_ms" if "latency_ms" in figures else "macs"].value
-        flash, error = figures["flash"].value, entry.worth.error.value
-        if self.asked.budget.drop is not None:
-            return (time, flash, error)
-        return (error, time, flash)
+        return standing(entry.worth, time, figures["flash"].value, self.asked.budget, equal)
 
     def with_layers(self, entry: Entry) -> Entry:
         """With each layer's SQNR on the data held back."""

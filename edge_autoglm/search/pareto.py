@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .budget import Budget
+from .judge import Worth
 from .study import Evaluated
+
+_STANDARD_ERRORS = 2 * 1.959964  # from end to end of a 95 % interval
 
 
 def front(points: Sequence[Evaluated]) -> tuple[Evaluated, ...]:
@@ -23,23 +26,49 @@ def _beats(one: Evaluated, other: Evaluated) -> bool:
 
 
 def ranked(points: Sequence[Evaluated], budget: Budget) -> tuple[Evaluated, ...]:
-    """Points that fit, the one to take first: where a drop of accuracy is allowed, the fastest that
-    stays within it; else the one with the least error. Then the smaller, then the earlier."""
+    """Points that fit, the one to take first.
+
+    Where a drop of accuracy is allowed, the fastest that stays within it. Else the one with the
+    least error; all within one standard error of that one are equals (the one-standard-error rule:
+    L. Breiman et al., "Classification and Regression Trees", 1984, section 3.4.3), since some
+    hundred samples cannot tell them apart. Equals are told apart by SQNR, which every output of
+    every sample has a part in, then by latency, flash, and number.
+    """
     fitting = [point for point in points if point.fits]
-    return tuple(sorted(fitting, key=lambda p: (*_order(p, budget), p.number)))
+    equal = as_good_as_least([point.worth for point in fitting])
+    return tuple(
+        sorted(
+            fitting,
+            key=lambda p: (*standing(p.worth, p.time, p.flash, budget, equal), p.number),
+        )
+    )
 
 
-def better(one: Evaluated, other: Evaluated | None, budget: Budget) -> bool:
-    """Whether `one` takes the place of the best so far. Of points that do not fit, the nearer."""
-    if other is None:
-        return True
-    if one.fits != other.fits:
-        return one.fits
-    if not one.fits:
-        return one.beyond < other.beyond
-    return _order(one, budget) < _order(other, budget)
+def best(points: Sequence[Evaluated], budget: Budget) -> Evaluated | None:
+    """The one to take of all; where none fits, the nearest to it."""
+    order = ranked(points, budget)
+    if order:
+        return order[0]
+    return min(points, key=lambda p: (p.beyond, p.number), default=None)
 
 
-def _order(point: Evaluated, budget: Budget) -> tuple[float, float, float]:
-    time, flash, error = point.objectives()
-    return (time, flash, error) if budget.drop is not None else (error, time, flash)
+def as_good_as_least(worths: Sequence[Worth]) -> float:
+    """The largest error that is within one standard error of the least."""
+    least = min((worth.error.value for worth in worths), default=0.0)
+    return least + max(
+        (
+            (worth.error.high - worth.error.low) / _STANDARD_ERRORS
+            for worth in worths
+            if worth.error.value == least
+        ),
+        default=0.0,
+    )
+
+
+def standing(
+    worth: Worth, time: float, flash: float, budget: Budget, equal: float
+) -> tuple[float, ...]:
+    """What candidates are ordered by, the best first; errors up to `equal` are the same."""
+    if budget.drop is not None:
+        return (time, -worth.sqnr_db, flash, worth.error.value)
+    return (max(worth.error.value, equal), -worth.sqnr_db, time, flash)

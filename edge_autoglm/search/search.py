@@ -26,7 +26,7 @@ from . import study as studies
 from .budget import Budget, Excess
 from .entry import Entry
 from .judge import Judge, Measure, excesses
-from .pareto import better
+from .pareto import best
 from .shapes import kernel_choices, shaped, supported
 from .space import SPARSITIES, Choice, Space, ordered, weighted_layers
 from .study import Evaluated, Refused
@@ -55,7 +55,6 @@ class Search:
     wrong: int = 0
     _judge: Judge | None = None
     _space: Space = field(default_factory=Space)
-    _best: Evaluated | None = None
     _slack: tuple[float, float] = (1.0, 1.0)
 
     def run(self) -> tuple[Evaluated, ...]:
@@ -69,9 +68,6 @@ class Search:
         known = studies.evaluated(self.study, self._space)
         if known:
             self.say(f"the study has {len(known)} points already")
-        for point in known:
-            if better(point, self._best, self.budget):
-                self._best = point
         if len(known) < self.trials:
             self._slack = self.slack()
         self.workshop.say = lambda _: None  # from here on a line a point
@@ -174,11 +170,10 @@ class Search:
                 choice = self._space.choice(outcome.values)
                 self.say(f"  -/{self.trials}  no good: {choice}: {outcome.why}")
             return
-        done = len(studies.evaluated(self.study, self._space))
-        best = better(outcome, self._best, self.budget)
-        if best:
-            self._best = outcome
-        self.say(f"{done:3}/{self.trials}  {line(outcome)}{'  <- best' if best else ''}")
+        points = studies.evaluated(self.study, self._space)
+        first = best(points, self.budget)
+        mark = "  <- best" if first is not None and first.number == outcome.number else ""
+        self.say(f"{counted(len(points), self.trials)}  {line(outcome)}{mark}")
 
     def entry(self, point: Evaluated) -> Entry:
         """The point's model, made again where another process found it."""
@@ -209,6 +204,11 @@ class Search:
             f"{name}: none of {len(points)} points fits the budget ({self.budget}); the nearest "
             f"({nearest_point.choice}) breaks {'; '.join(nearest_point.broken)}"
         )
+
+
+def counted(done: int, asked: int) -> str:
+    """How far a study is. Processes that share it may each be at its last point."""
+    return f"{done:3}/{asked}" if done <= asked else f"{done} (of {asked} asked)"
 
 
 def line(point: Evaluated) -> str:

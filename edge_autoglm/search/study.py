@@ -76,9 +76,13 @@ class Evaluated:
         return not self.broken
 
     def objectives(self) -> tuple[float, float, float]:
-        """Latency (MACs where it is not known), flash, error."""
-        time = self.latency_ms if self.latency_ms is not None else float(self.macs)
-        return time, float(self.flash), self.worth.error.value
+        """Time, flash, error."""
+        return self.time, float(self.flash), self.worth.error.value
+
+    @property
+    def time(self) -> float:
+        """Latency, MACs where it is not known."""
+        return self.latency_ms if self.latency_ms is not None else float(self.macs)
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,9 @@ def check_identity(found: Mapping[str, Any], wanted: Mapping[str, Any], where: s
 
 
 def _storage(folder: Path, url: str | None) -> Any:
-    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages import JournalStorage
 
+    from .database import open_database
     from .journal import WholeLines
 
     if url is None or url.startswith("journal:"):
@@ -171,7 +176,7 @@ def _storage(folder: Path, url: str | None) -> Any:
             f"--storage: {url!r} is no URL; use sqlite:///FILE, a database's URL, or journal:FILE"
         )
     try:
-        return RDBStorage(url)
+        return open_database(url)
     except Exception as error:
         raise StudyError(f"{url}: {_first_line(error)}") from error
 

@@ -39,7 +39,9 @@ def read_sealed(directory: Path) -> dict[str, Any]:
     except FileNotFoundError:
         if not directory.exists():
             raise ExportError(f"{directory}: no such folder; `export` a model into it") from None
-        raise ExportError(f"{directory}: not an exported model (no {EXPORT_FILE})") from None
+        inside = sorted(found.parent for found in directory.glob(f"*/{EXPORT_FILE}"))
+        hint = f"; {inside[0]} is one" if inside else ""
+        raise ExportError(f"{directory}: not an exported model (no {EXPORT_FILE}){hint}") from None
     except OSError as error:
         raise ExportError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -17,8 +18,10 @@ from cli_tools import Program, command
 from search_models import classifier, samples
 
 import edge_autoglm
-from edge_autoglm.search.api import Optimized
+from edge_autoglm.errors import UsageError
+from edge_autoglm.search.api import Optimized, samples_of
 from edge_boards import virtual
+from edge_quantize.data import Samples
 from edge_quantize.errors import InputDataError
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ptq.recipe_file import read_recipe
@@ -154,6 +157,8 @@ def test_a_study_of_another_model_or_data_is_refused_in_one_line(program: Progra
         (["--max-latency", "20"], 2, "needs a unit"),
         (["--trials", "0"], 2, "--trials"),
         (["--held-back", "1"], 2, "--held-back"),
+        (["--seed", "-1"], 2, "--seed"),
+        (["--board", "stm32f999"], 2, "stm32f999"),
         (["--storage", "study.db"], 2, "is no URL"),
         (["--data", "nothing.npz"], 1, "nothing.npz"),
         (["--max-ram", "4k"], 1, "is the least that could do"),
@@ -199,6 +204,24 @@ def test_a_budget_that_no_point_fits_names_what_breaks_it(program: Program) -> N
     assert not (program.folder / "out" / "chosen").exists()
 
 
+def test_a_study_is_not_overwritten_by_a_lower_level(program: Program) -> None:
+    program.done(*optimize("small.tflite", "--trials", 1))
+    before = (program.folder / "out" / "optimize.json").read_bytes()
+    for left in ("result and study", "study"):
+        answer = program.run(*optimize("small.tflite", "--level", 2))
+        assert answer.returncode == 1, left
+        assert "out: holds a level-3 study" in answer.stderr
+        assert "choose another -o" in answer.stderr
+        if left == "result and study":
+            assert (program.folder / "out" / "optimize.json").read_bytes() == before
+            (program.folder / "out" / "optimize.json").unlink()
+
+
+def test_the_start_says_how_many_samples_are_used(program: Program) -> None:
+    answer = program.run(*optimize("small.tflite", "--trials", 1, "--max-drop", "100%"))
+    assert "fits to 56, judges by 24, of 80 samples" in answer.stderr
+
+
 def test_level_1_takes_a_quantized_model_and_no_data(program: Program) -> None:
     answer = program.done("optimize", "int8.tflite", *BOARD, "--level", 1, "-o", "out")
     assert "measured" in answer.stdout
@@ -207,7 +230,7 @@ def test_level_1_takes_a_quantized_model_and_no_data(program: Program) -> None:
 
 def test_level_2_judges_by_answers_where_there_are_no_labels(program: Program) -> None:
     arguments = optimize("small.tflite", "--level", 2, "--data", "unlabelled.npz")
-    program.done(*arguments, "--max-drop", "50%")
+    program.done(*arguments)
     (point,) = result(program.folder / "out")["points"]
     assert point["worth"]["measure"] == "answers"
     found = result(program.folder / "out")
@@ -217,12 +240,74 @@ def test_level_2_judges_by_answers_where_there_are_no_labels(program: Program) -
     assert point["measured"]["outputs_match_reference"]
 
 
+@pytest.mark.parametrize("level", [2, 3])
+def test_a_drop_of_accuracy_needs_labels(program: Program, level: int) -> None:
+    arguments = optimize("small.tflite", "--level", level, "--data", "unlabelled.npz")
+    answer = program.run(*arguments, "--max-drop", "1%")
+    assert answer.returncode == 2
+    assert "has no labels, and accuracy is asked for" in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert not (program.folder / "out").exists()
+
+
+def test_a_seed_below_zero_is_refused_in_python_too() -> None:
+    with pytest.raises(UsageError, match="--seed: -1 is below 0"):
+        edge_autoglm.optimize(classifier(), level=2, data=samples(), seed=-1)
+
+
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Optimized:
     return edge_autoglm.optimize(
         classifier(), target_device="stm32f746", level=2, data=samples(),
         output=tmp_path_factory.mktemp("api") / "out",
     )  # fmt: skip
+
+
+def test_an_optimized_model_says_what_it_is_in_a_line(optimized: Optimized) -> None:
+    text = repr(optimized)
+    assert re.fullmatch(r"<Optimized small on stm32f746, [\d,]+ B flash, .* ms, in .*out>", text)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (np.zeros((9, 3)), "the model takes [6, 6, 2]"),
+        (np.ones((9, 6, 6, 2)), "same"),
+        ({"picture": samples().inputs[0], "other": np.zeros(3)}, "'picture', 'other'"),
+        (lambda: 1 / 0, "division by zero"),
+        (lambda: None, "gives nothing"),
+        (5, "gives int"),
+        ([1, 2, 3], "the model takes [6, 6, 2]"),
+        ([[1, 2], [3]], "data"),
+        (Samples((np.zeros((9, 3)),)), "the model takes [6, 6, 2]"),
+        ((samples().inputs[0], [0, 1]), "differ in number"),
+    ],
+)
+def test_data_of_a_program_is_checked_as_a_files(data: Any, words: str) -> None:
+    with pytest.raises(InputDataError) as caught:
+        samples_of(data, classifier())
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_data_of_a_program_has_many_forms() -> None:
+    found = samples(12)
+    assert found.labels is not None
+    image, labels = found.inputs[0], found.labels
+    for data in (
+        found, (image, labels), [image, labels], (image, labels.tolist()),
+        [*zip(image, labels, strict=True)],
+        {"image": image, "labels": labels}, lambda: (image, labels),
+        zip(image, labels, strict=True),
+    ):  # fmt: skip
+        taken = samples_of(data, classifier())
+        assert np.array_equal(taken.inputs[0], image)
+        assert taken.labels is not None
+        assert taken.labels.tolist() == labels.tolist()
+    for data in (image, [*image], image.tolist(), {"image": image}, iter(image)):
+        taken = samples_of(data, classifier())
+        assert np.array_equal(taken.inputs[0], image)
+        assert taken.labels is None
 
 
 def test_compiled_c_on_the_host_answers_as_the_model(optimized: Optimized) -> None:

@@ -286,6 +286,12 @@ def test_a_damaged_description_is_one_line(tmp_path: Path, content: bytes, messa
     assert "\n" not in str(caught.value)
 
 
+def test_an_export_within_the_named_folder_is_named(tmp_path: Path) -> None:
+    export_model(classifier(), board(), tmp_path / "c")
+    with pytest.raises(ExportError, match=r"no export\.json\); .*/c is one$"):
+        load_export(tmp_path)
+
+
 def test_a_folder_that_is_not_an_export_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="not an exported model"):
         load_export(tmp_path)

@@ -375,8 +375,8 @@ def test_what_a_function_prints_is_kept_from_stdout(capsys):
     [
         ("fails", r"my_data:fails: IndexError: index 5 .* \(my_data.py, line \d+\)"),
         ("leaves", "my_data:leaves: SystemExit: no data set here"),
-        ("nothing", "returns nothing"),
-        ("word", "returns str; an array"),
+        ("nothing", "gives nothing"),
+        ("word", "gives str; an array"),
         ("empty", "yields no samples"),
         ("ragged", "ValueError|differ in shape"),
         ("rows_of_rows", "my_data:rows_of_rows: ValueError"),

@@ -9,6 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from edge_autoglm.measure.figures import Figure, Kind
+from edge_autoglm.report.quantization import stages_table
+from edge_autoglm.report.summary import Stage
 from edge_autoglm.report.tables import percent, size, table, wrapped, written
 
 
@@ -84,3 +87,21 @@ def test_prose_is_wrapped_between_words_only(monkeypatch: pytest.MonkeyPatch) ->
     text = wrapped("some words and a/very/long/path/that/is/there/to/be/copied end", "  ")
     assert "a/very/long/path/that/is/there/to/be/copied" in text
     assert text.splitlines()[-1].startswith("  ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "change"),
+    [
+        (Kind.MODELLED, Kind.MEASURED, ""),
+        (Kind.MODELLED, Kind.EXACT, ""),
+        (Kind.MODELLED, Kind.MODELLED, "-2.5 %"),
+        (Kind.EXACT, Kind.EXACT, "-2.5 %"),
+    ],
+)
+def test_figures_of_different_kinds_have_no_change(before: Kind, after: Kind, change: str) -> None:
+    one = Stage("before", {"ram": Figure(1000, before)})
+    other = Stage("after", {"ram": Figure(975, after)})
+    (cells,) = [
+        list(c.cells) for c in stages_table("m", one, other).columns if c.header == "change"
+    ]
+    assert [str(cell) for cell in cells] == [change]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
 from edge_autoglm.search.folder import CHOSEN, POINTS, REPORT, RESULT, ResultFolder, Writing
+from edge_export.errors import ExportError
 
 NAMES = (POINTS, CHOSEN, REPORT, RESULT)
 
@@ -63,3 +65,18 @@ def test_a_new_result_takes_the_old_ones_place(tmp_path: Path) -> None:
         writing.put_in_place(result(writing.scratch / "result", "new"))
     assert texts(tmp_path) == {"new"}
     assert {path.name for path in tmp_path.iterdir()} == set(NAMES)
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_a_full_disk_is_said_of_the_users_folder(wrapped: bool, tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path / ".new-1" / "c"))
+
+    def fails() -> None:
+        if not wrapped:
+            raise full
+        raise ExportError(f"{full.filename}: cannot be written") from full
+
+    with pytest.raises(OSError, match="No space left") as caught, ResultFolder(tmp_path).writing():
+        fails()
+    assert caught.value.filename == str(tmp_path)
+    assert caught.value.errno == errno.ENOSPC

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import subprocess
 import sys
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 from edge_autoglm.errors import UsageError
 from edge_autoglm.search import study as studies
 from edge_autoglm.search.budget import Budget, Excess
-from edge_autoglm.search.judge import Measure, Worth
-from edge_autoglm.search.pareto import better, front, ranked
+from edge_autoglm.search.judge import Measure, Worth, loss_notes
+from edge_autoglm.search.pareto import best, front, ranked
+from edge_autoglm.search.search import counted
 from edge_autoglm.search.space import Choice, Space
 from edge_autoglm.search.study import Evaluated, Identity, Refused, StudyError
 from edge_quantize.errors import MissingExtraError
@@ -181,6 +181,51 @@ def test_a_storage_url_is_shared(tmp_path: Path, kind: str) -> None:
     assert len(studies.evaluated(second, SPACE)) == 3
 
 
+def test_processes_that_make_a_database_at_once_all_get_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; import test_search_study as t\n"
+        "import optuna, sqlalchemy, alembic.migration\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "t.studies.open_study(Path(sys.argv[1]), 'sqlite:///' + sys.argv[2], t.IDENTITY)\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    for file in ("a.db", "b.db"):
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, tmp_path, tmp_path / file],
+                env={**os.environ, "PYTHONPATH": path}, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = [process.communicate(timeout=120)[1] for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], said
+
+
+def test_a_database_that_cannot_be_made_leaves_no_empty_file(tmp_path: Path) -> None:
+    program = (
+        "import resource, signal, sys; from pathlib import Path; import test_search_study as t\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
+        "try: t.studies.open_study(Path('.'), 'sqlite:///' + sys.argv[1], t.IDENTITY)\n"
+        "except t.StudyError as error: sys.exit(7)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "x.db"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        check=False,
+    )
+    assert done.returncode == 7
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_space_is_that_of_the_first_process(tmp_path: Path) -> None:
     study = studies.open_study(tmp_path, None, IDENTITY)
     assert studies.shared_choices(study, lambda: SPACE) == SPACE
@@ -245,12 +290,63 @@ def test_the_best_so_far_is_the_first_of_the_ranking(
 ) -> None:
     budget = Budget(drop=0.5) if drop else Budget()
     found = [_point(i, f) for i, f in enumerate(figures)]
-    best: Evaluated | None = None
-    for point in found:
-        if better(point, best, budget):
-            best = point
-    order = ranked(found, budget)
+    order, first = ranked(found, budget), best(found, budget)
+    assert first is not None
     if order:
-        assert order[0] is best
-    assert best is not None
-    assert math.isfinite(best.beyond)
+        assert order[0] is first
+    else:
+        assert first.beyond == min(point.beyond for point in found)
+
+
+def _judged(
+    number: int, error: float, sqnr: float, time: float, flash: int = 1, width: float = 0.04
+) -> Evaluated:
+    around = Interval(error, error - width / 2, error + width / 2)
+    worth = Worth(Measure.ACCURACY, around, sqnr, 90, None, None, None)
+    return Evaluated(number, Choice(), {}, flash, 1, 1, time, 1, worth, (), 0.0)
+
+
+def _numbers(found: list[Evaluated], budget: Budget) -> list[int]:
+    return [point.number for point in ranked(found, budget)]
+
+
+def test_points_of_the_same_accuracy_are_told_apart_by_sqnr_then_time_then_flash() -> None:
+    found = [
+        _judged(0, 0.0, 12.1, 1.0),
+        _judged(1, 0.0, 25.0, 3.0, flash=2),
+        _judged(2, 0.0, 25.0, 3.0, flash=1),
+        _judged(3, 0.0, 25.0, 2.0),
+    ]
+    assert _numbers(found, Budget()) == [3, 2, 1, 0]
+
+
+def test_a_difference_within_one_standard_error_is_none() -> None:
+    """95 % intervals 0.04 wide: a standard error of 0.0102."""
+    found = [_judged(0, 0.0, 12.1, 1.0), _judged(1, 0.01, 25.0, 3.0), _judged(2, 0.011, 30.0, 3.0)]
+    assert _numbers(found, Budget()) == [1, 0, 2]
+
+
+def test_within_a_drop_the_fastest_is_taken_and_of_the_fastest_the_best_sqnr() -> None:
+    found = [_judged(0, 0.0, 40.0, 2.0), _judged(1, 0.01, 12.0, 1.0), _judged(2, 0.01, 15.0, 1.0)]
+    assert _numbers(found, Budget(drop=0.02)) == [2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("measure", "level", "words"),
+    [
+        (Measure.ACCURACY, 3, "loses 8.0 points of accuracy; try more --trials, a larger budget"),
+        (Measure.ANSWERS, 2, "answers 8.0 % of the samples otherwise"),
+    ],
+)
+def test_a_large_loss_is_warned_of(measure: Measure, level: int, words: str) -> None:
+    def worth(error: float) -> Worth:
+        return Worth(measure, Interval(error, 0.0, 0.1), 12.0, 90, None, None, None)
+
+    (note,) = loss_notes(worth(0.08), level)
+    assert words in note
+    assert not loss_notes(worth(0.04), level)
+
+
+def test_more_points_than_were_asked_for_are_said_in_words() -> None:
+    assert counted(14, 14) == " 14/14"
+    assert counted(15, 14) == "15 (of 14 asked)"

@@ -28,18 +28,54 @@ def called(place: Place, graph: Graph, most: int | None) -> Samples | dict[str, 
     """
     # Until the last sample: a function may import what it needs when it is called.
     with running(place) as function:
-        found = function() if callable(function) else function
-        if isinstance(found, Samples):
-            return found
-        if isinstance(found, Mapping):
-            return {str(key): np.asarray(value) for key, value in found.items()}
-        return _split(found, graph, place.text, most)
+        return _taken(function() if callable(function) else function, graph, place.text, most)
+
+
+def given(
+    data: Any, graph: Graph, source: str, most: int | None
+) -> Samples | dict[str, Array] | Found:
+    """What a program gives: a function is called, the rest is as `called` has it. A list of lists
+    of numbers is an array, and [inputs, labels] a pair.
+
+    Raises InputDataError, also for whatever the function, an iterable or numpy raises.
+    """
+    try:
+        return _taken(_plain(data() if callable(data) else data), graph, source, most)
+    except InputDataError:
+        raise
+    except Exception as error:
+        said = (str(error).strip() or "no reason given").splitlines()[0]
+        raise InputDataError(f"{source}: {type(error).__name__}: {said}") from error
+
+
+def _taken(
+    found: Any, graph: Graph, source: str, most: int | None
+) -> Samples | dict[str, Array] | Found:
+    if isinstance(found, Samples):
+        return found
+    if isinstance(found, Mapping):
+        return {str(key): np.asarray(value) for key, value in found.items()}
+    return _split(found, graph, source, most)
+
+
+def _plain(data: Any) -> Any:
+    """Lists that stand for arrays as arrays."""
+    pair = isinstance(data, list) and len(data) == 2 and not isinstance(data[0], tuple)
+    if pair and np.ndim(data[1]) < np.ndim(data[0]):
+        data = tuple(data)  # (inputs, labels)
+    if isinstance(data, tuple):
+        return tuple(part if _several(part) else np.asarray(part) for part in data)
+    if isinstance(data, list) and not any(
+        isinstance(item, tuple | Mapping) or _several(item) for item in data
+    ):
+        return np.asarray(data)
+    return data
 
 
 def _split(found: Any, graph: Graph, source: str, most: int | None) -> Found:
     inputs = len(graph.inputs)
     if found is None:
-        raise InputDataError(f"{source}: returns nothing; an array, or (inputs, labels)")
+        raise InputDataError(f"{source}: gives nothing; an array, or (inputs, labels)")
     if _array_like(found):
         return _inputs((found,), graph, source), None
     if isinstance(found, tuple) and all(_array_like(part) or _several(part) for part in found):
@@ -52,7 +88,7 @@ def _split(found: Any, graph: Graph, source: str, most: int | None) -> Found:
     if isinstance(found, Iterable) and not isinstance(found, str | bytes):
         return _gathered(found, graph, source, most)
     raise InputDataError(
-        f"{source}: returns {type(found).__name__}; an array, (inputs, labels), a mapping of "
+        f"{source}: gives {type(found).__name__}; an array, (inputs, labels), a mapping of "
         "arrays, or an iterable of samples"
     )
 
@@ -70,7 +106,7 @@ def _inputs(parts: Iterable[Any], graph: Graph, source: str) -> tuple[Array, ...
     arrays = tuple(np.asarray(part) for part in parts)
     if len(arrays) != len(graph.inputs):
         raise InputDataError(
-            f"{source}: returns {len(arrays)} inputs; the model has {len(graph.inputs)}"
+            f"{source}: gives {len(arrays)} inputs; the model has {len(graph.inputs)}"
         )
     return arrays
 

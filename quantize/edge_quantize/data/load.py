@@ -5,7 +5,7 @@ All of it is checked against the model's inputs before anything slow starts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from edge_quantize.user_code import place_of
 
 from .check import LEAST, checked
 from .fit import class_labels, fitted, plain_name
-from .function import called
+from .function import called, given
 from .media import DEFAULT_SCALE, SCALES, read_folder
 from .samples import Samples
 
@@ -91,6 +91,42 @@ def load_samples(
         content = read_data(path)
         assert not isinstance(content, bytes)  # only of a .bin
         inputs, labels = _named(content, graph, source)
+    return _finished(graph, inputs, labels, source, notes, most, least, labelled, scale is not None)
+
+
+def samples_from(
+    data: Any, graph: Graph, *, most: int | None = None, least: int = LEAST, labelled: bool = False
+) -> Samples:
+    """The samples that a program has at hand, for the inputs of `graph`, checked as `load_samples`
+    checks them.
+
+    `data` is Samples, an array, (inputs, labels), a mapping of arrays by the inputs' names with
+    `labels`, an iterable of samples or (sample, label), or a function that returns one of these.
+    Raises InputDataError, also for whatever a function raises.
+    """
+    source = getattr(data, "__name__", type(data).__name__) if callable(data) else "data"
+    found = given(data, graph, source, most)
+    if isinstance(found, Samples):
+        source = found.source or source
+        inputs, labels, notes = found.inputs, found.labels, found.notes
+    else:
+        notes = ()
+        inputs, labels = _named(found, graph, source) if isinstance(found, Mapping) else found
+    return _finished(graph, inputs, labels, source, notes, most, least, labelled)
+
+
+def _finished(
+    graph: Graph,
+    inputs: Sequence[Array],
+    labels: Array | None,
+    source: str,
+    notes: tuple[str, ...],
+    most: int | None,
+    least: int,
+    labelled: bool,
+    scaled: bool = False,
+) -> Samples:
+    """Arrays as samples of the graph, thinned and checked. Raises InputDataError."""
     if len(inputs) != len(graph.inputs):
         raise InputDataError(
             f"{source}: {len(inputs)} inputs are given, the model has {len(graph.inputs)}"
@@ -109,7 +145,9 @@ def load_samples(
             f"{source}: has no labels, and accuracy is asked for; give them as `labels` in a .npz, "
             "as subfolders named by class, or as the second of what a function returns"
         )
-    return replace(samples, notes=notes + checked(graph, samples, least, scale is not None))
+    # What was noted of samples before may be noted of them again.
+    more = [note for note in checked(graph, samples, least, scaled) if note not in notes]
+    return replace(samples, notes=(*notes, *more))
 
 
 def _named(
