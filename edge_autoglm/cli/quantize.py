@@ -100,6 +100,7 @@ def quantize(
     check_writable(target)
     source = any_model(model)
     graph = float_graph(source)
+    wanted = wanted.named(graph)
     wanted.check(graph)
     found = _samples(data, graph, wanted, samples, scale)
     kept, held = _split(found, seed)
