@@ -13,6 +13,7 @@ from .common import (
     JsonOption,
     SamplesOption,
     ScaleOption,
+    check_samples,
     notes,
     output,
     the_board,
@@ -101,6 +102,7 @@ def optimize(
     budget = Budget.parse(max_ram, max_flash, max_latency, max_drop)
     asked = Asked(level, budget, fuse, trials, storage, seed, held_back)
     asked.check()
+    check_samples(samples)
     aim = the_board(board, boards)
     ResultFolder(out).check()
     graph = read_model(model)

@@ -85,7 +85,7 @@ def quantize(
     if verify:
         check_file(floating, made, {name: precision for name, _, precision in layers})
         # Layers between equalized pairs are scaled: the equalized model is what they come from.
-        check_outputs(base, made, samples or _noise(floating))
+        check_outputs(base, made, samples or _noise(floating), real=samples is not None)
     return Quantized(made, layers, base, tuple(notes))
 
 
