@@ -59,9 +59,7 @@ def test_a_constant_output(made: tuple[Graph, Graph]) -> None:
     before, after = made
     dense = next(o.index for o in after.operators if o.op == "FULLY_CONNECTED")
     broken = changed(after, dense, 1, np.zeros_like)
-    with pytest.raises(
-        UnsoundResultError, match="is a constant output.*data's range .* to "
-    ) as one:
+    with pytest.raises(UnsoundResultError, match="is a constant output") as one:
         check_outputs(before, broken, samples(before))
     with pytest.raises(UnsoundResultError, match="is a constant output") as other:
         check_outputs(before, broken, samples(before), real=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.model import DType, Graph, Tensor
+from edge_quantize.graph.names import layer_names
 from edge_quantize.run import real
 
 _INTEGERS = {DType.INT4, DType.INT8, DType.UINT8, DType.INT16}
@@ -92,10 +93,11 @@ def unreadable(graph: Graph) -> list[str]:
     """What no change of a graph can deal with: operators that nobody here knows, open dimensions;
     a line each."""
     problems = []
+    names = layer_names(graph)
     custom = [o for o in graph.operators if o.op.startswith("CUSTOM")]
     if custom:
-        named = some([f"'{graph.layer_name(o)}' ({o.op})" for o in custom])
-        problems.append(f"layer {named} is a custom operator: replace it by built-in ones")
+        named = some([f"'{names[o.index]}' ({o.op})" for o in custom])
+        problems.append(f"custom operators in layer {named}: replace them by built-in ones")
     opened = [
         f"{list(tensor.shape_signature)} of tensor '{tensor.name}'"
         for tensor in graph.tensors
@@ -119,10 +121,11 @@ def some(names: list[str]) -> str:
 def _quantized(graph: Graph) -> list[str]:
     layers: list[str] = []
     kinds: dict[str, None] = {}
+    names = layer_names(graph)
     for operator in graph.operators:
         held = [t.dtype.value for t in graph.results(operator) if _integer(t)]
         if held:
-            layers.append(f"'{graph.layer_name(operator)}' ({operator.op})")
+            layers.append(f"'{names[operator.index]}' ({operator.op})")
             kinds.update(dict.fromkeys(held))
     if layers:
         named = f"layer {some(layers)}; start from the float model"

@@ -95,13 +95,9 @@ def check_outputs(before: Graph, after: Graph, samples: Samples, *, real: bool =
     cause = _ranges(before, samples) if real else ""
     if faults:
         blame = f"; the first layer that is wrong is {collapsed}" if collapsed else ""
-        raise UnsoundResultError(
-            f"{after.name}: {faults[0]}{blame}{_ranges(before, samples, real)}"
-        )
+        raise UnsoundResultError(f"{after.name}: {faults[0]}{blame}{cause}")
     if collapsed:
-        raise UnsoundResultError(
-            f"{after.name}: collapsed layer: {collapsed}{_ranges(before, samples, real)}"
-        )
+        raise UnsoundResultError(f"{after.name}: collapsed layer: {collapsed}{cause}")
 
 
 def _ranges(graph: Graph, samples: Samples) -> str:
