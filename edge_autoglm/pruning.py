@@ -161,6 +161,20 @@ def _split(samples: Samples | None, seed: int) -> tuple[Samples | None, Samples 
     return used, _at_most(held, MOST_MEASURED), False
 
 
+def capped(samples: Samples, what: object, seed: int) -> tuple[str, ...]:
+    """Where fewer samples are used than are there, a line each."""
+    used, measured, shared = _split(samples, seed)
+    assert used is not None
+    assert measured is not None
+    found = []
+    if isinstance(what, Structured) and what.needs_data and len(used) > MOST_RANKED:
+        found.append(f"channels are weighed on {MOST_RANKED} of {len(used)} samples evenly")
+    held = len(samples) - len(used)
+    if not shared and held > len(measured):
+        found.append(f"what was lost is measured on {len(measured)} of {held} samples held back")
+    return tuple(found)
+
+
 def _at_most(samples: Samples | None, most: int) -> Samples | None:
     """`most` of them, evenly over all."""
     if samples is None or len(samples) <= most:

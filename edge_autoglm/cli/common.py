@@ -81,24 +81,13 @@ DataOption = Annotated[
         "or MODULE:FUNCTION.",
     ),
 ]
-ScaleOption = Annotated[
-    str | None,
-    typer.Option(
-        "--scale",
-        metavar="S",
-        help="What pictures' 0 to 255 become: 0..1 (default), -1..1 or 0..255.",
-    ),
-]
-SamplesOption = Annotated[
-    int | None,
-    typer.Option("--samples", min=1, metavar="N", help="Use at most N samples, evenly of all."),
-]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="An int8 .tflite file.")]
 # Names that edge_boards and edge_export have, whose import would slow `--help`.
 TOOLCHAINS = ("gcc", "zig")
 RUNTIMES = ("aot", "tflm")
 KERNELS = ("cmsis-nn", "reference")
 BUILDERS = ("own", "platformio")
+SCALES = ("0..1", "-1..1", "0..255")
 
 
 def one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | None]:
@@ -114,6 +103,19 @@ def one_of(option: str, names: tuple[str, ...]) -> Callable[[str | None], str | 
     return check
 
 
+ScaleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="S",
+        callback=one_of("--scale", SCALES),
+        help="What pictures' 0 to 255 become: 0..1 (default), -1..1 or 0..255.",
+    ),
+]
+SamplesOption = Annotated[
+    int | None,
+    typer.Option("--samples", min=1, metavar="N", help="Use at most N samples, evenly of all."),
+]
 ToolchainOption = Annotated[
     str | None,
     typer.Option(
@@ -229,6 +231,14 @@ def any_model(model: str) -> Graph:
     if path.suffix == ".tflite" and not path.is_dir():
         return read_tflite(path)  # convert_model takes float ones only
     return convert_model(model, say=lambda text: notes().print(f"{text} ...")).graph
+
+
+def check_samples(most: int | None, least: int = 2) -> None:
+    """Refuses a --samples that is too small for what is asked. Raises UsageError."""
+    from edge_autoglm.errors import UsageError
+
+    if most is not None and most < least:
+        raise UsageError(f"--samples: {most}; at least {least} are needed")
 
 
 def data_notes(samples: Samples) -> None:

@@ -67,7 +67,9 @@ def report(error: BaseException) -> int:
     if _users_fault(error):
         _say(str(error))
         problems = [str(problem) for problem in getattr(error, "problems", ())]
-        for problem in problems if len(problems) > 1 else ():  # one is in the message
+        # Most messages have the first few in them, and how many more there are.
+        told = bool(problems) and problems[0] in str(error)
+        for problem in () if told else problems:
             print(f"  - {_plain(problem)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     if isinstance(error, OSError):

@@ -13,6 +13,8 @@ from .common import (
     JsonOption,
     SamplesOption,
     ScaleOption,
+    check_samples,
+    data_notes,
     notes,
     output,
     the_board,
@@ -21,6 +23,8 @@ from .common import (
 
 if TYPE_CHECKING:
     from edge_autoglm.search.optimize import Outcome
+    from edge_quantize.data import Samples
+    from edge_quantize.graph import Graph
 
 
 def optimize(
@@ -105,21 +109,29 @@ def optimize(
     budget = Budget.parse(max_ram, max_flash, max_latency, max_drop)
     asked = Asked(level, budget, fuse, trials, storage, seed, held_back)
     asked.check()
+    check_samples(samples)
     try:
         aim = the_board(board, boards)
     except UnknownBoardError as error:
         raise UsageError(str(error)) from error
     ResultFolder(out).check(level=level)
     graph = read_model(model)
-    load = (
-        None
-        if data is None
-        else lambda floating: load_samples(data, floating, scale=scale, most=samples)
-    )
+
+    def load(floating: Graph) -> Samples:
+        assert data is not None
+        found = load_samples(data, floating, scale=scale, most=samples)
+        data_notes(found)
+        return found
+
     say = notes()
     try:
         outcome = optimize_graph(
-            graph, aim, asked, load, out, lambda text: say.print(text, soft_wrap=True)
+            graph,
+            aim,
+            asked,
+            load if data else None,
+            out,
+            lambda text: say.print(text, soft_wrap=True),
         )
     except KeyboardInterrupt:
         if level >= 3 and out.is_dir():

@@ -16,6 +16,7 @@ from .common import (
     SamplesOption,
     ScaleOption,
     any_model,
+    check_samples,
     command_line,
     data_notes,
     one_of,
@@ -27,6 +28,7 @@ from .common import (
 MODES = ("one", "all-but")
 PRECISIONS = ("int8", "int16x8", "int4")
 _DEFAULT_SAMPLES = 128
+_LEAST_SAMPLES = 4
 
 
 def sensitivity(
@@ -65,8 +67,8 @@ def sensitivity(
 ) -> None:
     """Show what each layer costs if quantized or pruned.
 
-    Half of the samples give the ranges, the others measure (of 128 together, unless
-    --samples says more). Labels, where there are any, give accuracy with its interval.
+    Half of the samples give the ranges, the others measure (of 128 together, evenly of all,
+    unless --samples says otherwise). Labels, where there are any, give accuracy with its interval.
     """
     from edge_autoglm.errors import UsageError
     from edge_autoglm.report.html import write_html
@@ -81,8 +83,10 @@ def sensitivity(
     if not _listed(precision) and not _listed(sparsity):
         raise UsageError("neither --precision nor --sparsity: nothing to measure")
     study = Study(_precisions(precision), _shares(sparsity), Mode(mode))
+    check_samples(samples, _LEAST_SAMPLES)
     graph = float_graph(any_model(model))
-    found = load_samples(data, graph, scale=scale, most=samples or _DEFAULT_SAMPLES, least=4)
+    most = samples or _DEFAULT_SAMPLES
+    found = load_samples(data, graph, scale=scale, most=most, least=_LEAST_SAMPLES)
     data_notes(found)
     with progress("measuring layers") as advance:
         result = run(graph, found, study, advance)

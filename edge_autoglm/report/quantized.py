@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_quantize.data import Samples
 from edge_quantize.graph import Graph, Operator
+from edge_quantize.graph.analysis import parameters
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ptq import Quantized
 from edge_quantize.quality import LayerQuality, Quality, evaluate, layer_sqnr, logits
@@ -98,8 +99,7 @@ def _grid(result: Quantized, layers: tuple[LayerQuality, ...], names: dict[str, 
 
 
 def _constant_bytes(graph: Graph, operator: Operator) -> int:
-    constants = [t for t in graph.operands(operator) if t is not None and t.is_constant]
-    return sum(tensor.nbytes for tensor in constants)
+    return sum(tensor.nbytes for tensor in parameters(graph, operator))
 
 
 def quantized_json(result: Quantized, report: Report, path: Path) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def require_supported(graph: Graph) -> None:
         problems += (f"and {len(found) - len(problems)} more",)
     message = f"{graph.name}: " + "; ".join(problems[:_MOST_IN_MESSAGE])
     if len(found) > _MOST_IN_MESSAGE:
-        message += f"; and {len(found) - _MOST_IN_MESSAGE} more"
+        more = len(found) - _MOST_IN_MESSAGE
+        message += f"; and {more} more, which `edge-autoglm inspect` lists"
     raise UnsupportedModelError(message, problems)
 
 
@@ -73,8 +74,8 @@ def _float_problems(graph: Graph) -> list[Problem]:
     also = f" (only its weights are {' and '.join(narrow)})" if narrow else ""
     return [
         Problem(
-            f"the model computes in {results[0].dtype.value}{also}: convert it with full-integer "
-            "int8 quantization and representative data first"
+            f"the model computes in {results[0].dtype.value}{also}: make it int8 first, with "
+            "`edge-autoglm quantize MODEL --data D`"
         )
     ]
 

@@ -134,9 +134,10 @@ _DAMAGE = (
 )
 
 
-def read_data(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
+def read_data(path: Path, beside: str = "") -> bytes | dict[str, npt.NDArray[Any]]:
     """The arrays of a `.npz`, by name, or the only one of a `.npy` (its name is empty); a `.bin`'s
-    content. Raises InputDataError: missing, unreadable, damaged, or over a GiB."""
+    content. Raises InputDataError: missing, unreadable, damaged, or over a GiB;
+    `beside` is what else the caller takes."""
     if path.is_dir():
         raise InputDataError(f"{path}: a folder; name a .npy, .npz or .bin file in it")
     try:
@@ -144,6 +145,7 @@ def read_data(path: Path) -> bytes | dict[str, npt.NDArray[Any]]:
         if path.suffix not in (".npy", ".npz", ".bin"):
             raise InputDataError(
                 f"{path}: not one of .npy, .npz and .bin (raw bytes, as the model takes them)"
+                f"{beside}"
             )
         if size > MOST_DATA_BYTES:
             raise InputDataError(f"{path}: {size} bytes are too large for input data")

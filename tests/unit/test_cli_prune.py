@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     np.savez(tmp_path / "labelled.npz", x=samples, labels=np.arange(60) % 4)
     (tmp_path / "int8.tflite").write_bytes(write_tflite(classifier()))
     (tmp_path / "m.keras").write_bytes(b"")
+    first = replace(graph.tensors[graph.inputs[0]], shape_signature=(1, -1, 8, 2))
+    tensors = tuple(first if t.index == first.index else t for t in graph.tensors)
+    (tmp_path / "open.tflite").write_bytes(write_tflite(replace(graph, tensors=tensors)))
     return tmp_path
 
 
@@ -109,9 +113,16 @@ def test_what_saves_no_time_says_so(
         ("m.tflite --method weights --clusters 4", "belongs to --method clusters", 2),
         ("m.tflite --method clusters", "how many values", 2),
         ("m.tflite --method luck --sparsity 0.5", "no 'luck'", 2),
-        ("m.tflite --method clusters --clusters 1000", "2 to 256", 1),
+        ("m.tflite --method clusters --clusters 1000", "2 to 256", 2),
+        ("m.tflite --method clusters --clusters 1", "2 to 256", 2),
+        ("m.tflite --data d.npy --target-macs -1", "--target-macs", 2),
+        ("m.tflite --data d.npy --sparsity 0.5 --samples 1", "at least 2 are needed", 2),
+        ("m.tflite --data d.npy --sparsity 0.5 --scale 0..2", "no '0..2'", 2),
+        ("m.tflite --data d.npy --sparsity 0.5 -o out.h5", "a .tflite or a .keras", 2),
         ("int8.tflite --data d.npy --sparsity 0.5", "already quantized", 1),
         ("int8.tflite --method weights --sparsity 0.5", "already quantized", 1),
+        ("open.tflite --data d.npy --sparsity 0.5", "dynamic shape [1, -1, 8, 2] of tensor", 1),
+        ("open.tflite --method weights --sparsity 0.5", "dynamic shape [1, -1, 8, 2]", 1),
         ("m.tflite --data d.npy --target-macs 10", "4 channels in each layer", 1),
         ("m.tflite --data d.npy --target-macs 99999999", "no more than the 99,999,999", 1),
         ("m.tflite --data d.npy --sparsity 0.5 --align 64", "nothing can be pruned", 1),

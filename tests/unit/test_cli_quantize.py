@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -18,6 +19,7 @@ from cli_tools import Answer, Program, call, command, environment
 from ptq_models import FloatBuilder, cnn, samples
 
 from edge_quantize.check import check_supported
+from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.model import DType
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
@@ -72,7 +74,7 @@ def test_the_file_is_written_and_what_was_lost_is_shown(ask: Ask) -> None:
     report = json.loads(Path("r.json").read_text())
     assert [row["precision"] for row in report["precisions"]] == ["int8"] * 8
     assert report["after"]["figures"]["sqnr_db"]["value"] > 20
-    assert report["after"]["figures"]["sqnr_db"]["kind"] == "measured"
+    assert report["after"]["figures"]["sqnr_db"]["confidence"] == 0.95
     assert "no layer is under 20 dB" in " ".join(answer.out.split())
     assert report["file"] == "cnn_int8.tflite"
 
@@ -118,6 +120,8 @@ def test_a_quantized_model_is_named(refused: Callable[..., str]) -> None:
     Path("int8.tflite").write_bytes(write_tflite(classifier()))
     line = refused("int8.tflite", "--data", "data.npy")
     assert "quantized already (int8)" in line
+    assert line.count("\n") == 1
+    assert re.search(r"and \d+ more; start from the float model", line)
 
 
 def test_dynamic_shapes_and_custom_operators(refused: Callable[..., str]) -> None:
@@ -216,3 +220,44 @@ def test_control_c_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "interrupted" in errors
     assert not Path("cnn_int8.tflite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--samples 1", "--samples: 1; at least 2"),
+        ("--scale 0..2", "no '0..2'"),
+        ("-o bad.h5", "name a .tflite"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(
+    arguments: str, words: str, refused: Callable[..., str]
+) -> None:
+    assert words in refused("cnn.tflite", "--data", "data.npy", *arguments.split(), code=2)
+
+
+def test_data_of_another_kind_is_told_what_there_is(refused: Callable[..., str]) -> None:
+    Path("data.csv").write_text("1,2\n")
+    line = refused("cnn.tflite", "--data", "data.csv")
+    for kind in (".npz", ".bin", "folder", "MODULE:FUNCTION"):
+        assert kind in line
+
+
+def test_samples_that_are_left_out_are_counted(ask: Ask) -> None:
+    np.save("many.npy", samples(cnn(), 200).inputs[0])
+    said = " ".join(ask("cnn.tflite", "--data", "many.npy").err.split())
+    assert "using 160 of 200 samples evenly; --samples 200 takes all" in said
+    assert "using" not in ask("cnn.tflite", "--data", "many.npy", "--samples", 200).err
+
+
+def test_float16_weights_count_for_the_layer_that_reads_them(ask: Ask) -> None:
+    """Stored as float16 behind DEQUANTIZE, whose results are no activations of the model."""
+    assert ask("cnn.tflite", "--precision", "float16", "--json", "r.json").code == 0
+    figures = json.loads(Path("r.json").read_text())
+    before, after = (figures[stage]["figures"] for stage in ("before", "after"))
+    assert after["activation_bytes"] == before["activation_bytes"]
+    made = analyse(read_tflite(Path("cnn_float16.tflite")))
+    layers = {o.op: o.parameter_bytes for o in made.operators}
+    assert layers["DEQUANTIZE"] == 0
+    assert layers["FULLY_CONNECTED"] > 0
+    assert sum(o.parameter_bytes for o in made.operators) == made.parameter_bytes

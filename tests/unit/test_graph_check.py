@@ -57,7 +57,7 @@ def test_the_reference_models_are_supported(mlperf_tiny: Callable[[str], Path], 
 @pytest.mark.parametrize("name", ["ad", "kws", "ic", "vww"])
 def test_a_float_model_gets_one_line(mlperf_tiny: Callable[[str], Path], name: str) -> None:
     (problem,) = check_supported(read_tflite(mlperf_tiny(f"{name}_float.tflite")))
-    assert "convert it with full-integer int8 quantization" in str(problem)
+    assert "`edge-autoglm quantize MODEL --data D`" in str(problem)
 
 
 def test_a_sound_convolution_is_supported() -> None:

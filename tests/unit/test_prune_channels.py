@@ -232,6 +232,12 @@ def quantized_graph() -> Graph:
     return replace(graph, tensors=tensors)
 
 
+def with_a_custom_operator() -> Graph:
+    _, graph = residual_net()
+    first, *others = graph.operators
+    return replace(graph, operators=(replace(first, op="CUSTOM:Mine"), *others))
+
+
 def test_what_cannot_be_done_is_said_in_one_line() -> None:
     net, graph = residual_net()
     data = net.samples(graph, 6)
@@ -240,6 +246,7 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
     alone = lonely.build(lonely.dense(lonely.input(4), 3, "classes"))
     for source, samples, wanted, message in (
         (quantized_graph(), data, Structured(0.5), "already quantized .*: prune the float model"),
+        (with_a_custom_operator(), data, Structured(0.5), r"custom operators .*\(CUSTOM:Mine\)"),
         (graph, None, Structured(0.5), "needs? data"),
         (graph, data, Structured(target_macs=macs), f"has {macs:,} MACs"),
         (graph, data, Structured(target_macs=10), r"one channel in each layer [\d,]+ are left"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -58,8 +59,12 @@ def test_a_constant_output(made: tuple[Graph, Graph]) -> None:
     before, after = made
     dense = next(o.index for o in after.operators if o.op == "FULLY_CONNECTED")
     broken = changed(after, dense, 1, np.zeros_like)
-    with pytest.raises(UnsoundResultError, match="is a constant output"):
+    with pytest.raises(UnsoundResultError, match="is a constant output") as one:
         check_outputs(before, broken, samples(before))
+    with pytest.raises(UnsoundResultError, match="is a constant output") as other:
+        check_outputs(before, broken, samples(before), real=False)
+    assert re.search(r"the data's range is a likely cause: input '.*' \S+ to \S+ ", str(one.value))
+    assert "likely cause" not in str(other.value)
 
 
 def test_a_constant_output_of_a_constant_model_is_none() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ptq_models import cnn, samples
 
 from edge_quantize.errors import RecipeError
+from edge_quantize.graph.names import layer_names
 from edge_quantize.ptq import Observer, Precision, Recipe, Rule, Scheme, quantize
 from edge_quantize.ptq.recipe_file import parse_recipe, read_recipe
 
@@ -176,3 +177,53 @@ def test_what_is_written_is_read(default: Scheme, rules: list[Scheme]) -> None:
 def test_any_text_is_a_recipe_or_a_recipe_error(text: str) -> None:
     with contextlib.suppress(RecipeError):
         parse_recipe(text)
+
+
+def _made(text: str) -> dict[str, Precision]:
+    graph = cnn()
+    made = quantize(graph, samples(graph, 24), parse_recipe(text))
+    return {name: precision for name, _, precision in made.layers}
+
+
+def test_one_layer_of_an_int8_model_keeps_float16_weights() -> None:
+    graph = cnn()
+    convolution = next(o for o in graph.operators[1:] if o.op.endswith("CONV_2D"))
+    name = graph.layer_name(convolution)
+    made = _made(f'[[rule]]\nlayer = "{name}"\nprecision = "float16"')
+    assert made.pop(name) is Precision.FLOAT16
+    assert set(made.values()) == {Precision.INT8}
+
+
+def test_layers_are_known_by_the_short_names_that_tables_show() -> None:
+    graph = cnn()
+    long = {o.op: f"net/{graph.layer_name(o)}/BiasAdd;net/{o.op}" for o in graph.operators}
+    tensors = list(graph.tensors)
+    for o in graph.operators:
+        tensors[o.outputs[0]] = replace(tensors[o.outputs[0]], name=f"{long[o.op]};{o.index}")
+    graph = replace(graph, tensors=tuple(tensors))
+    short = layer_names(graph)
+    for number, name in enumerate(short):
+        recipe = parse_recipe(f'[[rule]]\nlayer = "{name}"\nprecision = "int16x8"').named(graph)
+        recipe.check(graph)
+        wide = [recipe.scheme(graph, o).precision is Precision.INT16X8 for o in graph.operators]
+        assert wide == [n == number for n in range(len(short))]
+
+
+def test_operators_match_in_any_case() -> None:
+    made = _made('[[rule]]\nop = "softmax"\nprecision = "float32"')
+    assert list(made.values()).count(Precision.FLOAT32) == 1
+
+
+@pytest.mark.parametrize("precision", ["int4", "float16", "dynamic"])
+def test_layers_without_weights_cannot_have_a_precision_of_weights(precision: str) -> None:
+    text = f'[[rule]]\nop = "SOFTMAX"\nprecision = "{precision}"'
+    with pytest.raises(RecipeError, match=rf"{precision} is .*\(SOFTMAX\) has none") as caught:
+        _made(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wide_pattern_names_the_layers_that_cannot_follow_it() -> None:
+    graph = cnn()
+    recipe = parse_recipe('[[rule]]\nlayer = "*"\nprecision = "int4"')
+    notes = quantize(graph, samples(graph, 24), recipe).notes
+    assert any("have no weights that could be int4, and are int8" in note for note in notes)

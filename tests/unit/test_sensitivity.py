@@ -183,7 +183,7 @@ def test_ctrl_c_ends_it_and_leaves_nothing(files):
         (["m.tflite", "--data", "d.npz", "--sparsity", "3"], 2, "is not between 0 and 1"),
         (["m.tflite", "--data", "d.npz", "--precision", "int2"], 2, "no 'int2'; of int8"),
         (["m.tflite", "--data", "d.npz", "--mode", "two"], 2, "no 'two'; one of one, all-but"),
-        (["m.tflite", "--data", "d.npz", "--samples", "3"], 1, "at least 4 are needed"),
+        (["m.tflite", "--data", "d.npz", "--samples", "3"], 2, "at least 4 are needed"),
         (["m.tflite", "--data", "d.npz", "--html", "no/s.html"], 1, "there is no folder no"),
         (
             ["m.tflite", "--data", "d.npz", "--precision", "none", "--sparsity", "none"],

@@ -21,7 +21,7 @@ from edge_quantize.user_code import place_of
 from .check import LEAST, checked
 from .fit import class_labels, fitted, plain_name
 from .function import called, given
-from .media import DEFAULT_SCALE, SCALES, read_folder
+from .media import DEFAULT_SCALE, SCALES, read_folder, thinned
 from .samples import Samples
 
 __all__ = ["DEFAULT_SCALE", "SCALES", "load_samples"]
@@ -88,7 +88,7 @@ def load_samples(
         inferences = load_inputs(graph, path)
         inputs = tuple(np.stack(arrays) for arrays in zip(*inferences, strict=True))
     else:
-        content = read_data(path)
+        content = read_data(path, ", no folder of WAV or pictures, and no MODULE:FUNCTION")
         assert not isinstance(content, bytes)  # only of a .bin
         inputs, labels = _named(content, graph, source)
     return _finished(graph, inputs, labels, source, notes, most, least, labelled, scale is not None)
@@ -139,6 +139,7 @@ def _finished(
         labels = class_labels(labels, graph, source)
     samples = Samples(fit, labels, source, notes)
     if most is not None and len(samples) > most:
+        notes += (thinned(source, most, len(samples)),)
         samples = samples.take(np.linspace(0, len(samples) - 1, most).round().astype(np.intp))
     if labelled and labels is None:
         raise InputDataError(

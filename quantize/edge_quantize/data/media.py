@@ -46,6 +46,7 @@ def read_folder(path: Path, graph: Graph, scale: str | None, most: int | None) -
         )
     if most is not None and len(files) > most:
         # Before they are read, and evenly: neighbours are of one class.
+        notes.append(thinned(path, most, len(files)))
         rows = np.linspace(0, len(files) - 1, most).round().astype(int)
         files, classes = [files[row] for row in rows], [classes[row] for row in rows]
     needed = 4 * len(files) * graph.tensors[graph.inputs[0]].elements
@@ -68,6 +69,11 @@ def read_folder(path: Path, graph: Graph, scale: str | None, most: int | None) -
             )
     labels = None if classes[0] is None else np.array(classes, np.int64)
     return (array,), labels, tuple(notes + more)
+
+
+def thinned(source: Path | str, used: int, count: int) -> str:
+    """The note that not all of the data is used."""
+    return f"{source}: using {used} of {count} samples evenly; --samples {count} takes all"
 
 
 def _files(path: Path, graph: Graph) -> tuple[list[Path], list[int | None], list[str]]:

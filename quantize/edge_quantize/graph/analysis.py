@@ -97,6 +97,26 @@ def analyse(graph: Graph) -> Analysis:
     )
 
 
+def unpacked(graph: Graph) -> dict[int, Tensor]:
+    """The constants behind DEQUANTIZE, by the tensor that it makes of each: weights that are
+    stored as float16 or int8. They are the parameters of the layers that read them; what runtimes
+    unpack them into is counted neither as parameters nor as activations."""
+    return {
+        o.outputs[0]: graph.tensors[o.inputs[0]]
+        for o in graph.operators
+        if o.op == "DEQUANTIZE" and graph.tensors[o.inputs[0]].is_constant
+    }
+
+
+def parameters(graph: Graph, operator: Operator) -> tuple[Tensor, ...]:
+    """The constants that an operator reads, as they are stored."""
+    packed = unpacked(graph)
+    if operator.outputs and operator.outputs[0] in packed:
+        return ()
+    operands = [packed.get(i, graph.tensors[i]) for i in operator.inputs if i >= 0]
+    return tuple(t for t in operands if t.is_constant)
+
+
 def operator_macs(graph: Graph, operator: Operator) -> int:
     """Multiply-accumulates of convolutions and matrix products; 0 for everything else.
 
@@ -117,7 +137,8 @@ def operator_macs(graph: Graph, operator: Operator) -> int:
 
 
 def lifetimes(graph: Graph) -> tuple[Lifetime, ...]:
-    """Every activation's, by tensor index. Outputs of the model live past the last operator."""
+    """Every activation's, by tensor index, `unpacked` weights aside. Outputs of the model live past
+    the last operator."""
     first = dict.fromkeys(graph.inputs, -1)
     last: dict[int, int] = {}
     for operator in graph.operators:
@@ -128,6 +149,7 @@ def lifetimes(graph: Graph) -> tuple[Lifetime, ...]:
                 last[index] = operator.index
     for index in graph.outputs:
         last[index] = len(graph.operators)
+    packed = unpacked(graph)
     return tuple(
         Lifetime(
             index,
@@ -137,7 +159,7 @@ def lifetimes(graph: Graph) -> tuple[Lifetime, ...]:
             last.get(index, -1),
         )
         for index in sorted(first)
-        if not graph.tensors[index].is_constant
+        if not graph.tensors[index].is_constant and index not in packed
     )
 
 
@@ -158,7 +180,8 @@ def live_bytes(graph: Graph, lives: tuple[Lifetime, ...]) -> list[int]:
 
 
 def _cost(graph: Graph, operator: Operator, live: int) -> OperatorCost:
-    operands = [t for t in graph.operands(operator) if t is not None]
+    packed = unpacked(graph)
+    operands = [graph.tensors[i] for i in operator.inputs if i >= 0 and i not in packed]
     return OperatorCost(
         index=operator.index,
         name=graph.layer_name(operator),
@@ -166,7 +189,7 @@ def _cost(graph: Graph, operator: Operator, live: int) -> OperatorCost:
         macs=operator_macs(graph, operator),
         input_shapes=tuple(t.shape for t in operands if not t.is_constant),
         output_shapes=tuple(t.shape for t in graph.results(operator)),
-        parameter_bytes=sum(t.nbytes for t in operands if t.is_constant),
+        parameter_bytes=sum(t.nbytes for t in parameters(graph, operator)),
         live_bytes=live,
     )
 

@@ -13,6 +13,7 @@ from edge_quantize.errors import PruningError
 from edge_quantize.graph.analysis import analyse
 from edge_quantize.graph.channels import ChannelGroup, channel_groups, remove_channels
 from edge_quantize.graph.model import DType, Graph
+from edge_quantize.ptq.prepare import unreadable
 from edge_quantize.run import Progress
 
 from .allocate import Goal, MacCount, allocate
@@ -106,7 +107,11 @@ Stage = Callable[[str], Progress | None]
 
 
 def require_float(graph: Graph) -> None:
-    """Raises PruningError for a graph that computes in integers."""
+    """Raises PruningError for a graph that computes in integers, has custom operators or dynamic
+    shapes."""
+    problems = unreadable(graph)
+    if problems:
+        raise PruningError(f"{graph.name}: cannot be pruned: {'; '.join(problems)}")
     kinds = {graph.tensors[i].dtype for o in graph.operators for i in o.outputs}
     if not kinds <= {DType.FLOAT32}:
         names = ", ".join(sorted(kind.value for kind in kinds - {DType.FLOAT32}))

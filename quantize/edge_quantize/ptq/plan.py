@@ -20,7 +20,7 @@ from edge_quantize.graph.model import DType, Graph, Operator, Quantization
 from .calibrate import BINS, Calibration, Histogram, merged
 from .observers import affine, clip, limits
 from .recipe import Observer, Precision, Recipe, Scheme
-from .rules import RULES, Kind
+from .rules import RULES, Kind, has_reals, weight_positions
 
 # An operand of CONCATENATION that others read too keeps its own scale when the result's range is
 # wider than its own by more than this.
@@ -69,9 +69,9 @@ def effective(graph: Graph, layer: Layer) -> Precision:
     """What a layer really is: weights' precisions mean nothing to layers without weights, and none
     to those that compute with shapes and indices."""
     precision = layer.scheme.precision
-    if not _has_reals(graph, layer.operator):
+    if not has_reals(graph, layer.operator):
         return Precision.FLOAT32
-    if _weight_positions(layer.operator):
+    if weight_positions(layer.operator):
         return precision
     if precision is Precision.INT4:
         return Precision.INT8
@@ -124,7 +124,7 @@ class _Planner:
         problems = [
             problem
             for operator in graph.operators
-            if _has_reals(graph, operator)
+            if has_reals(graph, operator)
             and (problem := _problem(graph, operator, self.schemes[operator.index]))
         ]
         if problems:
@@ -158,7 +158,7 @@ class _Planner:
         graph, scheme = self.graph, self.schemes[operator.index]
         rule = RULES.get(operator.op)
         dtype = activation_dtype(scheme.precision)
-        weights = _weight_positions(operator)
+        weights = weight_positions(operator)
         reads: list[Form | None] = []
         for position, index in enumerate(operator.inputs):
             real = index >= 0 and graph.tensors[index].dtype is DType.FLOAT32
@@ -284,15 +284,3 @@ def _of_constant(data: npt.NDArray[np.generic]) -> Histogram:
         return Histogram(low, high, counts)
     counts, _ = np.histogram(values, BINS, (low, high))
     return Histogram(low, high, counts.astype(np.float64))
-
-
-def _has_reals(graph: Graph, operator: Operator) -> bool:
-    """Whether it computes with real numbers at all; shapes and indices are left alone."""
-    return any(graph.tensors[i].dtype is DType.FLOAT32 for i in operator.outputs)
-
-
-def _weight_positions(operator: Operator) -> tuple[int, ...]:
-    rule = RULES.get(operator.op)
-    if rule is None or rule.kind is not Kind.WEIGHTED:
-        return ()
-    return (rule.weights, rule.weights + 1)

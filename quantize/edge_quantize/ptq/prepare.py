@@ -13,6 +13,7 @@ import numpy as np
 
 from edge_quantize.errors import UnsupportedModelError
 from edge_quantize.graph.model import DType, Graph, Tensor
+from edge_quantize.graph.names import layer_names
 from edge_quantize.run import real
 
 _INTEGERS = {DType.INT4, DType.INT8, DType.UINT8, DType.INT16}
@@ -58,8 +59,7 @@ def rounded_weights(graph: Graph) -> tuple[str, ...]:
 
 
 def _stands_for_reals(tensor: Tensor) -> bool:
-    quantized = tensor.dtype in _INTEGERS and tensor.quantization is not None
-    return quantized or tensor.dtype is DType.FLOAT16
+    return _integer(tensor) or tensor.dtype is DType.FLOAT16
 
 
 def _floating(tensor: Tensor) -> Tensor:
@@ -70,36 +70,75 @@ def _floating(tensor: Tensor) -> Tensor:
 
 
 def _problems(graph: Graph) -> list[str]:
+    """A line for each kind of problem, with the first that have it: a line each would bury them."""
     problems = [f"the file has another subgraph, '{name}'" for name in graph.other_subgraphs]
     if not graph.operators:
         problems.append("the model has no operator")
-    for operator in graph.operators:
-        where = f"layer '{graph.layer_name(operator)}' ({operator.op})"
-        if operator.op.startswith("CUSTOM"):
-            problems.append(f"{where} is a custom operator: replace it by built-in ones")
-        for tensor in graph.results(operator):
-            if tensor.dtype in _INTEGERS and tensor.quantization is not None:
-                problems.append(
-                    f"{where} is quantized already ({tensor.dtype.value}): start from the float "
-                    "model"
-                )
+    problems += [*unreadable(graph), *_quantized(graph)]
+    kinds = {
+        "keeps state between runs": [t for t in graph.tensors if t.is_variable],
+        "holds NaN or infinity": [t for t in graph.tensors if not _finite(t)],
+    }
     for tensor in graph.tensors:
-        if tensor.is_variable:
-            problems.append(f"tensor '{tensor.name}' keeps state between runs")
         if tensor.encoding and tensor.is_constant:
-            problems.append(f"tensor '{tensor.name}' is stored with {tensor.encoding}")
-        opened = [i for i, n in enumerate(tensor.shape_signature) if n < 0]
-        if opened and (opened != [0] or tensor.shape[:1] != (1,)):
-            problems.append(
-                f"tensor '{tensor.name}' has the dynamic shape {list(tensor.shape_signature)}: "
-                "convert the model with every dimension fixed"
-            )
-        if tensor.data is not None and tensor.dtype in (DType.FLOAT32, DType.FLOAT16):
-            values = np.asarray(tensor.data, np.float32)
-            if not np.isfinite(values).all():
-                problems.append(f"tensor '{tensor.name}' holds NaN or infinity")
-    for index in graph.inputs:
-        tensor = graph.tensors[index]
-        if tensor.dtype in _INTEGERS and tensor.quantization is not None:
-            problems.append(f"input '{tensor.name}' is quantized already ({tensor.dtype.value})")
+            kinds.setdefault(f"is stored with {tensor.encoding}", []).append(tensor)
+    return problems + [
+        f"tensor {some([repr(t.name) for t in found])} {kind}"
+        for kind, found in kinds.items()
+        if found
+    ]
+
+
+def unreadable(graph: Graph) -> list[str]:
+    """What no change of a graph can deal with: operators that nobody here knows, open dimensions;
+    a line each."""
+    problems = []
+    names = layer_names(graph)
+    custom = [o for o in graph.operators if o.op.startswith("CUSTOM")]
+    if custom:
+        named = some([f"'{names[o.index]}' ({o.op})" for o in custom])
+        problems.append(f"custom operators in layer {named}: replace them by built-in ones")
+    opened = [
+        f"{list(tensor.shape_signature)} of tensor '{tensor.name}'"
+        for tensor in graph.tensors
+        # An open batch dimension that the converter fixed at 1 is what Keras models always have.
+        if (dims := [i for i, n in enumerate(tensor.shape_signature) if n < 0])
+        and (dims != [0] or tensor.shape[:1] != (1,))
+    ]
+    if opened:
+        problems.append(
+            f"dynamic shape {some(opened)}: convert the model with every dimension fixed"
+        )
     return problems
+
+
+def some(names: list[str]) -> str:
+    """The first of `names`, and how many more."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _quantized(graph: Graph) -> list[str]:
+    layers: list[str] = []
+    kinds: dict[str, None] = {}
+    names = layer_names(graph)
+    for operator in graph.operators:
+        held = [t.dtype.value for t in graph.results(operator) if _integer(t)]
+        if held:
+            layers.append(f"'{names[operator.index]}' ({operator.op})")
+            kinds.update(dict.fromkeys(held))
+    if layers:
+        named = f"layer {some(layers)}; start from the float model"
+        return [f"quantized already ({', '.join(kinds)}): {named}"]
+    inputs = [t for t in map(graph.tensor, graph.inputs) if _integer(t)]
+    return [f"input '{t.name}' is quantized already ({t.dtype.value})" for t in inputs]
+
+
+def _integer(tensor: Tensor) -> bool:
+    return tensor.dtype in _INTEGERS and tensor.quantization is not None
+
+
+def _finite(tensor: Tensor) -> bool:
+    if tensor.data is None or tensor.dtype not in (DType.FLOAT32, DType.FLOAT16):
+        return True
+    return bool(np.isfinite(np.asarray(tensor.data, np.float32)).all())

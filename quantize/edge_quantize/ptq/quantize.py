@@ -53,14 +53,15 @@ def quantize(
     `samples` may be None where no layer has integer activations. The result is run before it is
     handed out, unless `verify` is off.
 
-    Raises RecipeError for a rule that matches no layer, UnsupportedModelError for a model that
-    cannot be quantized or a layer without an integer form, InputDataError for samples that are
-    missing or give no numbers, UnsoundResultError for a result that is wrong (see `soundness`).
+    Raises RecipeError for a rule that matches no layer or none that can have its precision,
+    UnsupportedModelError for a model that cannot be quantized or a layer without an integer form,
+    InputDataError for samples that are missing or give no numbers, UnsoundResultError for a result
+    that is wrong (see `soundness`).
     """
-    recipe = recipe or Recipe()
     floating = float_graph(graph)
+    recipe = (recipe or Recipe()).named(floating)
     recipe.check(floating)
-    notes = list(_rounded(graph))
+    notes = [*_rounded(graph), *recipe.notes(floating)]
     integers = _integer_layers(floating, recipe)
     if integers and samples is None and calibration is None:
         raise InputDataError(
@@ -84,7 +85,7 @@ def quantize(
     if verify:
         check_file(floating, made, {name: precision for name, _, precision in layers})
         # Layers between equalized pairs are scaled: the equalized model is what they come from.
-        check_outputs(base, made, samples or _noise(floating))
+        check_outputs(base, made, samples or _noise(floating), real=samples is not None)
     return Quantized(made, layers, base, tuple(notes))
 
 

@@ -14,9 +14,15 @@
     percentile = 99.99            # kept, for the observer of that name
 
     [[rule]]                      # any number; a later rule wins over an earlier one
-    layer = "*dense*"             # shell patterns over the layer's name
+    layer = "dense*"              # shell patterns over the layer's name
     op = "FULLY_CONNECTED"        # and over its operator; one of the two may be left out
     precision = "int16x8"         # any key of [default]
+
+A layer's name is the short one that `inspect`, `quantize` and `sensitivity` show (`dense_5`), or
+the whole name of the tensor that it makes: a pattern may match either. Operators match in any case.
+
+int4, float16 and dynamic are precisions of weights. A rule that gives one to layers of which none
+has weights is an error; of a wider pattern, those without weights are named in a note.
 
 A key that is not known, a value that is none of those named, a rule without a pattern or without a
 change, and two rules with the same patterns and different values are errors.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
-from edge_quantize.graph.model import DType
+from edge_quantize.graph.model import DType, Graph, Operator
 
 
 class Kind(enum.Enum):
@@ -106,3 +106,16 @@ def version(op: str, activations: DType) -> int:
     chosen = found.int16 if activations is DType.INT16 else found.int8
     assert chosen is not None
     return chosen
+
+
+def has_reals(graph: Graph, operator: Operator) -> bool:
+    """Whether it computes with real numbers at all; shapes and indices are left alone."""
+    return any(graph.tensors[i].dtype is DType.FLOAT32 for i in operator.outputs)
+
+
+def weight_positions(operator: Operator) -> tuple[int, ...]:
+    """Operands that are weights and bias; none of operators without weights."""
+    rule = RULES.get(operator.op)
+    if rule is None or rule.kind is not Kind.WEIGHTED:
+        return ()
+    return (rule.weights, rule.weights + 1)

@@ -44,15 +44,18 @@ def operator_graph(graph: Graph, operator: Operator) -> tuple[Graph, tuple[int, 
 
 def run_operator(graph: Graph, operator: Operator, values: Mapping[int, Array]) -> dict[int, Array]:
     """The operator's results, stacked `[samples, ...]` by tensor index, from `values` stacked
-    alike. An operator of constants alone gives one sample."""
+    alike. An operator of constants alone gives one sample, which serves for all to its readers."""
     single, fed = operator_graph(graph, operator)
     # The fast kernels round integers differently.
     floating = all(tensor.dtype is DType.FLOAT32 for tensor in single.tensors)
     loaded = LiteRtReference(single, optimized=floating)
-    count = len(values[fed[0]]) if fed else 1
+    count = max((len(values[i]) for i in fed), default=1)
     results: list[list[Array]] = [[] for _ in operator.outputs]
     for number in range(count):
-        row = [values[i][number].reshape(graph.tensors[i].shape) for i in fed]
+        row = [
+            values[i][number if len(values[i]) > 1 else 0].reshape(graph.tensors[i].shape)
+            for i in fed
+        ]
         for kept, array in zip(results, loaded.run(row), strict=True):
             kept.append(array)
     return {index: np.stack(kept) for index, kept in zip(operator.outputs, results, strict=True)}

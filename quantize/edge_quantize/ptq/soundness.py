@@ -75,11 +75,12 @@ def weight_only(graph: Graph) -> Iterator[Operator]:
             yield operator
 
 
-def check_outputs(before: Graph, after: Graph, samples: Samples) -> None:
+def check_outputs(before: Graph, after: Graph, samples: Samples, *, real: bool = True) -> None:
     """Runs both on up to 32 of `samples`: no number, constant or saturated outputs where the float
     model's are not, and the first layer whose values have nothing to do with the float model's.
 
-    `samples` are the float model's inputs.
+    `samples` are the float model's inputs; `real` says that they are data of somebody's, whose
+    range is then told: data scaled otherwise than the model was trained on is the usual cause.
     """
     rows = np.unique(np.linspace(0, len(samples) - 1, min(MOST_SAMPLES, len(samples))).astype(int))
     few = samples.take(rows)
@@ -91,11 +92,23 @@ def check_outputs(before: Graph, after: Graph, samples: Samples) -> None:
         if fault:
             faults.append(f"output '{tensor.name}' {fault}")
     collapsed = first_collapsed(before, after, few)
+    cause = _ranges(before, samples) if real else ""
     if faults:
         blame = f"; the first layer that is wrong is {collapsed}" if collapsed else ""
-        raise UnsoundResultError(f"{after.name}: {faults[0]}{blame}")
+        raise UnsoundResultError(f"{after.name}: {faults[0]}{blame}{cause}")
     if collapsed:
-        raise UnsoundResultError(f"{after.name}: collapsed layer: {collapsed}")
+        raise UnsoundResultError(f"{after.name}: collapsed layer: {collapsed}{cause}")
+
+
+def _ranges(graph: Graph, samples: Samples) -> str:
+    found = [
+        f"'{graph.tensors[index].name}' {float(array.min()):g} to {float(array.max()):g}"
+        for index, array in zip(graph.inputs, samples.inputs, strict=True)
+    ]
+    return (
+        f"; the data's range is a likely cause: input {', '.join(found)} (was the model trained on "
+        "that?)"
+    )
 
 
 def output_fault(
