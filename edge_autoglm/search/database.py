@@ -10,6 +10,7 @@ from typing import Any
 
 _TRIES = 12
 _WAIT = 0.1, 0.5  # seconds, at random: those who met are not to meet again
+_LOCKED_S = 60  # SQLite waits so long for another process's write; 5 s by itself
 _MET = ("exists", "unique", "duplicate", "locked")
 """What databases say (table already exists, UNIQUE constraint failed, duplicate key value,
 database is locked) where another process made the same thing first."""
@@ -26,15 +27,16 @@ def open_database(url: str) -> Any:
 
     file = _file(url)
     made = file is not None and not file.exists()
+    options = {"connect_args": {"timeout": _LOCKED_S}} if file is not None else {}
     try:
         for _ in range(_TRIES - 1):
             try:
-                return RDBStorage(url)
+                return RDBStorage(url, engine_kwargs=options)
             except Exception as error:
                 if not any(word in str(error).lower() for word in _MET):
                     raise
             time.sleep(random.uniform(*_WAIT))
-        return RDBStorage(url)
+        return RDBStorage(url, engine_kwargs=options)
     except BaseException:
         if made and file is not None:
             with suppress(OSError):
