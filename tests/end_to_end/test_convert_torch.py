@@ -197,6 +197,7 @@ def test_a_program_file_cut_short_is_one_line(keep: float, tmp_path: Path, torch
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("torch")
 def test_the_command_takes_a_function_and_keeps_torchs_noise_to_itself(tmp_path: Path) -> None:
     (tmp_path / "nets.py").write_text(
         "import torch\n\ndef build():\n"
