@@ -270,12 +270,7 @@ def run(
         taken = known | _running(study, space)
         fixed = next((s for s in seeds if space.choice(s) not in taken), None)
         if fixed is not None:
-            study.enqueue_trial(
-                {
-                    name: value if name.startswith("kernel.") else parameters[name].index(value)
-                    for name, value in fixed.items()
-                }
-            )
+            study.sampler = _always(fixed, parameters, study.sampler)
         trial = study.ask()
         try:
             values = {
@@ -314,6 +309,22 @@ def _sampler(seed: int) -> Any:
         return TPESampler(
             seed=seed % 2**32, multivariate=True, n_startup_trials=8, constraints_func=_constraints
         )
+
+
+def _always(values: Mapping[str, Any], parameters: Mapping[str, Any], others: Any) -> Any:
+    """A sampler that gives these values. An enqueued trial would do it too, but two processes can
+    be given the same one by a database."""
+    import warnings
+
+    from optuna.samplers import PartialFixedSampler
+
+    steps = {
+        name: value if name.startswith("kernel.") else parameters[name].index(value)
+        for name, value in values.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "Experimental"
+        return PartialFixedSampler(steps, others)
 
 
 def _constraints(trial: Any) -> Sequence[float]:
