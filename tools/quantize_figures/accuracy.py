@@ -113,7 +113,7 @@ def with_rounded_weights(graph: Graph, recipe: Recipe, samples: Samples) -> Grap
 def int16x8(folder: Path) -> Iterator[Row]:
     """SQNR of 16x8 above int8's on each model; and what the weights' rounding alone costs."""
     parts = {"ad": machine_sound(folder), **_parts(folder)}
-    plain = Recipe.uniform(Precision.INT16X8, equalize=False, correct_bias=False)
+    plain = Recipe.uniform(Precision.INT16X8, adaptive_rounding=False, correct_bias=False)
     for name, (calibration, measured) in parts.items():
         graph = model(folder, f"{name}_float")
         cut = logits(graph)
@@ -123,7 +123,7 @@ def int16x8(folder: Path) -> Iterator[Row]:
         floor = sqnr(cut, small, measured)
         yield Row(f"{name}: int8", floor, "dB")
         yield Row(f"{name}: int16x8", sqnr(cut, large, measured), "dB", least=floor)
-        yield Row(f"{name}: rounded weights alone", sqnr(cut, rounded, measured), "dB")
+        yield Row(f"{name}: float, weights to nearest", sqnr(cut, rounded, measured), "dB")
 
 
 def mixed(folder: Path) -> Iterator[Row]:

@@ -5,6 +5,7 @@ Needs TensorFlow: training is the one thing that nothing else here does.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ INT8_POINTS, INT4_POINTS, PRUNED_POINTS = 0.3, 1.0, 0.5
 
 
 def rows(_folder: Path) -> Iterator[Row]:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.path.insert(0, str(EXAMPLE))
     import data
     import half_macs
