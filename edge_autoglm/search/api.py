@@ -9,6 +9,7 @@ with optimized.compile() as compiled:
 from __future__ import annotations
 
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,7 @@ class Optimized:
             raise
 
 
-class Compiled:
+class Compiled(ABC):
     """A model that is loaded and ready to run. A context manager; not for several threads."""
 
     def __init__(self, graph: Graph, scratch: Any) -> None:
@@ -231,8 +232,9 @@ class Compiled:
     def _outputs(self) -> list[Any]:
         return [self.graph.tensors[index] for index in self.graph.outputs]
 
+    @abstractmethod
     def _run(self, inputs: Sequence[Array]) -> Sequence[Array]:
-        raise NotImplementedError
+        """One inference: arrays of the inputs' shapes and element types in, outputs out."""
 
 
 class _OnHost(Compiled):

@@ -3,6 +3,7 @@ that take their time, and reset flags."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -31,7 +32,7 @@ class ResetFlags:
     software: int
 
 
-class ClockTree(Peripheral):
+class ClockTree(Peripheral, ABC):
     """An RCC. `sysclk`, `hclk`, `pclk1`, `pclk2` in hertz follow every write."""
 
     BYTE_ACCESS = True
@@ -74,13 +75,13 @@ class ClockTree(Peripheral):
         gate = self.GATES.get(name)
         return gate is None or bool(self.values[gate[0]] >> gate[1] & 1)
 
+    @abstractmethod
     def uart_hz(self, name: str) -> int:
         """The kernel clock of a U(S)ART, hertz; 0 while it is off."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _recompute(self) -> None:
         """Sets the four clocks from the registers, and tells `machine.clock`."""
-        raise NotImplementedError
 
     def _clear_flags(self, value: int) -> None:
         """A write to the flags' register."""
