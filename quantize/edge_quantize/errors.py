@@ -12,6 +12,10 @@ QuantizeError             base; the CLI prints it as one line and exits 1
 +-- MissingExtraError     a framework is not installed; the message has the install line
 +-- GraphEditError        a change of the graph was asked for that cannot be made
 +-- LosslessError         a lossless pass changed the outputs: a mistake of this tool
++-- GpuError              LiteRT's GPU run; `log` is what the backend printed
+    +-- GpuUnavailableError no Vulkan driver, or LiteRT without its GPU accelerator
+    +-- GpuCompileError     the backend refused the model
+    +-- GpuRunError         the backend failed or crashed while it ran
 """
 
 from __future__ import annotations
@@ -76,3 +80,23 @@ class GraphEditError(QuantizeError):
 
 class LosslessError(QuantizeError):
     """A graph computes something else after passes that must not change it."""
+
+
+class GpuError(QuantizeError):
+    """LiteRT's GPU run cannot be had or failed; `log` is all that the backend printed."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class GpuUnavailableError(GpuError):
+    """No Vulkan driver, or a LiteRT without GPU accelerator; the message has the command."""
+
+
+class GpuCompileError(GpuError):
+    """The backend refused the model."""
+
+
+class GpuRunError(GpuError):
+    """The backend failed, or its process crashed, while it ran."""

@@ -1,0 +1,165 @@
+"""The values that go from stage to stage on the way to a package for a phone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge_quantize.graph import DType, Quantization
+
+
+class Target(StrEnum):
+    """A platform, as `--target` names it."""
+
+    ANDROID_GPU = "android-gpu"
+    IOS_METAL = "ios-metal"
+
+
+class Variant(StrEnum):
+    """What the model's weights are stored as; activations are float except in `INT8`."""
+
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the model as an app sees it.
+
+    `name` is the signature's where the model has one, else the tensor's; `shape` and `dtype` are
+    the tensor's. With `quantization` the package turns real numbers into the tensor's integers and
+    back, so that its caller never does.
+    """
+
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: DType
+    quantization: Quantization | None
+
+
+@dataclass(frozen=True)
+class MobileModel:
+    """One variant of a model, ready for a package. `content` is the `.tflite` file; `signature` is
+    the key of its signature, None where it has none. `labels` are class names of the only output,
+    in order."""
+
+    name: str
+    variant: Variant
+    content: bytes
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    signature: str | None = None
+    labels: tuple[str, ...] = ()
+
+
+class Place(StrEnum):
+    """Where an operator runs."""
+
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one operator of the model will run. `reason` says why not on the GPU, and `mend` what
+    would change that; `partition` numbers the partitions in order of execution."""
+
+    index: int
+    name: str
+    op: str
+    place: Place
+    partition: int
+    reason: str = ""
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """Where everything will run. `transfers` are the tensors (names) that go from CPU to GPU or
+    back between partitions; the model's own inputs and outputs are not among them. `source` names
+    the rules or the log that it comes from, with its version."""
+
+    operators: tuple[Placement, ...]
+    transfers: tuple[str, ...]
+    source: str
+
+    @property
+    def partitions(self) -> int:
+        return len({each.partition for each in self.operators})
+
+    @property
+    def refused(self) -> tuple[Placement, ...]:
+        return tuple(each for each in self.operators if each.place is Place.CPU)
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """One output over all samples. `max_abs` and `rms` are in the output's own unit (LSB for
+    integers, `relative` None then); `relative` = max|gpu-cpu| / max|cpu|. `agreement`: fraction of
+    samples with the same argmax, None for outputs that have no classes."""
+
+    name: str
+    max_abs: float
+    rms: float
+    relative: float | None
+    tolerance: float
+    agreement: float | None
+    within: bool
+
+
+@dataclass(frozen=True)
+class FirstWrong:
+    """The first operator whose own result is wrong on the GPU, given right inputs."""
+
+    index: int
+    name: str
+    op: str
+    max_abs: float
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the GPU computes the right thing, and how that is known.
+
+    `state`: "right", "wrong", "refused" (the backend took not all of it, or did not run) or
+    "unchecked" (--skip-check). `why` is one line for people. `adapter` and `arithmetic` say what
+    computed ("SwiftShader Device (Subzero)", "float32"); `samples` and `source` what it was fed.
+    `on_gpu` operators ran on the GPU in the GPU-only compile. `warnings` are the backend's own
+    (shape mismatches). `half` is the simulation of float16 arithmetic, see
+    `edge_quantize.half.HalfReport`, None where nothing computes in float. `works` is the variant
+    that was found right where this one is not.
+    """
+
+    state: str
+    why: str
+    variant: Variant
+    outputs: tuple[OutputDifference, ...]
+    on_gpu: int
+    operators: int
+    adapter: str | None
+    arithmetic: str | None
+    samples: int
+    source: str
+    runtime: str
+    warnings: tuple[str, ...] = ()
+    first_wrong: FirstWrong | None = None
+    half: object | None = None
+    works: Variant | None = None
+    limits: tuple[str, ...] = ()
+
+    @property
+    def right(self) -> bool:
+        return self.state == "right"
+
+
+@dataclass(frozen=True)
+class Package:
+    """All that a package is written from."""
+
+    target: Target
+    model: MobileModel
+    delegation: Delegation
+    verdict: Verdict

@@ -1,0 +1,73 @@
+"""What LiteRT's GPU accelerator says in its log: the only place where it names what it refused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_ADAPTER = re.compile(
+    r"Selected adapter: (?P<name>.+?), arch=.*?backend=(?P<api>\w+), adapterType=(?P<type>.+)"
+)
+_REFUSED = re.compile(r"^(?P<op>[A-Z][A-Z0-9_]*(?: \([^)]*\))?): (?P<reason>.+?)\s*$")
+_SPLIT = re.compile(
+    r"^(?P<gpu>No|\d+) operations will run on the GPU, and (?:the remaining|all) (?P<cpu>\d+) "
+    r"operations will run on the CPU"
+)
+_LIST = "Following operations are not supported by GPU delegate:"
+_BUILT = "Initializing WebGPU-based API from graph"
+_MISMATCH = "Shape mismatch"
+_DYNAMIC = "a delegate that only supports static-sized tensors"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An operator kind that the backend refused, in its own words. It names a kind once, however
+    many operators of the model are of it."""
+
+    op: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BackendLog:
+    """One compilation. `on_gpu` and `on_cpu` are counts of operators, None where the backend gave
+    none (it gives them only when it refused something). `graphs_built` counts the partitions that
+    it made GPU programs of: with 0 nothing ran on the GPU, whatever else is claimed."""
+
+    adapter: str | None
+    software: bool
+    refused: tuple[Refusal, ...]
+    on_gpu: int | None
+    on_cpu: int | None
+    graphs_built: int
+    mismatches: tuple[str, ...]
+    dynamic: bool
+
+
+def read_log(text: str) -> BackendLog:
+    """The log of one compilation (what the process wrote to stderr)."""
+    adapter, software, listing = None, False, False
+    refused: list[Refusal] = []
+    mismatches: list[str] = []
+    on_gpu: int | None = None
+    on_cpu: int | None = None
+    built, dynamic = 0, False
+    for line in text.splitlines():
+        if found := _ADAPTER.search(line):
+            adapter, software = found["name"].strip(), "CPU" in found["type"]
+        elif _LIST in line:
+            listing = True
+        elif found := _SPLIT.match(line):
+            on_gpu = 0 if found["gpu"] == "No" else int(found["gpu"])
+            on_cpu, listing = int(found["cpu"]), False
+        elif listing and (found := _REFUSED.match(line)):
+            refused.append(Refusal(found["op"], found["reason"]))
+        elif _BUILT in line:
+            built += 1
+        elif _MISMATCH in line:
+            mismatches.append(line[line.index(_MISMATCH) :].strip())
+        elif _DYNAMIC in line:
+            dynamic = True
+    return BackendLog(
+        adapter, software, tuple(refused), on_gpu, on_cpu, built, tuple(mismatches), dynamic
+    )
