@@ -25,17 +25,18 @@ def main(path: str) -> None:
     loaded = None
     while line := sys.stdin.buffer.readline():
         request = json.loads(line)
+        results: list[Any] = []
         arrays = [_read(sys.stdin.buffer, *each) for each in request["arrays"]]
         try:
             if request["do"] == "load":
                 loaded = _Loaded(path, request)
-                answer, results = loaded.described(), []
+                answer = loaded.described()
             else:
                 assert loaded is not None
                 seconds, results = loaded.run(arrays, request["repeats"])
                 answer = {"seconds": seconds}
         except Exception as error:
-            answer, results = {"error": " ".join(str(error).split())}, []
+            answer = {"error": " ".join(str(error).split())}
         answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         _write(answers, answer, results)
 
