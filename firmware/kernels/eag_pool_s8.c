@@ -1,50 +1,6 @@
-#include "eag_pool.h"
-#include "eag_pool_window.h"
-#include "eag_requant.h"
+#define EAG_ELEMENT int8_t
+#define EAG_LOWEST (-128)
+#define EAG_AVERAGE_POOL eag_average_pool_s8
+#define EAG_MAX_POOL eag_max_pool_s8
 
-void eag_average_pool_s8(const struct eag_pool_params *p, const void *in, void *out,
-                         void *scratch) {
-  const int8_t *input = in;
-  int8_t *result = out;
-  (void)scratch;
-  for (int32_t oy = 0; oy < p->out_h; ++oy) {
-    struct eag_span y = eag_window(oy, p->stride_h, p->pad_h, p->filter_h, p->in_h);
-    for (int32_t ox = 0; ox < p->out_w; ++ox) {
-      struct eag_span x = eag_window(ox, p->stride_w, p->pad_w, p->filter_w, p->in_w);
-      int32_t count = y.count * x.count;
-      const int8_t *corner = input + (y.first * p->in_w + x.first) * p->channels;
-      for (int32_t c = 0; c < p->channels; ++c) {
-        int32_t sum = 0;
-        const int8_t *row = corner + c;
-        for (int32_t i = 0; i < y.count; ++i, row += p->in_w * p->channels) {
-          const int8_t *at = row;
-          for (int32_t j = 0; j < x.count; ++j, at += p->channels) sum += *at;
-        }
-        sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
-        *result++ = (int8_t)eag_clamp(sum, p->min, p->max);
-      }
-    }
-  }
-}
-
-void eag_max_pool_s8(const struct eag_pool_params *p, const void *in, void *out, void *scratch) {
-  const int8_t *input = in;
-  int8_t *result = out;
-  (void)scratch;
-  for (int32_t oy = 0; oy < p->out_h; ++oy) {
-    struct eag_span y = eag_window(oy, p->stride_h, p->pad_h, p->filter_h, p->in_h);
-    for (int32_t ox = 0; ox < p->out_w; ++ox) {
-      struct eag_span x = eag_window(ox, p->stride_w, p->pad_w, p->filter_w, p->in_w);
-      const int8_t *corner = input + (y.first * p->in_w + x.first) * p->channels;
-      for (int32_t c = 0; c < p->channels; ++c) {
-        int32_t best = -128;
-        const int8_t *row = corner + c;
-        for (int32_t i = 0; i < y.count; ++i, row += p->in_w * p->channels) {
-          const int8_t *at = row;
-          for (int32_t j = 0; j < x.count; ++j, at += p->channels) best = *at > best ? *at : best;
-        }
-        *result++ = (int8_t)eag_clamp(best, p->min, p->max);
-      }
-    }
-  }
-}
+#include "eag_pool_plain.h"

@@ -128,12 +128,15 @@ def _linear_row(op: str) -> KernelRow:
     )
 
 
+_TEMPLATE = ("kernels/eag_add_broadcast.h", "kernels/eag_add_rescale.h")
+
+
 def _row(op: str, dtype: DType) -> KernelRow:
     suffix = _SUFFIX[dtype]
     return KernelRow(
         name=f"eag_{op.lower()}_{suffix}",
         op=op,
-        sources=(f"kernels/eag_add_{suffix}.c", "kernels/eag_add_rescale.h", *HEADERS),
+        sources=(f"kernels/eag_add_{suffix}.c", *_TEMPLATE, *HEADERS),
         refuses=lambda layer: _refuses(layer, dtype) or takes_activations(layer),
         bind=_bind,
         dtypes=(dtype,),
@@ -146,7 +149,7 @@ def _constant_row(op: str, what: str, dtype: DType, *positions: int) -> KernelRo
     return KernelRow(
         name=f"eag_{op.lower()}_{what}_{suffix}",
         op=op,
-        sources=(f"kernels/eag_add_{suffix}.c", "kernels/eag_add_rescale.h", *HEADERS),
+        sources=(f"kernels/eag_add_{suffix}.c", *_TEMPLATE, *HEADERS),
         refuses=lambda layer: _refuses(layer, dtype) or takes_constant(layer, *positions),
         bind=_bind,
         dtypes=(dtype,),

@@ -131,6 +131,7 @@ _HEADERS = (
     "kernels/eag_pool_window.h",
     "kernels/eag_requant.h",
 )
+_PLAIN = ("kernels/eag_pool_plain.h", *_HEADERS)
 _DSP = frozenset({"dsp"})
 
 ROWS: tuple[KernelRow, ...] = (
@@ -147,7 +148,7 @@ ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name="eag_average_pool_s8",
         op="AVERAGE_POOL_2D",
-        sources=("kernels/eag_pool_s8.c", *_HEADERS),
+        sources=("kernels/eag_pool_s8.c", *_PLAIN),
         refuses=_refuses,
         bind=_bind,
         note="one channel at a time",
@@ -165,7 +166,7 @@ ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name="eag_max_pool_s8",
         op="MAX_POOL_2D",
-        sources=("kernels/eag_pool_s8.c", *_HEADERS),
+        sources=("kernels/eag_pool_s8.c", *_PLAIN),
         refuses=_refuses,
         bind=_bind,
         note="one channel at a time",
@@ -173,7 +174,7 @@ ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name="eag_average_pool_s16",
         op="AVERAGE_POOL_2D",
-        sources=("kernels/eag_pool_s16.c", *_HEADERS),
+        sources=("kernels/eag_pool_s16.c", *_PLAIN),
         refuses=_refuses_average_s16,
         bind=_bind,
         dtypes=(DType.INT16,),
@@ -182,7 +183,7 @@ ROWS: tuple[KernelRow, ...] = (
     KernelRow(
         name="eag_max_pool_s16",
         op="MAX_POOL_2D",
-        sources=("kernels/eag_pool_s16.c", *_HEADERS),
+        sources=("kernels/eag_pool_s16.c", *_PLAIN),
         refuses=lambda layer: _refuses(layer, DType.INT16),
         bind=_bind,
         dtypes=(DType.INT16,),
