@@ -55,7 +55,7 @@ def _chosen(named: str, _environment: tuple[str, ...]) -> Choice:
     if named == "none":
         raise GpuUnavailableError(f"{ENVIRONMENT}=none: no GPU is to be used here")
     if named not in ("", "swiftshader"):
-        return Choice(_tried(driver_of(Path(named)), named))
+        return Choice(_tried(driver_of(Path(named)), f"{ENVIRONMENT}={named}"))
     users = named_by_user() if not named else None
     if users is not None:
         return Choice(_tried(users, f"{users.origin}={os.environ[users.origin]}"))
