@@ -68,7 +68,7 @@ class LoadedModel:
 
     Attributes:
         inputs, outputs: of each its "key" in the signature, and of its tensor "name", "dtype",
-            "shape" and "index"; in the signature's order, which need not be the graph's.
+            "shape" and "index"; in the order of `run`, which is the graph's.
         signature, signatures: the key in use ("<placeholder signature>" where the model has none),
             and all.
         fully_accelerated: LiteRT's own word, which is not to be trusted: see `ran_on_gpu`.
@@ -192,7 +192,7 @@ class LoadedModel:
         if not log.graphs_built:
             found.append("the backend built no GPU program")
         if log.refused or log.on_cpu:
-            kinds = ", ".join(each.op for each in log.refused) or "not named"
+            kinds = ", ".join(dict.fromkeys(each.op for each in log.refused)) or "not named"
             found.append(f"{log.on_cpu or 'some'} operators are left to the CPU ({kinds})")
         if log.dynamic:
             found.append("a tensor inside has no fixed size, which keeps the GPU away")

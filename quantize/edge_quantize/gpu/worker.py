@@ -76,7 +76,7 @@ class _Loaded:
         self.number = self.model.get_signature_index(self.key)
         for index, dims in request["resize"]:
             self.model.resize_input_tensor(index, dims, self.number)
-        # Buffers are in the signature's order; the details of tensors have none of their own.
+        # Buffers are in the order of these lists; the details of tensors have none of their own.
         names = self.model.get_signature_list()[self.key]
         details = self.model.get_input_tensor_details(self.key)
         self.inputs = [{**details[name], "key": name} for name in names["inputs"]]
