@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from importlib.machinery import ModuleSpec
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -97,16 +96,13 @@ def test_a_gpu_that_no_driver_serves_is_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_litert_without_the_accelerator_has_the_line_that_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = importlib.util.find_spec
-
-    def spec(name: str, package: str | None = None) -> ModuleSpec | None:
-        if name != "ai_edge_litert":
-            return real(name, package)
-        return ModuleSpec(name, None, origin=str(tmp_path / "__init__.py"))
-
-    monkeypatch.setattr("edge_autoglm.gpu_checks.importlib.util.find_spec", spec)
+    real = metadata.files("ai-edge-litert") or []
+    monkeypatch.setattr(
+        "edge_autoglm.gpu_checks.metadata.files",
+        lambda _: [path for path in real if "Accelerator" not in path.name],
+    )
     check = gpu_checks._litert()
     assert not check.ok
     assert "has none on this system" in check.detail
