@@ -21,8 +21,8 @@ from edge_quantize.gpu.driver import LIBRARY, LOADER
 PACKAGES = ("chromium-common", "libvulkan1")
 _LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+_\S+) (?P<size>\d+)(?: SHA256:(?P<digest>\w+))?")
 _BY_HAND = (
-    f"{LIBRARY} and {LOADER} lie beside the program in every browser or editor that is built on "
-    "Chromium; find such a folder and give it with --from DIR"
+    f"{LIBRARY} and {LOADER} lie beside the program in browsers and editors that are built on "
+    "Chromium (Chrome, Electron); find such a folder and give it with --from DIR"
 )
 
 
