@@ -40,10 +40,10 @@ CONTROL_FLOW = frozenset(
 class _Buffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose content is aligned as the schema asks; the object API forgets that."""
 
-    def Pack(self, builder: flatbuffers.Builder) -> int:
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802, the object API's name
         vector = None
         if self.data is not None and len(self.data):
-            content = bytes(memoryview(np.ascontiguousarray(self.data, np.uint8)))
+            content = np.asarray(self.data, np.uint8).tobytes()
             builder.StartVector(1, len(content), _BUFFER_ALIGNMENT)
             builder.head -= len(content)
             builder.Bytes[builder.head : builder.head + len(content)] = content
