@@ -282,6 +282,10 @@ class _Run:
         )
 
     def output(self, index: int) -> HalfOutput:
+        if index not in self._exact:
+            # A constant given out.
+            self._exact[index] = np.asarray(self.graph.tensors[index].data)[None]
+            self._half[index] = np.asarray(self._halved.tensors[index].data)[None]
         exact, half = self._exact[index], self._half[index]
         found = Difference(exact, np.concatenate([half, half]), None)
         return HalfOutput(
