@@ -68,8 +68,10 @@ def test_a_sum_that_passes_65504_is_infinite_and_stays_so() -> None:
 
 @pytest.mark.parametrize(
     ("value", "half"),
-    [(65504, 65504), (65519, 65504), (65520, np.inf), (2.0**-25, 0), (2.0**-24, 2.0**-24)]
-    + [(1 + 2.0**-11, 1), (1 + 3 * 2.0**-11, 1 + 2.0**-9)],
+    [
+        *[(65504, 65504), (65519, 65504), (65520, np.inf), (2.0**-25, 0), (2.0**-24, 2.0**-24)],
+        *[(1 + 2.0**-11, 1), (1 + 3 * 2.0**-11, 1 + 2.0**-9)],
+    ],
 )  # fmt: skip
 def test_rounding_is_to_nearest_with_ties_to_even(value: float, half: float) -> None:
     assert halved(np.array([value], np.float32))[0] == np.float32(half)
