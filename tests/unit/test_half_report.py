@@ -6,13 +6,13 @@ import io
 
 import numpy as np
 import pytest
+from float_graphs import FloatNet
 from rich.console import Console
 
 from edge_autoglm.report.half import half_table, half_text
 from edge_quantize.data import Samples
 from edge_quantize.graph.options import ElementwiseOptions
 from edge_quantize.half import HalfReport, simulate_half
-from tests.float_graphs import FloatNet
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from float_graphs import FloatNet, float_nets
+from float_models import lstm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ptq_models import cnn, samples
 
 from edge_quantize.data import Samples
 from edge_quantize.errors import InputDataError, UnsupportedModelError
@@ -24,9 +27,6 @@ from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ptq.quantize import quantize
 from edge_quantize.reference import LiteRtReference
 from edge_quantize.run import outputs
-from tests.float_graphs import FloatNet, float_nets
-from tests.float_models import lstm
-from tests.ptq_models import cnn, samples
 
 
 def dense(*weights: np.ndarray, activation: Activation = Activation.NONE) -> Graph:

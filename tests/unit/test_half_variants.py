@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from half_models import signatures, with_signature
+from ptq_models import cnn, samples
 
 from edge_quantize.data import Samples
 from edge_quantize.errors import UnsupportedModelError
@@ -25,8 +27,6 @@ from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ptq.quantize import quantize
 from edge_quantize.ptq.recipe import Precision, Recipe
 from edge_quantize.run import quantized, real
-from tests.half_models import signatures, with_signature
-from tests.ptq_models import cnn, samples
 
 LEAST = -128
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from float_graphs import FloatNet
+from half_models import alignment, changed, outside, signatures, tables, with_signature
 
 from edge_quantize.errors import ModelFileError
 from edge_quantize.graph.model import DType, Graph
@@ -19,8 +21,6 @@ from edge_quantize.graph.writer import write_tflite
 from edge_quantize.half import Float16Result, float16_weights
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ptq.prepare import float_graph
-from tests.float_graphs import FloatNet
-from tests.half_models import alignment, changed, outside, signatures, tables, with_signature
 
 
 def net(seed: int = 0) -> Graph:
