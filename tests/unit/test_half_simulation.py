@@ -14,7 +14,7 @@ from float_graphs import FloatNet, float_nets
 from float_models import lstm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ptq_models import cnn, samples
+from ptq_models import CASES, Case, case_graph, cnn, samples
 
 from edge_quantize.data import Samples
 from edge_quantize.errors import InputDataError, UnsupportedModelError
@@ -247,3 +247,14 @@ def test_real_models_are_near_enough_and_quick(
     if kind == "float":
         assert report.outputs[0].relative < 0.01
         assert report.outputs[0].agreement == 1.0
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.op)
+def test_every_operator_is_simulated_or_named(case: Case) -> None:
+    graph = case_graph(case)
+    report = simulate_half(graph, samples(graph, 2), "half")
+    assert all(output.relative < 0.01 for output in report.outputs)
+    left = {"RESIZE_BILINEAR", "L2_NORMALIZATION"}
+    assert bool(report.not_simulated) == (case.op in left)
+    functions = {"LOGISTIC", "TANH", "SOFTMAX", "HARD_SWISH", "L2_NORMALIZATION"}
+    assert bool(report.notes) == (case.op in functions)

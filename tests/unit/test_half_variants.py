@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from half_models import signatures, with_signature
-from ptq_models import cnn, samples
+from ptq_models import CASES, Case, case_graph, cnn, samples
 
 from edge_quantize.data import Samples
 from edge_quantize.errors import UnsupportedModelError
@@ -32,12 +32,15 @@ LEAST = -128
 
 
 def run(content: bytes, source: np.ndarray) -> np.ndarray:
+    return outputs_of(content, source)[0]
+
+
+def outputs_of(content: bytes, source: np.ndarray) -> list[np.ndarray]:
     interpreter = Interpreter(model_content=content)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], source)
     interpreter.invoke()
-    found: np.ndarray = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    return found
+    return [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
 
 
 def dense(zero_point: int, scale: float = 0.05, activation: Activation = Activation.NONE) -> Graph:
@@ -220,3 +223,19 @@ def test_int8_of_a_file_without_signature_has_none(mlperf_tiny: Callable[[str], 
     assert [made.tensors[i].name for i in made.inputs] == [
         source.tensors[i].name for i in source.inputs
     ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.op)
+def test_every_operator_of_an_integer_model_has_a_float_form_within_one_step(case: Case) -> None:
+    graph = case_graph(case)
+    data = samples(graph, 4)
+    content = write_tflite(quantize(graph, data, verify=False).graph)
+    integers = read_tflite(content)
+    result = float_variant(content)
+    (source,) = (integers.tensors[i] for i in integers.inputs)
+    given = quantized(data.inputs[0][:1], source)
+    wanted = outputs_of(content, given)
+    made = outputs_of(result.content, real(given, source.quantization))
+    for index, old, new in zip(integers.outputs, wanted, made, strict=True):
+        steps = quantized(new, integers.tensors[index]).astype(int) - old
+        assert np.abs(steps).max() <= 1
