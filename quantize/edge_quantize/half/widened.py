@@ -93,10 +93,9 @@ def _made(
             options.quantizedBiasType = schema.TensorType.FLOAT32
         if options is not None and hasattr(options, "asymmetricQuantizeInputs"):
             options.asymmetricQuantizeInputs = False
+        found = clamp_of(graph, operator)
         if _moves(operator, quantized):
             dropped.append(table)
-            continue
-        found = clamp_of(graph, operator)
         if found is None or not (clamp or found.fused):
             continue
         clamps.append(graph.layer_name(operator))
