@@ -196,8 +196,8 @@ def test_an_added_clamp_stays_within_what_reads_it() -> None:
     assert isinstance(graph.operators[0].options, ElementwiseOptions)
 
 
-# Whole models on pseudo-random integers, where much saturates. Steps of the outputs, measured: ad 2,
-# kws 9, vww 1, ic 38 (its logits differ by 6 steps of 0.17, and the softmax is steep there).
+# Whole models on pseudo-random integers, where much saturates. Steps of the outputs, measured:
+# ad 2, kws 9, vww 1, ic 38 (its logits differ by 6 steps of 0.17, and the softmax is steep there).
 @pytest.mark.parametrize(("name", "most"), [("ad", 3), ("kws", 10), ("vww", 2), ("ic", 45)])
 def test_real_integer_models_keep_their_answers(
     mlperf_tiny: Callable[[str], Path], name: str, most: int
