@@ -205,4 +205,4 @@ def test_quantization_is_that_of_the_reference_to_the_bit(built: Built, tmp_path
     ):
         real = np.float32(scale) * (stored.view(kind).astype(np.float32) - zero_point)
         np.testing.assert_array_equal(np.frombuffer(path.read_bytes(), "<f4"), real)
-    assert "value 7 is NaN" in done.stdout
+    assert "value 7 of x is NaN" in done.stdout

@@ -80,12 +80,15 @@ class KotlinPort:
         return (least - zero_point) * self.scale, (most - zero_point) * self.scale
 
     @property
+    def count(self) -> str:
+        return "1 value" if self.elements == 1 else f"{self.elements} values"
+
+    @property
     def description(self) -> str:
         """Shape, count and meaning, for the documentation."""
         shape = f"`[{', '.join(map(str, self.shape))}]`"
-        count = "1 value" if self.elements == 1 else f"{self.elements} values"
-        text = f"{shape}, {count}" if self.shape else "one value"
-        if len(self.shape) > 1 and self.elements > 1:
+        text = f"{shape}, {self.count}" if self.shape else self.count
+        if sum(size > 1 for size in self.shape) > 1:
             text += ", the last dimension fastest"
         if self.quantization:
             least, most = self.limits
