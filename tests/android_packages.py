@@ -150,8 +150,14 @@ def packages() -> tuple[Package, ...]:
             (port("scores", (1, 1000)),),
             labels=tuple(f"class {index}" for index in range(1000)),
         ),
+        # Names that the README's example has too.
+        package(
+            "worker",
+            tuple(port(name, (1,)) for name in ("output", "context", "modelWorker", "fallback")),
+            (port("best", (1,)),),
+        ),
         *(
             package(name, (port("x", (1,)),), (port("y", (1,)),))
-            for name in ("Context", "string", "class", "Output", "float", "native", "x" * 90, "?")
+            for name in ("Context", "class", "Output", "native", "x" * 90, "?")
         ),
     )

@@ -20,11 +20,12 @@ as break class continue do else false for fun if in interface is null object pac
 this throw true try typealias typeof val var when while
 """
 HARD_KEYWORDS = frozenset(_KEYWORDS.split())
-# What the body of `run` names beside its parameters.
+# What the body of `run` names beside its parameters, and the examples beside their variables.
 _IN_RUN = """
-SIGNATURE calling compiled dequantize dequantizeUnsigned inputBuffers outputBuffers quantize require
-runs
+SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers output
+outputBuffers quantize require runs worker
 """
+VALUE_NAMES = HARD_KEYWORDS | frozenset(_IN_RUN.split())
 # LiteRT 2.3's Kotlin TensorBuffer has these five element types: the words of its methods, and the
 # arrays that they take. An unsigned byte goes through the signed one's methods, which copy bytes.
 _METHODS = {
@@ -113,7 +114,7 @@ def kotlin_ports(model: MobileModel) -> tuple[tuple[KotlinPort, ...], tuple[Kotl
 def _ports(kind: str, ports: Sequence[Port]) -> tuple[KotlinPort, ...]:
     names = identifiers(
         [port_text(port.name) for port in ports],
-        keywords={*HARD_KEYWORDS, *_IN_RUN.split()},
+        keywords=VALUE_NAMES,
         fallback=kind,
     )
     return tuple(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edge_export.mobile.model import MobileModel, Package, Verdict
 from edge_export.mobile.naming import Style, identifier
 from edge_quantize.graph import DType
 
-from .ports import HARD_KEYWORDS, KotlinPort, kotlin_ports
+from .ports import HARD_KEYWORDS, VALUE_NAMES, KotlinPort, kotlin_ports
 from .template import fill, load
 from .text import call, comment, float_literal, literal, paragraph, sentence
 
@@ -49,11 +49,14 @@ class Names:
         return self.package.replace(".", "/")
 
 
-def names(model: MobileModel) -> Names:
-    """Valid for Kotlin, Java (Android's R class), Gradle and every file system."""
+def names(model: MobileModel, taken: Collection[str] = ()) -> Names:
+    """Valid for Kotlin, Java (Android's R class), Gradle and every file system. `taken` are the
+    variables of the examples."""
     word = identifier(model.name, {*HARD_KEYWORDS, *_JAVA.split()}, Style.SNAKE, "model")
     kind = identifier(model.name, _TYPES.split(), Style.UPPER_CAMEL, "model")
-    variable = identifier(model.name, HARD_KEYWORDS | {"context"}, Style.LOWER_CAMEL, "model")
+    variable = identifier(model.name, {*VALUE_NAMES, *taken}, Style.LOWER_CAMEL, "model")
+    if variable in taken:
+        variable = f"{variable}Model"
     return Names(comment(model.name) or word, word, f"edgeautoglm.{word}", kind, variable)
 
 
@@ -94,7 +97,8 @@ def kotlin_model(model: MobileModel) -> KotlinModel:
         remark = f"The model names {len(labels)} classes for {outputs[0].elements} values"
     elif labels and outputs[0].array != "FloatArray":
         remark = f"The model's output is {outputs[0].dtype.value} without a scale: no scores"
-    return KotlinModel(model, names(model), inputs, outputs, () if remark else labels, remark)
+    named = names(model, [port.name for port in inputs])
+    return KotlinModel(model, named, inputs, outputs, () if remark else labels, remark)
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -171,9 +175,8 @@ def weights(model: MobileModel) -> str:
 
 def _buffers(kind: str, ports: Sequence[KotlinPort]) -> str:
     names = call(f"private val {kind.lower()}Buffers = listOf", [literal(p.key) for p in ports])
-    return "\n".join(
-        [*names, f"    .associateWith {{ compiled.create{kind}Buffer(it, SIGNATURE) }}"]
-    )
+    create = f".associateWith {{ compiled.create{kind}Buffer(it, SIGNATURE) }}"
+    return "\n".join([*names, f"    {create}"])
 
 
 def _output_class(outputs: Sequence[KotlinPort]) -> str:
