@@ -133,7 +133,7 @@ def packages() -> tuple[Package, ...]:
             "what run() itself uses",
             tuple(
                 port(name, (1, 4), DType.INT8, (0.5, 0))
-                for name in ("compiled", "inputBuffers", "quantize", "require", "calling", "runs")
+                for name in ("compiled", "inputBuffers", "quantize", "model", "random", "runs")
             ),
             (port("dequantize", (1,), DType.INT8, (0.5, 0)),),
         ),

@@ -20,10 +20,10 @@ as break class continue do else false for fun if in interface is null object pac
 this throw true try typealias typeof val var when while
 """
 HARD_KEYWORDS = frozenset(_KEYWORDS.split())
-# What the body of `run` names beside its parameters, and the examples beside their variables.
+# What `run`, the phone's test and the examples name beside the inputs.
 _IN_RUN = """
-SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers output
-outputBuffers quantize require runs worker
+SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers model
+output outputBuffers quantize random require runs worker
 """
 VALUE_NAMES = HARD_KEYWORDS | frozenset(_IN_RUN.split())
 # LiteRT 2.3's Kotlin TensorBuffer has these five element types: the words of its methods, and the
