@@ -8,8 +8,7 @@ which the backend itself found that shapes do not match.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -23,15 +22,17 @@ from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.quality import classifies
 
 from .apart import computing
-from .compare import Array, Tolerance, difference, finite, steady
-from .expected import cpu, hybrid, kernels, spelt_out
+from .compare import Tolerance, difference, finite, steady
+from .expected import Cpu, Outputs, hybrid, run_in_order, spelt_out
 from .first_wrong import OpenSession, first_mismatched, first_wrong, layer_differences, layer_values
 from .model import FirstWrong, MobileModel, OutputDifference, Verdict
 from .probe import Probe, Row
 
 Progress = Callable[[int, int, str], None]
-_NO_PROGRESS: Progress = lambda done, total, doing: None  # noqa: E731 - a default that does nothing
-Outputs = tuple[Array, ...]
+
+
+def _unsaid(_done: int, _total: int, _doing: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ def check(
     driver: Driver | None = None,
     tolerance: Tolerance | None = None,
     open_session: OpenSession | None = None,
-    progress: Progress = _NO_PROGRESS,
+    progress: Progress = _unsaid,
 ) -> Verdict:
     """Runs `model` on the GPU and on the CPU over `probe`.
 
@@ -108,16 +109,16 @@ class _Check:
         return self._judged(runs, log)
 
     def _runs(self, session: GpuSession) -> Runs:
-        reference = cpu(self.graph, content=self.model.content)
         rows, expected, found = [], [], []
-        for number in range(len(self.probe.rows)):
-            row = self.probe.fed(self.graph, number)
-            rows.append(row)
-            expected.append(reference.run(row))
-            found.append(run_on_gpu(session, self.graph, row))
-            self.progress(number + 1, self.total, "comparing GPU and CPU")
+        with Cpu(self.graph, self.model.content) as cpu:
+            for number in range(len(self.probe.rows)):
+                row = self.probe.fed(self.graph, number)
+                rows.append(row)
+                expected.append(cpu.run(row))
+                found.append(run_in_order(session, self.graph, row))
+                self.progress(number + 1, self.total, "comparing GPU and CPU")
         return Runs(
-            tuple(rows), tuple(expected), tuple(found), run_on_gpu(session, self.graph, rows[0])
+            tuple(rows), tuple(expected), tuple(found), run_in_order(session, self.graph, rows[0])
         )
 
     def _base(self, state: str, why: str, log: BackendLog) -> Verdict:
@@ -143,7 +144,7 @@ class _Check:
 
     def _judged(self, runs: Runs, log: BackendLog) -> Verdict:
         outputs = self._differences(runs)
-        notes = [*self._notes(runs)]
+        notes = list(self._notes())
         why = self._wrong(runs, outputs, log)
         first: FirstWrong | None = None
         if why:
@@ -182,9 +183,7 @@ class _Check:
             )
         return tuple(found)
 
-    def _wrong(
-        self, runs: Runs, outputs: tuple[OutputDifference, ...], log: BackendLog
-    ) -> str:
+    def _wrong(self, runs: Runs, outputs: tuple[OutputDifference, ...], log: BackendLog) -> str:
         """Why the result is wrong, the plainest reason first; empty when it is right."""
         names = [port.name for port in self.model.outputs]
         for position, name in enumerate(names):
@@ -197,7 +196,7 @@ class _Check:
         if still:
             return f"output '{still[0]}' is the same for every input on the GPU, not on the CPU"
         if apart:
-            worst = max(apart, key=lambda e: (e.max_abs if e.relative is None else e.relative))
+            worst = max(apart, key=lambda e: e.max_abs if e.relative is None else e.relative)
             return f"output '{worst.name}' is {_apart(worst)} from the CPU's"
         for position, index in enumerate(self.graph.outputs):
             tensor = self.graph.tensors[index]
@@ -265,25 +264,17 @@ class _Check:
                 return f"{blind}; {operator.op} '{each.name}' is {_apart(each)} from the CPU's", ""
         return "", f"{blind}; the {len(layers)} layers were compared one by one instead"
 
-    def _notes(self, runs: Runs) -> tuple[str, ...]:
+    def _notes(self) -> tuple[str, ...]:
         layers = hybrid(self.graph)
         if not layers or spelt_out(self.graph) is self.graph:
             return ()
-        return (
-            f"{len(layers)} of {len(self.graph.operators)} operators have integer weights and float "
-            "activations; GPUs take such weights as floats, and are compared with that. LiteRT's "
-            "CPU also rounds the activations of those layers, so an app sees another result there",
+        share = f"{len(layers)} of {len(self.graph.operators)} operators"
+        note = (
+            f"{share} have integer weights and float activations: GPUs take such weights as "
+            "floats, and are compared with that; LiteRT's CPU rounds those activations too, so "
+            "that what an app gets from the CPU is less exact there"
         )
-
-
-def run_on_gpu(session: GpuSession, graph: Graph, row: Sequence[Array]) -> Outputs:
-    """One inference, inputs and outputs in the model's order (a signature may have another)."""
-    by_tensor = dict(zip(graph.inputs, row, strict=True))
-    outputs = session.run([by_tensor[each["index"]] for each in session.inputs]).outputs
-    places = {each["index"]: array for each, array in zip(session.outputs, outputs, strict=True)}
-    return tuple(
-        places[index].reshape(graph.tensors[index].shape) for index in graph.outputs
-    )
+        return (note,)
 
 
 def _not_on_gpu(graph: Graph, log: BackendLog, accelerated: bool) -> str:

@@ -74,9 +74,10 @@ def finite(arrays: Sequence[Array]) -> bool:
 
 def steady(arrays: Sequence[Array], tolerance: float, floating: bool) -> bool:
     """Whether all samples gave the same, within what a comparison can tell."""
-    first = arrays[0].astype(np.float64)
+    values = [array.astype(np.float64) for array in arrays]
+    first = values[0]
     scale = float(np.abs(first).max(initial=0.0)) if floating else 1.0
-    apart = max((float(np.abs(a - first).max(initial=0.0)) for a in arrays[1:]), default=0.0)
+    apart = max((float(np.abs(a - first).max(initial=0.0)) for a in values[1:]), default=0.0)
     return apart <= tolerance * scale
 
 

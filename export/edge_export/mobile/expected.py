@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from edge_quantize.errors import UnsupportedModelError
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_quantize.errors import GpuError, ReferenceRuntimeError, UnsupportedModelError
+from edge_quantize.gpu import GpuSession
 from edge_quantize.graph import DType, Graph, Operator
+from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ptq.prepare import float_graph
-from edge_quantize.reference import LiteRtReference, Reference
+
+Array = npt.NDArray[np.generic]
+Outputs = tuple[Array, ...]
 
 _FLOATS = frozenset({DType.FLOAT32, DType.FLOAT16})
 _INTEGERS = frozenset({DType.INT4, DType.INT8, DType.UINT8, DType.INT16})
@@ -33,8 +42,8 @@ def hybrid(graph: Graph) -> tuple[Operator, ...]:
 
 
 def spelt_out(graph: Graph) -> Graph:
-    """`graph` with the weights of its hybrid layers as the floats that they stand for: what a GPU is
-    to compute. The graph itself where there is none, or where its weights cannot be read."""
+    """`graph` with the weights of its hybrid layers as the floats that they stand for, which is
+    what a GPU is to compute. The graph itself where there is none, or they cannot be read."""
     if not hybrid(graph):
         return graph
     try:
@@ -43,21 +52,47 @@ def spelt_out(graph: Graph) -> Graph:
         return graph
 
 
-def cpu(graph: Graph, preserve: bool = False, *, content: bytes | None = None) -> Reference:
-    """LiteRT on the CPU; `content` is the graph's file, for what a Graph cannot be written from.
-    Float models take its optimized kernels, which sum in another order and
-    round no worse; quantized ones its plain kernels, since the optimized ones round integers in a
-    way of their own.
+class Cpu:
+    """LiteRT on the CPU as an app gets it: the same API, XNNPACK, and LiteRT's own kernels for what
+    that lacks. In a process of its own, which keeps its log and its crashes to itself.
 
-    Raises ReferenceRuntimeError when LiteRT refuses the model.
+    LiteRT's plain integer kernels round twice where XNNPACK and GPUs round once, an LSB a layer;
+    with those a right GPU result of a deep int8 model would be many LSB off.
+
+    A context manager. `content` is the graph's file, for what a Graph cannot be written from.
+    Raises ReferenceRuntimeError when LiteRT refuses the model, or dies of it.
     """
-    exact = spelt_out(graph)
-    results = {graph.tensors[i].dtype for o in exact.operators for i in o.outputs}
-    source = content if content is not None and exact is graph else exact
-    return LiteRtReference(source, preserve, optimized=_FLOATS.issuperset(results))
+
+    def __init__(self, graph: Graph, content: bytes | None = None) -> None:
+        self.graph = spelt_out(graph)
+        same = content is not None and self.graph is graph
+        try:
+            self._session = GpuSession(
+                content if same and content else write_tflite(self.graph), ("cpu",)
+            )
+        except GpuError as error:
+            raise self._refused(error) from error
+
+    def run(self, row: Sequence[Array]) -> Outputs:
+        """One inference, inputs and outputs in the model's order."""
+        try:
+            return run_in_order(self._session, self.graph, row)
+        except GpuError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: GpuError) -> ReferenceRuntimeError:
+        return ReferenceRuntimeError(f"{self.graph.name}: LiteRT's CPU refuses it: {error}")
+
+    def __enter__(self) -> Cpu:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
 
 
-def kernels(graph: Graph) -> str:
-    """Which of LiteRT's kernels `cpu` takes, in words."""
-    results = {graph.tensors[i].dtype for o in graph.operators for i in o.outputs}
-    return "optimized kernels" if _FLOATS.issuperset(results) else "reference kernels"
+def run_in_order(session: GpuSession, graph: Graph, row: Sequence[Array]) -> Outputs:
+    """One inference, inputs and outputs in the order of `graph` (a signature may have another)."""
+    by_tensor = dict(zip(graph.inputs, row, strict=True))
+    outputs = session.run([by_tensor[each["index"]] for each in session.inputs]).outputs
+    places = {each["index"]: array for each, array in zip(session.outputs, outputs, strict=True)}
+    return tuple(places[index].reshape(graph.tensors[index].shape) for index in graph.outputs)

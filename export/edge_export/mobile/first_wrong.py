@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,11 +12,10 @@ from edge_quantize.errors import GpuError, QuantizeError
 from edge_quantize.gpu import GpuSession
 from edge_quantize.graph import Graph, Operator
 from edge_quantize.graph.writer import write_tflite
-from edge_quantize.reference import LiteRtReference
 
 from .apart import Apart, computing, cut_after, cut_apart
 from .compare import Array, Tolerance, difference
-from .expected import cpu
+from .expected import Cpu, run_in_order
 from .model import FirstWrong, OutputDifference
 
 OpenSession = Callable[[bytes], AbstractContextManager[GpuSession]]
@@ -46,10 +46,12 @@ def first_wrong(
 
 
 def layer_values(graph: Graph, row: Sequence[Array]) -> Mapping[int, Array]:
-    """Every tensor's value for one row of inputs, as the CPU computes it."""
-    loaded = cpu(graph, preserve=True)
-    loaded.run(row)
-    return {**dict(zip(graph.inputs, row, strict=True)), **loaded.tensors()}
+    """Every activation's value for one row of inputs, as the CPU computes it."""
+    results = tuple(index for operator in computing(graph) for index in operator.outputs)
+    # As outputs: delegates keep intermediate tensors to themselves.
+    with Cpu(replace(graph, outputs=results, labels=())) as cpu:
+        found = cpu.run(row)
+    return dict(zip((*graph.inputs, *results), (*row, *found), strict=True))
 
 
 def layer_differences(
@@ -91,12 +93,9 @@ def first_mismatched(graph: Graph, open_session: OpenSession) -> Operator | None
     return operators[0]
 
 
-def _run(
-    apart: Apart, values: Mapping[int, Array], open_session: OpenSession
-) -> tuple[Array, ...]:
+def _run(apart: Apart, values: Mapping[int, Array], open_session: OpenSession) -> tuple[Array, ...]:
     with open_session(write_tflite(apart.graph)) as session:
-        outputs = session.run([values[index] for index in apart.sources]).outputs
-    return tuple(outputs)
+        return run_in_order(session, apart.graph, [values[index] for index in apart.sources])
 
 
 def _bisected(
@@ -127,7 +126,7 @@ def _prefix(
     """`operator` as the end of the model, which is fed from its own inputs on."""
     cut = cut_after(graph, operator)
     with open_session(write_tflite(cut)) as session:
-        outputs = session.run([values[index] for index in cut.inputs]).outputs
+        outputs = run_in_order(session, cut, [values[index] for index in cut.inputs])
     for index, array in zip(operator.outputs, outputs, strict=True):
         found = _difference(graph, index, values[index], array, tolerance)
         if not found.within:

@@ -129,10 +129,10 @@ class Verdict:
     computed ("SwiftShader Device (Subzero)", "float32"); `samples` and `source` what it was fed.
     `on_gpu` operators ran on the GPU in the GPU-only compile. `warnings` are the backend's own
     (shape mismatches). `problems` lists what a "refused" one was refused for, an operator kind a
-    line. `notes` are remarks on what was compared. `drift` is how far this variant is from the model
-    as it was given, both on the CPU; it decides nothing. `half` is the simulation of float16 arithmetic, see
-    `edge_quantize.half.HalfReport`, None where nothing computes in float. `works` is the variant
-    that was found right where this one is not.
+    line. `notes` are remarks on what was compared. `drift` is how far this variant is from the
+    model as it was given, both on the CPU; it decides nothing. `half` is the simulation of float16
+    arithmetic, see `edge_quantize.half.HalfReport`, None where nothing computes in float. `works`
+    is the variant that was found right where this one is not.
     """
 
     state: str

@@ -1,7 +1,7 @@
 """What a check feeds to a model: a user's samples, or pseudo-random numbers of a fixed seed.
 
-Rows are kept in real numbers wherever an input is quantized, so that every variant of a model, float
-or int8, is fed the same.
+Rows are kept in real numbers wherever an input is quantized, so that every variant of a model,
+float or int8, is fed the same.
 """
 
 from __future__ import annotations

@@ -66,6 +66,10 @@ def _signature(content: bytes) -> tuple[str | None, Mapping[int, str]]:
             (signature.Outputs, signature.OutputsLength()),
         ):
             for at in range(count):
-                names[entry(at).TensorIndex()] = (entry(at).Name() or b"").decode("utf-8", "replace")
-        return (signature.SignatureKey() or b"").decode("utf-8", "replace"), names
+                names[entry(at).TensorIndex()] = _text(entry(at).Name())
+        return _text(signature.SignatureKey()), names
     return None, {}
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode("utf-8", "replace")
