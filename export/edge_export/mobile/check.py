@@ -35,6 +35,14 @@ def _unsaid(_done: int, _total: int, _doing: str) -> None:
     """Nobody wants to know."""
 
 
+@dataclass(frozen=True)
+class Checked:
+    """The verdict, and the backend's log of the GPU-only compilation that it comes from."""
+
+    verdict: Verdict
+    log: BackendLog
+
+
 @dataclass(frozen=True, eq=False)
 class Runs:
     """What both sides computed: one tuple of outputs a row, in the model's order. `again` is the
@@ -54,7 +62,7 @@ def check(
     tolerance: Tolerance | None = None,
     open_session: OpenSession | None = None,
     progress: Progress = _unsaid,
-) -> Verdict:
+) -> Checked:
     """Runs `model` on the GPU and on the CPU over `probe`.
 
     `driver` is the Vulkan driver, None for what `find_driver` finds; a test may give its own
@@ -69,7 +77,7 @@ def check(
         # A real GPU may compute in float16 unless told otherwise; what is compared here is whether
         # it computes the right thing, and float16 is simulated.
         open_session = partial(GpuSession, driver=driver, enforce_float32=not driver.software)
-    return _Check(model, graph, probe, tolerance or Tolerance(), open_session, progress).verdict()
+    return _Check(model, graph, probe, tolerance or Tolerance(), open_session, progress).checked()
 
 
 class _Check:
@@ -89,24 +97,27 @@ class _Check:
         self.open = open_session
         self.progress = progress
         self.total = len(probe.rows) + 1
+        self.runtime = f"LiteRT {version('ai-edge-litert')}"
+        self.arithmetic: str | None = None
 
-    def verdict(self) -> Verdict:
+    def checked(self) -> Checked:
         self.progress(0, self.total, "compiling for the GPU alone")
         try:
             with self.open(self.model.content) as session:
-                before = session.log
-                accelerated = session.fully_accelerated
-                problem = _not_on_gpu(self.graph, before, accelerated)
+                self.runtime, self.arithmetic = session.runtime, session.arithmetic
+                problem = _not_on_gpu(self.graph, session)
+                log = session.log
                 if problem:
-                    return self._refused(problem, before)
+                    return Checked(self._refused(problem, log), log)
                 runs = self._runs(session)
                 log = session.log
         except GpuCompileError as error:
             log = read_log(error.log)
-            return self._refused(_compile_problem(str(error), log), log)
+            return Checked(self._refused(_compile_problem(str(error), log), log), log)
         except GpuRunError as error:
-            return self._refused(f"LiteRT's GPU run failed: {error}", read_log(error.log))
-        return self._judged(runs, log)
+            log = read_log(error.log)
+            return Checked(self._refused(f"the GPU run failed: {error}", log), log)
+        return Checked(self._judged(runs, log), log)
 
     def _runs(self, session: GpuSession) -> Runs:
         rows, expected, found = [], [], []
@@ -130,10 +141,10 @@ class _Check:
             on_gpu=0,
             operators=len(self.graph.operators),
             adapter=log.adapter,
-            arithmetic="float32" if log.adapter else None,
+            arithmetic=self.arithmetic,
             samples=0,
             source=self.probe.source,
-            runtime=f"LiteRT {version('ai-edge-litert')}",
+            runtime=self.runtime,
             warnings=log.mismatches,
         )
 
@@ -277,17 +288,13 @@ class _Check:
         return (note,)
 
 
-def _not_on_gpu(graph: Graph, log: BackendLog, accelerated: bool) -> str:
+def _not_on_gpu(graph: Graph, session: GpuSession) -> str:
     """Why the GPU cannot have computed all of it, whatever is claimed; else empty."""
     if not computing(graph):
         return "the model computes nothing: no operator depends on its inputs"
-    if log.refused or log.on_cpu:
-        return _compile_problem("", log)
-    if log.graphs_built == 0:
-        return "the backend built no GPU program: nothing ran on the GPU"
-    if not accelerated:
-        return "the backend says that not all of it runs on the GPU"
-    return ""
+    if session.log.refused:
+        return _compile_problem("", session.log)
+    return "; ".join(session.doubts)
 
 
 def _compile_problem(message: str, log: BackendLog) -> str:
