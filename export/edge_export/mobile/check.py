@@ -31,7 +31,7 @@ from .probe import Probe, Row
 Progress = Callable[[int, int, str], None]
 
 
-def _unsaid(_done: int, _total: int, _doing: str) -> None:
+def unsaid(_done: int, _total: int, _doing: str) -> None:
     """Nobody wants to know."""
 
 
@@ -61,7 +61,7 @@ def check(
     driver: Driver | None = None,
     tolerance: Tolerance | None = None,
     open_session: OpenSession | None = None,
-    progress: Progress = _unsaid,
+    progress: Progress = unsaid,
 ) -> Checked:
     """Runs `model` on the GPU and on the CPU over `probe`.
 

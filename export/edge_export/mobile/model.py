@@ -110,6 +110,18 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """One output of a variant against the model as it was given, both on the CPU, over all samples
+    and in real numbers. `relative` = max|variant-given| / max|given|, None where that is 0."""
+
+    name: str
+    max_abs: float
+    rms: float
+    relative: float | None
+    agreement: float | None
+
+
+@dataclass(frozen=True)
 class FirstWrong:
     """The first operator whose own result is wrong on the GPU, given right inputs."""
 
@@ -153,7 +165,7 @@ class Verdict:
     limits: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    drift: tuple[OutputDifference, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
     @property
     def right(self) -> bool:
