@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge_export.errors import MobileError
@@ -9,6 +10,7 @@ from edge_quantize.data import Samples
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.half import float16_weights, float_variant, tables
 from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.passes import lossless
 from edge_quantize.ptq import Recipe, quantize
 from edge_quantize.ptq.prepare import float_graph
 from edge_quantize.ptq.recipe import Precision
@@ -58,7 +60,7 @@ def make(source: MobileModel, variant: Variant, samples: Samples | None = None) 
     if variant is Variant.FLOAT32:
         return Made(_named_as(source, content, variant), tuple(notes))
     halved = float16_weights(content)
-    notes += [*halved.notes, *(f"'{name}' stays float32: it {why}" for name, why in halved.left)]
+    notes += [*halved.notes, *_left(halved.left)]
     if not halved.converted:
         # What it is, it is called: nothing of it is float16.
         notes.append("no constant became float16, so that the variant is float32")
@@ -66,12 +68,22 @@ def make(source: MobileModel, variant: Variant, samples: Samples | None = None) 
     return Made(_named_as(source, halved.content, variant), tuple(notes))
 
 
+def _left(constants: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line for each reason why constants stay float32."""
+    reasons = [why for _, why in constants]
+    for why in dict.fromkeys(reasons):
+        count = reasons.count(why)
+        yield f"{count} constant{'s stay' if count > 1 else ' stays'} float32: each {why}"
+
+
 def _integers(source: MobileModel, samples: Samples | None) -> Made:
     if samples is None:
         raise MobileError(
             f"{source.name}: int8 needs samples to take the ranges of activations from: --data FILE"
         )
-    result = quantize(read_tflite(source.content), samples, Recipe.uniform(Precision.INT8))
+    result = quantize(
+        lossless(read_tflite(source.content)).graph, samples, Recipe.uniform(Precision.INT8)
+    )
     content = write_tflite(result.graph)
     return Made(_named_as(source, content, Variant.INT8), tuple(result.notes))
 
