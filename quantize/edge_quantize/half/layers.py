@@ -21,6 +21,7 @@ from edge_quantize.graph.options import (
     Activation,
     Conv2DOptions,
     DepthwiseConv2DOptions,
+    Padding,
     Pool2DOptions,
     SchemaOptions,
     SoftmaxOptions,
@@ -31,7 +32,7 @@ from .arithmetic import Floats, Sums, dot, halved, safe_sum
 
 _BLOCK = 1 << 15
 Values = Mapping[int, Floats]
-_WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+_WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 
 
 def half_layer(graph: Graph, operator: Operator, values: Values) -> Floats | None:
@@ -57,16 +58,30 @@ def activated(operator: Operator, values: Floats) -> Floats:
 
 
 def _constant_weights(graph: Graph, operator: Operator) -> bool:
-    return all(graph.tensors[i].is_constant for i in operator.inputs[1:] if i >= 0)
+    weights = operator.inputs[:2] + operator.inputs[3:]
+    if operator.op != "TRANSPOSE_CONV":
+        weights = operator.inputs[1:]
+    return all(graph.tensors[i].is_constant for i in weights if i >= 0)
 
 
 def _convolution(_: Graph, operator: Operator, values: Values) -> Floats | None:
     options = operator.options
     assert isinstance(options, Conv2DOptions)
     source, weights = values[operator.inputs[0]], values[operator.inputs[1]][0]
-    count, depth, channels = weights.shape[0], weights.shape[3], source.shape[4]
-    if depth != channels:
+    groups, rest = divmod(source.shape[4], weights.shape[3])
+    if rest or weights.shape[0] % groups:
         return None
+    made = [
+        _windowed(part, filters, options)
+        for part, filters in zip(
+            np.split(source, groups, axis=4), np.split(weights, groups), strict=True
+        )
+    ]
+    return _biased(np.concatenate(made, axis=4), operator, values)
+
+
+def _windowed(source: Floats, weights: Floats, options: Any) -> Floats:
+    count = weights.shape[0]
     places = _Places(source, weights.shape[1:3], options)
     turned = np.ascontiguousarray(weights.reshape(count, -1).T)
     result = np.empty((places.count, count), np.float32)
@@ -75,7 +90,40 @@ def _convolution(_: Graph, operator: Operator, values: Values) -> Floats | None:
         stop = min(start + block, places.count)
         taps = [places.rows(start, stop, y, x) for y, x in places.taps]
         result[start:stop] = dot(np.concatenate(taps, axis=1), turned)
-    return _biased(result, operator, values).reshape(places.shape(count))
+    return result.reshape(places.shape(count))
+
+
+def _transposed(graph: Graph, operator: Operator, values: Values) -> Floats | None:
+    """As the convolution of an input with zeros between its elements: those add nothing."""
+    options = operator.options
+    if not isinstance(options, SchemaOptions) or options.values.get("fused_activation_function"):
+        return None
+    weights, source = values[operator.inputs[1]][0], values[operator.inputs[2]]
+    (result,) = graph.results(operator)
+    samples, batch, height, width, channels = source.shape
+    stride = int(options.values["stride_h"]), int(options.values["stride_w"])  # type: ignore[arg-type]
+    apart = [(n - 1) * step + 1 for n, step in zip((height, width), stride, strict=True)]
+    sizes = weights.shape[1:3]
+    wanted = [n + size - 1 for n, size in zip(result.shape[1:3], sizes, strict=True)]
+    # What SAME cuts off the whole result in front; VALID cuts nothing.
+    cut = [
+        max(0, (n - 1) * step + size - out) // 2
+        for n, step, size, out in zip(
+            (height, width), stride, sizes, result.shape[1:3], strict=True
+        )
+    ]
+    front = [size - 1 - before for size, before in zip(sizes, cut, strict=True)]
+    if min(front) < 0:
+        return None
+    spread = np.zeros(
+        (samples, batch, *(f + n for f, n in zip(front, apart, strict=True)), channels), np.float32
+    )
+    spread[:, :, front[0] :: stride[0], front[1] :: stride[1]] = source
+    padded = np.zeros((samples, batch, *wanted, channels), np.float32)
+    rows, columns = (min(a, b) for a, b in zip(wanted, spread.shape[2:4], strict=True))
+    padded[:, :, :rows, :columns] = spread[:, :, :rows, :columns]
+    plain = Conv2DOptions(Padding.VALID, 1, 1)
+    return _biased(_windowed(padded, weights[:, ::-1, ::-1], plain), operator, values, 3)
 
 
 def _depthwise(_: Graph, operator: Operator, values: Values) -> Floats | None:
@@ -195,8 +243,8 @@ def _batches(values: Floats, shape: tuple[int, ...]) -> Floats:
     return np.ascontiguousarray(batch).reshape(-1, *wide.shape[-2:])
 
 
-def _biased(sums: Floats, operator: Operator, values: Values) -> Floats:
-    bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
+def _biased(sums: Floats, operator: Operator, values: Values, place: int = 2) -> Floats:
+    bias = operator.inputs[place] if len(operator.inputs) > place else -1
     if bias < 0:
         return sums
     with np.errstate(over="ignore", invalid="ignore"):
@@ -249,6 +297,7 @@ def _padding(side: Window) -> tuple[int, int]:
 _RULES: dict[str, Callable[[Graph, Operator, Values], Floats | None]] = {
     "CONV_2D": _convolution,
     "DEPTHWISE_CONV_2D": _depthwise,
+    "TRANSPOSE_CONV": _transposed,
     "FULLY_CONNECTED": _fully_connected,
     "AVERAGE_POOL_2D": _average_pool,
     "MEAN": _mean,

@@ -11,11 +11,13 @@ SUMS = {"single": "float32", "half": "float16"}
 
 @dataclass(frozen=True)
 class HalfLayer:
-    """One operator. Differences are to float32, over all samples: `max_abs` and `relative`
-    (max|half - float32| / max|float32|) with the inputs that the layers before computed in float16,
-    `own_max_abs` and `own_relative` with the float32 inputs rounded to float16. They are of the
-    elements that are finite; `overflowed` counts the others (infinite or NaN, finite in float32),
-    in `overflowed_samples` of the samples, and `own_overflowed` those with float32 inputs.
+    """One operator, by its index and short name in the model that was given.
+
+    Differences are to float32, over all samples: `max_abs` and `relative` (max|half - float32| /
+    max|float32|) with the inputs that the layers before computed in float16, `own_max_abs` and
+    `own_relative` with the float32 inputs rounded to float16. They are of the elements that are
+    finite; `overflowed` counts the others (infinite or NaN, finite in float32), in
+    `overflowed_samples` of the samples, and `own_overflowed` those with float32 inputs.
 
     `largest` is max|float32|; `subnormal` counts non-zero results below 2^-14, which have fewer
     bits, and `vanished` those that are 0 only in float16. `sums` is what its sums are kept in:

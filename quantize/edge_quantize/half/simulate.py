@@ -9,7 +9,6 @@ Subnormal halves are kept; some GPUs take them for 0.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
@@ -25,7 +24,8 @@ from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.ptq.single import Array, last_readers, run_operator
 from edge_quantize.run import quantized, real
 
-from .arithmetic import SMALLEST_HALF, SMALLEST_NORMAL_HALF, halved
+from .arithmetic import halved
+from .differences import Difference, agreement, relative
 from .layers import activated, half_layer
 from .report import SUMS, HalfLayer, HalfOutput, HalfReport
 from .weights import float16_fault
@@ -72,8 +72,8 @@ def simulate_half(
         raise UnsupportedModelError(
             f"{graph.name}: float16 cannot be simulated: {problems[0]}{more}", problems
         )
-    run = _Run(graph, grids, accumulate)
-    run.feed(source, samples)
+    run = _Run(graph, source, grids, accumulate)
+    run.feed(samples)
     layers = []
     for operator in graph.operators:
         layers.append(run.layer(operator))
@@ -138,10 +138,15 @@ def _problems(graph: Graph) -> list[str]:
 class _Run:
     """Three runs side by side: float32, float16, and float16 from float32 inputs at each layer."""
 
-    def __init__(self, graph: Graph, grids: dict[int, Tensor], accumulate: Accumulate) -> None:
+    def __init__(
+        self, graph: Graph, source: Graph, grids: dict[int, Tensor], accumulate: Accumulate
+    ) -> None:
         self.graph = graph
+        self.source = source
         self.accumulate = accumulate
-        self.names = layer_names(graph)
+        # Operators go on the way to float; those that stay write the tensors they wrote.
+        names = layer_names(source)
+        self._origin = {i: (o.index, names[o.index]) for o in source.operators for i in o.outputs}
         self.not_simulated: list[tuple[str, str]] = []
         self.constants: list[tuple[str, str]] = []
         self._grids = grids
@@ -153,7 +158,12 @@ class _Run:
         # The graph whose constants are halves.
         self._halved = replace(graph, tensors=tuple(self._constant(t) for t in graph.tensors))
 
-    def feed(self, source: Graph, samples: Samples) -> None:
+    def origin(self, operator: Operator) -> tuple[int, str]:
+        """The operator's index and name in the model as it was given."""
+        return self._origin[operator.outputs[0]]
+
+    def feed(self, samples: Samples) -> None:
+        source = self.source
         if len(samples.inputs) != len(source.inputs):
             raise InputDataError(
                 f"{len(samples.inputs)} arrays for a model with {len(source.inputs)} inputs"
@@ -204,18 +214,19 @@ class _Run:
         adds = operator.op in _ADDING
         self._over = None
         if self.accumulate == "half" and adds:
-            constants: dict[int, Any] = {
+            constants = {
                 i: np.asarray(t.data, np.float32)[None]
                 for i in operator.inputs
                 if i >= 0 and (t := self._halved.tensors[i]).data is not None
             }
-            made = half_layer(self._halved, operator, {**constants, **values})
+            operands: dict[int, Any] = {**constants, **values}
+            made = half_layer(self._halved, operator, operands)
             if made is not None:
                 self._over = ~np.isfinite(made)
                 with np.errstate(invalid="ignore"):
                     return {operator.outputs[0]: activated(operator, made)}, SUMS["half"]
             self.not_simulated.append(
-                (self.names[operator.index], f"({operator.op}) kept its sums in float32")
+                (self.origin(operator)[1], f"({operator.op}) kept its sums in float32")
             )
         results = self._ran(self._halved, operator, values)
         return results, SUMS["single"] if adds else ""
@@ -225,7 +236,7 @@ class _Run:
             with np.errstate(all="ignore"):
                 return run_operator(graph, operator, values)
         except (QuantizeError, ValueError) as error:
-            name = self.names[operator.index]
+            name = self.origin(operator)[1]
             raise UnsupportedModelError(
                 f"{graph.name}: float16 cannot be simulated: layer '{name}' ({operator.op}) does "
                 f"not run by itself: {error}"
@@ -248,13 +259,14 @@ class _Run:
         )
 
     def _compared(self, operator: Operator, half: dict[int, Array], sums: str) -> HalfLayer:
-        found = [_Difference(self._exact[i], half[i], self._over) for i in operator.outputs]
+        found = [Difference(self._exact[i], half[i], self._over) for i in operator.outputs]
+        number, name = self.origin(operator)
         largest = max(each.largest for each in found)
         rows = np.logical_or.reduce([each.chained_over for each in found])
         chained, own = (max(getattr(d, n) for d in found) for n in ("chained", "own"))
         return HalfLayer(
-            index=operator.index,
-            name=self.names[operator.index],
+            index=number,
+            name=name,
             op=operator.op,
             sums=sums,
             largest=largest,
@@ -264,51 +276,21 @@ class _Run:
             subnormal=sum(each.subnormal for each in found),
             vanished=sum(each.vanished for each in found),
             max_abs=chained,
-            relative=_relative(chained, largest),
+            relative=relative(chained, largest),
             own_max_abs=own,
-            own_relative=_relative(own, largest),
+            own_relative=relative(own, largest),
         )
 
     def output(self, index: int) -> HalfOutput:
         exact, half = self._exact[index], self._half[index]
-        found = _Difference(exact, np.concatenate([half, half]), None)
+        found = Difference(exact, np.concatenate([half, half]), None)
         return HalfOutput(
             self.graph.tensors[index].name,
             found.chained,
-            _relative(found.chained, found.largest),
-            _agreement(exact, half),
+            relative(found.chained, found.largest),
+            agreement(exact, half),
             found.overflowed == 0,
         )
-
-
-class _Difference:
-    """One tensor: float32, against float16 stacked twice (chained, and from float32 inputs)."""
-
-    def __init__(self, exact: Array, half: Array, over: Array | None) -> None:
-        count = max(1, len(half) // 2)
-        chained, own = half[:count], half[-count:]
-        finite = np.isfinite(exact)
-        values = np.where(finite, exact, 0).astype(np.float64)
-        magnitude = np.abs(values)
-        self.largest = float(magnitude.max(initial=0.0))
-        bad = [~np.isfinite(part) & finite for part in (chained, own)]
-        if over is not None:
-            # An activation may have hidden them.
-            bad = [
-                b | (o & finite) for b, o in zip(bad, (over[:count], over[-count:]), strict=True)
-            ]
-        self.chained, self.own = (
-            float(np.abs(np.where(np.isfinite(part), part, values) - values).max(initial=0.0))
-            for part in (chained, own)
-        )
-        self.overflowed, self.own_overflowed = (int(np.count_nonzero(b)) for b in bad)
-        self.chained_over = bad[0].reshape(len(bad[0]), -1).any(axis=1)
-        self.subnormal = self.vanished = 0
-        if exact.dtype == np.float32:
-            small = (own != 0) & (np.abs(own) < SMALLEST_NORMAL_HALF)
-            self.subnormal = int(np.count_nonzero(small))
-            gone = (own == 0) & (magnitude > 0) & (magnitude < SMALLEST_HALF)
-            self.vanished = int(np.count_nonzero(gone))
 
 
 def _stored(values: Array) -> Array:
@@ -318,17 +300,3 @@ def _stored(values: Array) -> Array:
 
 def _repeated(values: Array, count: int) -> Array:
     return np.repeat(values, count, axis=0) if len(values) < count else values
-
-
-def _relative(difference: float, largest: float) -> float:
-    if largest:
-        return difference / largest
-    return math.inf if difference else 0.0
-
-
-def _agreement(exact: Array, half: Array) -> float | None:
-    """The fraction of samples with the same argmax; None where there are no classes."""
-    if exact.dtype != np.float32 or exact.size // len(exact) != exact.shape[-1] < 2:
-        return None
-    known = np.nan_to_num(half, nan=-np.inf)
-    return float(np.mean(exact.argmax(axis=-1) == known.argmax(axis=-1)))
