@@ -98,7 +98,9 @@ def from_file(path: Path, labels: tuple[str, ...] = ()) -> Package:
 
 def from_content(content: bytes, name: str, labels: tuple[str, ...] = ()) -> Package:
     graph = read_tflite(content)
-    variant = Variant.INT8 if graph.tensors[graph.inputs[0]].dtype is DType.INT8 else Variant.FLOAT32
+    variant = (
+        Variant.INT8 if graph.tensors[graph.inputs[0]].dtype is DType.INT8 else Variant.FLOAT32
+    )
     return package(
         _ports(graph, graph.inputs),
         _ports(graph, graph.outputs),

@@ -2,6 +2,8 @@
 
     DIR/NAME.podspec  Package.swift  README.md  Sources/NAME/*.swift
     DIR/Sources/NAME/Resources/MODEL.tflite  Tests/NAMETests/*.swift  Tests/NAMETests/Golden/*.bin
+
+verdict.json and delegates.json are put beside them by the stage that has the verdict.
 """
 
 from __future__ import annotations
@@ -87,9 +89,7 @@ def _as_given(port: SwiftPort, content: bytes) -> bytes:
     dtype = port.port.dtype.numpy.newbyteorder("<")
     values = np.frombuffer(content, dtype)
     if values.size != port.count:
-        raise ExportError(
-            f"the golden {port.port.name} has {values.size} values, not {port.count}"
-        )
+        raise ExportError(f"the golden {port.port.name} has {values.size} values, not {port.count}")
     if port.quantized:
         return real(values, port.port.quantization).astype("<f4").tobytes()
     return values.astype("<f4").tobytes() if port.type == "Float" else content

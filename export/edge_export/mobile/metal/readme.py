@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Sequence
 
-from edge_export.mobile.model import OutputDifference, Place, Verdict
+from edge_export.mobile.model import OutputDifference, Verdict
 
 from .ports import SwiftPort
 from .source import Source, printable, sentence
@@ -19,7 +21,7 @@ def readme(source: Source) -> str:
     package, verdict = source.package, source.package.verdict
     model = package.model
     quantized = any(port.quantized for port in (*source.inputs, *source.outputs))
-    return fill(
+    text = fill(
         load("README.md"),
         {
             **source.marks,
@@ -37,6 +39,7 @@ def readme(source: Source) -> str:
             "checked": _checked(source),
         },
     )
+    return wrapped(text)
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -90,9 +93,11 @@ def _delegation(source: Source) -> str:
     else:
         partitions = delegation.partitions
         lines = [
-            f"{total - len(refused)} of {total} operators are expected to run on the GPU, in "
-            f"{partitions} partitions; {len(delegation.transfers)} tensors go from one to the "
-            "other. On the CPU:",
+            (
+                f"{total - len(refused)} of {total} operators are expected to run on the GPU, in "
+                f"{partitions} partitions; {len(delegation.transfers)} tensors go from one to the "
+                "other. On the CPU:"
+            ),
             "",
             "| operator | layer | why |",
             "| --- | --- | --- |",
@@ -112,9 +117,11 @@ def _checked(source: Source) -> str:
     if verdict.adapter:
         on_gpu = f"{verdict.on_gpu} of {verdict.operators} operators"
         lines += [
-            f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the GPU: "
-            f"{printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
-            f"{sentence(verdict.runtime)}",
+            (
+                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the GPU: "
+                f"{printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
+                f"{sentence(verdict.runtime)}"
+            ),
             "",
         ]
     if verdict.outputs:
@@ -145,6 +152,32 @@ def _difference(each: OutputDifference) -> str:
         f"| `{cell(each.name)}` | {each.max_abs:.3g}{unit} | {each.rms:.3g}{unit} | {relative} | "
         f"{each.tolerance:.3g}{unit} | {agreement} |"
     )
+
+
+def wrapped(markdown: str) -> str:
+    """Paragraphs and list entries anew at 100 columns; code, tables and headings as they are."""
+    blocks = []
+    for block in re.split(r"(```.*?^```$)", markdown, flags=re.DOTALL | re.MULTILINE):
+        if block.startswith("```"):
+            blocks.append(block)
+            continue
+        lines = re.sub(r"\n(?=- )", "\n\n", block).split("\n\n")
+        anew = [
+            each if each.lstrip("\n").startswith(("|", "#")) else _paragraph(each) for each in lines
+        ]
+        blocks.append(re.sub(r"(?m)(^- .*(?:\n  .*)*)\n\n(?=- )", r"\1\n", "\n\n".join(anew)))
+    return "".join(blocks)
+
+
+def _paragraph(text: str) -> str:
+    start = text[: len(text) - len(text.lstrip("\n"))]
+    end = text[len(text.rstrip("\n")) :] if text.strip() else ""
+    hang = "  " if text.strip().startswith("- ") else ""
+    flat = " ".join(text.split())
+    lines = textwrap.wrap(
+        flat, 100, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
+    )
+    return start + "\n".join(lines) + end
 
 
 def cell(words: str) -> str:

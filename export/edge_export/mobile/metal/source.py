@@ -110,15 +110,19 @@ def _model(source: Source) -> str:
 def _about(source: Source) -> str:
     package, verdict = source.package, source.package.verdict
     lines = [
-        f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU by way of "
-        "TensorFlow Lite's Metal delegate.",
+        (
+            f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU by way of "
+            "TensorFlow Lite's Metal delegate."
+        ),
         "",
         f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}",
         "That check ran on WebGPU; the Metal delegate is other code, unchecked.",
         "",
-        "- Important: An instance is not thread-safe: use it from one serial queue or one actor. "
-        "Do not run inferences while the app is in the background: iOS stops GPU work there, and "
-        "the delegate does not report it.",
+        (
+            "- Important: An instance is not thread-safe: use it from one serial queue or one actor. "
+            "Do not run inferences while the app is in the background: iOS stops GPU work there, and "
+            "the delegate does not report it."
+        ),
     ]
     if not verdict.right:
         lines.insert(2, f"- Warning: Not shown to be right on a GPU ({verdict.state}).")
@@ -143,8 +147,10 @@ def _ports(source: Source) -> str:
             lines += [
                 "        TensorPort(",
                 f"            name: {text(port.name)}, tensor: {text(port.port.tensor)},",
-                f"            type: {port.constant}, shape: [{shape}], "
-                f"elementSize: {port.port.dtype.itemsize}),",
+                (
+                    f"            type: {port.constant}, shape: [{shape}], "
+                    f"elementSize: {port.port.dtype.itemsize}),"
+                ),
             ]
         lines += ["    ]", ""]
     return "\n".join(lines[:-1])
@@ -152,8 +158,10 @@ def _ports(source: Source) -> str:
 
 def _run(source: Source) -> str:
     lines = [
-        "    private static func run(_ input: Input, on interpreter: ModelInterpreter) throws "
-        "-> Output {"
+        (
+            "    private static func run(_ input: Input, on interpreter: ModelInterpreter) throws "
+            "-> Output {"
+        )
     ]
     for port in source.inputs:
         lines += [f"        {line}" for line in _write(port)]
@@ -169,8 +177,10 @@ def _write(port: SwiftPort) -> list[str]:
         return [
             "try interpreter.write(",
             "    TensorCoding.quantized(",
-            f"        {value}, as: {port.stored}.self, scale: {port.scale}, "
-            f"zeroPoint: {port.zero_point},",
+            (
+                f"        {value}, as: {port.stored}.self, scale: {port.scale}, "
+                f"zeroPoint: {port.zero_point},"
+            ),
             f"        name: {text(port.name)}),",
             f"    {to})",
         ]
@@ -264,11 +274,20 @@ def _tests(source: Source) -> str:
         load("Tests.swift"),
         {
             **source.marks,
+            "expected": _expected(source),
             "sizes": "\n".join(sizes),
             "first": source.inputs[0].name,
             "golden": _golden(source, golden) if golden else "",
         },
     )
+
+
+def _expected(source: Source) -> str:
+    """The case of `Accelerator` that the delegation leads to."""
+    delegation = source.package.delegation
+    if not delegation.refused:
+        return "gpu"
+    return "cpu" if len(delegation.refused) == len(delegation.operators) else "gpuAndCPU"
 
 
 def _golden(source: Source, golden: Golden) -> str:
@@ -283,8 +302,10 @@ def _golden(source: Source, golden: Golden) -> str:
         comparisons += [
             "        assertClose(",
             f"            output.{port.name}{mapped},",
-            f'            try golden("output{port.index}", as: {_held(port)}.self)'
-            ".map(Double.init),",
+            (
+                f'            try golden("output{port.index}", as: {_held(port)}.self)'
+                ".map(Double.init),"
+            ),
             f"            within: {number(tolerance)})",
         ]
     return fill(
@@ -340,4 +361,3 @@ def text(value: str) -> str:
         else:
             pieces.append(f"\\u{{{ord(character):X}}}")
     return f'"{"".join(pieces)}"'
-

@@ -109,6 +109,8 @@ final class MetalHandle {
 
 /// A loaded model with memory for its tensors. Not thread-safe.
 final class ModelInterpreter {
+    private typealias Failure = @{Class}.Failure
+
     let log: RuntimeLog
     private let inputs: [TensorPort]
     private let outputs: [TensorPort]
@@ -130,14 +132,14 @@ final class ModelInterpreter {
     ) throws {
         let log = RuntimeLog()
         guard let model = TfLiteModelCreateFromFile(path) else {
-            throw @{Class}.Failure.modelUnreadable(path: path)
+            throw Failure.modelUnreadable(path: path)
         }
         guard
             let interpreter = ModelInterpreter.makeInterpreter(
                 of: model, log: log, metal: metal, threadCount: threadCount)
         else {
             TfLiteModelDelete(model)
-            throw @{Class}.Failure.refused(log: log.text)
+            throw Failure.refused(log: log.text)
         }
         self.log = log
         self.inputs = inputs
@@ -157,15 +159,15 @@ final class ModelInterpreter {
     func write<Element>(_ values: [Element], toInput index: Int) throws {
         let port = inputs[index]
         guard values.count == port.count else {
-            throw @{Class}.Failure.wrongCount(
+            throw Failure.wrongCount(
                 name: port.name, given: values.count, expected: port.count, shape: port.shape)
         }
+        let tensor = TfLiteInterpreterGetInputTensor(interpreter, Int32(index))
         let status = values.withUnsafeBytes {
-            TfLiteTensorCopyFromBuffer(
-                TfLiteInterpreterGetInputTensor(interpreter, Int32(index)), $0.baseAddress, $0.count)
+            TfLiteTensorCopyFromBuffer(tensor, $0.baseAddress, $0.count)
         }
         guard status == kTfLiteOk else {
-            throw @{Class}.Failure.modelUnexpected("input \(port.name) cannot be written")
+            throw Failure.modelUnexpected("input \(port.name) cannot be written")
         }
     }
 
@@ -173,22 +175,21 @@ final class ModelInterpreter {
     func invoke() throws {
         log.clear()
         guard TfLiteInterpreterInvoke(interpreter) == kTfLiteOk else {
-            throw @{Class}.Failure.runFailed(log: log.text)
+            throw Failure.runFailed(log: log.text)
         }
     }
 
     /// The values of one output of the last inference.
     func read<Element>(_ type: Element.Type, fromOutput index: Int) throws -> [Element] {
         let port = outputs[index]
+        let tensor = TfLiteInterpreterGetOutputTensor(interpreter, Int32(index))
         var status = kTfLiteError
         let values = [Element](unsafeUninitializedCapacity: port.count) { buffer, count in
-            status = TfLiteTensorCopyToBuffer(
-                TfLiteInterpreterGetOutputTensor(interpreter, Int32(index)),
-                buffer.baseAddress, port.byteCount)
+            status = TfLiteTensorCopyToBuffer(tensor, buffer.baseAddress, port.byteCount)
             count = status == kTfLiteOk ? port.count : 0
         }
         guard status == kTfLiteOk else {
-            throw @{Class}.Failure.modelUnexpected("output \(port.name) cannot be read")
+            throw Failure.modelUnexpected("output \(port.name) cannot be read")
         }
         return values
     }
@@ -229,7 +230,7 @@ final class ModelInterpreter {
             TfLiteInterpreterGetOutputTensorCount(interpreter)
         )
         guard found == (Int32(inputs.count), Int32(outputs.count)) else {
-            throw @{Class}.Failure.modelUnexpected(
+            throw Failure.modelUnexpected(
                 "it has \(found.0) inputs and \(found.1) outputs, not \(inputs.count) and "
                     + "\(outputs.count)")
         }
@@ -251,7 +252,7 @@ final class ModelInterpreter {
             TfLiteTensorType(tensor) == port.type,
             TfLiteTensorByteSize(tensor) == port.byteCount
         else {
-            throw @{Class}.Failure.modelUnexpected(
+            throw Failure.modelUnexpected(
                 "\(kind) \(port.name) should be tensor \"\(port.tensor)\" of \(port.byteCount) "
                     + "bytes, and is \"\(name)\" of \(TfLiteTensorByteSize(tensor)) bytes")
         }

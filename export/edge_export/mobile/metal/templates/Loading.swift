@@ -2,6 +2,8 @@ import Foundation
 
 /// A model that is ready, and how it came to run where it does.
 struct LoadedModel {
+    private typealias Failure = @{Class}.Failure
+
     let interpreter: ModelInterpreter
     let accelerator: @{Class}.Accelerator
     /// Why not everything runs on the GPU; nil where it does or was not asked to.
@@ -19,10 +21,9 @@ struct LoadedModel {
         probe: (ModelInterpreter) throws -> Void
     ) throws {
         func load(_ metal: MetalHandle?) throws -> ModelInterpreter {
-            let interpreter = try ModelInterpreter(
+            return try ModelInterpreter(
                 path: path, inputs: inputs, outputs: outputs, metal: metal,
                 threadCount: options.threadCount)
-            return interpreter
         }
 
         guard options.placement != .cpuOnly else {
@@ -37,25 +38,27 @@ struct LoadedModel {
                 return
             }
             if options.placement == .gpuOnly {
-                throw @{Class}.Failure.gpuRefused(reason: refused)
+                throw Failure.gpuRefused(reason: refused)
             }
             self.init(interpreter: interpreter, accelerator: .gpuAndCPU, fallback: refused)
             return
-        } catch @{Class}.Failure.refused(let log) {
+        } catch Failure.refused(let log) {
             reason = log
-        } catch @{Class}.Failure.runFailed(let log) {
+        } catch Failure.runFailed(let log) {
             reason = log
         } catch let obstacle as Obstacle {
             reason = obstacle.reason
         }
         if options.placement == .gpuOnly {
-            throw @{Class}.Failure.gpuRefused(reason: reason)
+            throw Failure.gpuRefused(reason: reason)
         }
         self.init(interpreter: try load(nil), accelerator: .cpu, fallback: reason)
     }
 
     private init(
-        interpreter: ModelInterpreter, accelerator: @{Class}.Accelerator, fallback: String?
+        interpreter: ModelInterpreter,
+        accelerator: @{Class}.Accelerator,
+        fallback: String?
     ) {
         self.interpreter = interpreter
         self.accelerator = accelerator

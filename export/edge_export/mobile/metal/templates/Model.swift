@@ -25,13 +25,13 @@ public final class @{Class} {
     ///   - modelURL: The model file; the one in this package's bundle when nil.
     /// - Throws: `Failure`.
     public init(options: Options = Options(), modelURL: URL? = nil) throws {
-        let path = modelURL?.path ?? @{Class}.bundledPath ?? "@{File}"
+        let path = modelURL?.path ?? Self.bundledPath ?? "@{File}"
         guard FileManager.default.fileExists(atPath: path) else {
             throw Failure.modelMissing(path: path)
         }
         let loaded = try LoadedModel(
-            path: path, inputs: @{Class}.inputs, outputs: @{Class}.outputs, options: options,
-            probe: { _ = try @{Class}.run(Input.zeros, on: $0) })
+            path: path, inputs: Self.inputs, outputs: Self.outputs, options: options,
+            probe: { _ = try Self.run(Input.zeros, on: $0) })
         interpreter = loaded.interpreter
         accelerator = loaded.accelerator
         fallback = loaded.fallback
@@ -47,7 +47,7 @@ public final class @{Class} {
     /// - Throws: `Failure.wrongCount`, `.notANumber`, `.runFailed`, `.closed`.
     public func run(_ input: Input) throws -> Output {
         guard let interpreter = interpreter else { throw Failure.closed }
-        return try @{Class}.run(input, on: interpreter)
+        return try Self.run(input, on: interpreter)
     }
 
     /// Runs inferences on zeros and throws their results away, so that the next one is at speed.

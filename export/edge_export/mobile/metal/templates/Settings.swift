@@ -85,7 +85,7 @@ extension @{Class}.Failure: LocalizedError {
         case .modelUnreadable(let path):
             return "\(path) is no TensorFlow Lite model."
         case .modelUnexpected(let difference):
-            return "This is not the model that @{Class} was made for: \(difference)."
+            return "This is another model than this package was made for: \(difference)."
         case .refused(let log):
             return "TensorFlow Lite cannot run the model: \(log)"
         case .gpuRefused(let reason):
