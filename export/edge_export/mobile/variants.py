@@ -8,12 +8,9 @@ from dataclasses import dataclass, replace
 from edge_export.errors import MobileError
 from edge_quantize.data import Samples
 from edge_quantize.graph.writer import write_tflite
-from edge_quantize.half import float16_weights, float_variant, tables
+from edge_quantize.half import float16_weights, float_variant, int8_variant, tables
 from edge_quantize.ingest.tflite import read_tflite
-from edge_quantize.passes import lossless
-from edge_quantize.ptq import Recipe, quantize
 from edge_quantize.ptq.prepare import float_graph
-from edge_quantize.ptq.recipe import Precision
 
 from .model import MobileModel, Variant
 from .source import mobile_model
@@ -81,11 +78,9 @@ def _integers(source: MobileModel, samples: Samples | None) -> Made:
         raise MobileError(
             f"{source.name}: int8 needs samples to take the ranges of activations from: --data FILE"
         )
-    result = quantize(
-        lossless(read_tflite(source.content)).graph, samples, Recipe.uniform(Precision.INT8)
-    )
-    content = write_tflite(result.graph)
-    return Made(_named_as(source, content, Variant.INT8), tuple(result.notes))
+    made = int8_variant(source.content, samples)
+    model = mobile_model(made.content, source.name, Variant.INT8, source.labels)
+    return Made(model, made.notes)
 
 
 def _named_as(source: MobileModel, content: bytes, variant: Variant) -> MobileModel:
