@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_quantize.gpu import find_driver
-from edge_quantize.gpu.log import read_log
+from edge_quantize.gpu.log import BackendLog, read_log
 
 _WORKER = Path(__file__).with_name("worker.py")
 
@@ -59,7 +59,7 @@ def ask(models: Sequence[bytes]) -> list[Finding]:
 def finding(error: str, text: str) -> Finding:
     """From the error of a GPU-only compile ("" for none) and its log."""
     log = read_log(text)
-    if log.dynamic:
+    if log.dynamic or _said_once(error, text, log):
         return Finding("dynamic")
     if log.refused or log.on_cpu:
         return Finding("cpu", "; ".join(each.reason for each in log.refused))
@@ -68,3 +68,20 @@ def finding(error: str, text: str) -> Finding:
     said = [line for line in text.splitlines() if line.startswith("ERROR: ")]
     words = re.sub(r"^ERROR: (\[[^]]*\] ?)?", "", said[0]) if said else error
     return Finding("fails" if log.graphs_built else "unloadable", words.strip())
+
+
+def _said_once(error: str, text: str, log: BackendLog) -> bool:
+    """TFLite warns of a dynamic tensor once a process: later ones fail without a word."""
+    silent = not any(line.startswith("ERROR: ") for line in text.splitlines())
+    return "Failed to modify graph with delegate" in error and silent and not log.graphs_built
+
+
+def adapter() -> str:
+    """What computes, as the backend names it."""
+    from edge_quantize.gpu import GpuSession
+    from edge_quantize.graph.writer import write_tflite
+
+    from .one_op import T, one_op
+
+    with GpuSession(write_tflite(one_op("RELU", [T((1, 8))], [T((1, 8))]))) as session:
+        return session.log.adapter or "an adapter without a name"
