@@ -8,7 +8,16 @@ from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
 
 from .ports import KotlinPort
-from .source import LITERT, KotlinModel, kotlin_class, kotlin_model, usage, verdict_line, weights
+from .source import (
+    LITERT,
+    KotlinModel,
+    half_line,
+    kotlin_class,
+    kotlin_model,
+    usage,
+    verdict_line,
+    weights,
+)
 from .template import fill, load
 from .text import call, comment, float_literal, paragraph
 
@@ -92,7 +101,7 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
         "ports": "\n".join(rows),
         "remark": paragraph(remark),
         "needs": paragraph(_NEEDS),
-        "half": "simulated: see `half` in `verdict.json`" if verdict.half else "not checked",
+        "half": comment(half_line(verdict)),
         "checked": _checked(verdict),
         "placed": _placed(package),
     }

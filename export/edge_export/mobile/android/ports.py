@@ -22,7 +22,7 @@ this throw true try typealias typeof val var when while
 HARD_KEYWORDS = frozenset(_KEYWORDS.split())
 # What `run`, the phone's test and the examples name beside the inputs.
 _IN_RUN = """
-SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers model
+SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers it model
 output outputBuffers quantize random require runs worker
 """
 VALUE_NAMES = HARD_KEYWORDS | frozenset(_IN_RUN.split())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_export.mobile.model import MobileModel, Package, Verdict
 from edge_export.mobile.naming import Style, identifier
 from edge_quantize.graph import DType
+from edge_quantize.half import HalfReport
 
 from .ports import HARD_KEYWORDS, VALUE_NAMES, KotlinPort, kotlin_ports
 from .template import fill, load
@@ -109,8 +110,21 @@ def verdict_line(verdict: Verdict) -> str:
         "refused": "THE GPU BACKEND REFUSED IT, and it was written all the same (--force).",
         "unchecked": "UNCHECKED: nobody compared the GPU's result with the CPU's.",
     }[verdict.state]
-    parts = [head, verdict.why, *verdict.limits]
+    parts = [head, verdict.why, *verdict.notes, *verdict.limits]
     return " ".join(filter(None, map(sentence, parts)))
+
+
+def half_line(verdict: Verdict) -> str:
+    """What the simulation of float16 arithmetic found, in half a sentence."""
+    half = verdict.half
+    if not isinstance(half, HalfReport):
+        return "not simulated before the export"
+    first = half.first_overflow
+    if first is not None or not half.finite:
+        where = f" in layer {first.name}" if first is not None else ""
+        return f"in a simulation it overflows{where}: do not take it"
+    worst = max((output.relative for output in half.outputs), default=0.0)
+    return f"in a simulation it differs by {worst:.2g} of the greatest value"
 
 
 def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
@@ -125,6 +139,7 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "summary": paragraph(f'"{named.shown}" ({weights(model)}) on the phone\'s GPU.', " * "),
         "verdict_doc": paragraph(verdict_line(package.verdict), " * "),
         "usage_doc": "\n".join(f" * {line}" for line in usage(kotlin)),
+        "half": comment(half_line(package.verdict)),
         "name": literal(named.shown),
         "tag": literal(named.type[:_LOG_TAG]),
         "asset": literal(f"{named.word}.tflite"),
