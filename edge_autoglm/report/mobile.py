@@ -29,7 +29,7 @@ def package_tables(package: Package) -> Iterator[Table]:
     verdict = package.verdict
     if verdict.outputs:
         yield table(
-            f"{package.model.name}, {package.model.variant}: GPU against CPU",
+            "GPU against CPU",
             ("~output", ">max", ">rms", ">relative", ">allowed", ">same class", "<"),
             [_row(each) for each in verdict.outputs],
         )
@@ -48,13 +48,18 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
     )
 
 
-def package_lines(package: Package) -> Iterator[str]:
-    """The verdict first, then what it rests on; a sentence or two a line."""
+def verdict_line(package: Package) -> str:
+    """What matters most, in one line."""
     model, verdict = package.model, package.verdict
-    yield (
+    return (
         f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
         f"{_WORDS[verdict.state]}: {verdict.why}"
     )
+
+
+def package_lines(package: Package) -> Iterator[str]:
+    """What the verdict rests on, a sentence or two a line."""
+    model, verdict = package.model, package.verdict
     yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
@@ -65,7 +70,7 @@ def package_lines(package: Package) -> Iterator[str]:
     yield from (f"Note: {note}." for note in verdict.notes)
     if isinstance(verdict.half, HalfReport):
         yield from half_lines(verdict.half)
-    if verdict.state != "unchecked":
+    if verdict.samples:
         yield f"Limits: {'; '.join(verdict.limits)}."
 
 

@@ -94,25 +94,26 @@ def prepare(
         driver = driver or find_driver()  # before any work is done
     made = make(given, wishes.precision or default_variant(given), wishes.samples)
     model, probe = made.model, _probe(given, wishes)
-    half = None
+    half, runs = None, None
     if not wishes.check:
         verdict = _unchecked(model)
     else:
-        verdict = check(model, probe, driver=driver, progress=progress).verdict
+        checked = check(model, probe, driver=driver, progress=progress)
+        verdict, runs = checked.verdict, checked.runs
         if not verdict.right:
             works = _works(given, model, probe, driver, progress)
             verdict = replace(verdict, works=works)
+    if runs is not None:
         progress(0, 1, "simulating float16 arithmetic")
         half = half_report(model, probe)
-        verdict = replace(verdict, drift=drift(given, model, probe), half=half)
+        verdict = replace(verdict, drift=drift(given, model, probe, runs.cpu), half=half)
     verdict = replace(
         verdict,
         notes=(*made.notes, *verdict.notes, *_half_notes(half)),
         limits=_limits(target, verdict, driver),
     )
-    return Package(
-        target, model, predict(model.content, target), verdict, golden(model, probe, half)
-    )
+    expected = golden(model, probe, half, None if runs is None else runs.cpu[0])
+    return Package(target, model, predict(model.content, target), verdict, expected)
 
 
 def source_model(content: bytes, name: str, wishes: Wishes | None = None) -> MobileModel:
