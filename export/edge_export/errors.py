@@ -6,6 +6,7 @@ ExportError           base; the CLI prints it as one line and exits 1
 +-- HostBuildError    the generated C did not compile or load on the host
 +-- TflmTreeError     the TFLM that was named is missing, or does not go with the board
 +-- ArenaError        the arena of a graph cannot be stated (`tflm.arena`)
++-- DelegationError   what a GPU backend's log says does not fit the model (`mobile.observation`)
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class HostBuildError(ExportError):
 
 class TflmTreeError(ExportError):
     """The TFLM that was named is missing, of another version, or built for something else."""
+
+
+class DelegationError(ExportError):
+    """The counts in a GPU backend's log fit no placement of the model's operators."""
