@@ -118,8 +118,8 @@ def _checked(source: Source) -> str:
         on_gpu = f"{verdict.on_gpu} of {verdict.operators} operators"
         lines += [
             (
-                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the GPU: "
-                f"{printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
+                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the "
+                f"GPU: {printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
                 f"{sentence(verdict.runtime)}"
             ),
             "",

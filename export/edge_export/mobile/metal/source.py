@@ -15,6 +15,11 @@ from .words import KEYWORDS, MODULES
 
 TFLITE_VERSION = "2.17.0"
 _WIDTH = 100
+_MANNERS = (
+    "- Important: An instance is not thread-safe: use it from one serial queue or one actor. Do "
+    "not run inferences while the app is in the background: iOS stops GPU work there, and the "
+    "delegate does not report it."
+)
 _FIXED = ("Interpreter.swift", "Loading.swift", "Settings.swift", "TensorCoding.swift")
 
 
@@ -110,19 +115,12 @@ def _model(source: Source) -> str:
 def _about(source: Source) -> str:
     package, verdict = source.package, source.package.verdict
     lines = [
-        (
-            f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU by way of "
-            "TensorFlow Lite's Metal delegate."
-        ),
+        f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU, by Metal.",
         "",
         f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}",
         "That check ran on WebGPU; the Metal delegate is other code, unchecked.",
         "",
-        (
-            "- Important: An instance is not thread-safe: use it from one serial queue or one actor. "
-            "Do not run inferences while the app is in the background: iOS stops GPU work there, and "
-            "the delegate does not report it."
-        ),
+        _MANNERS,
     ]
     if not verdict.right:
         lines.insert(2, f"- Warning: Not shown to be right on a GPU ({verdict.state}).")

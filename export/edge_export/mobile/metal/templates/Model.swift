@@ -36,7 +36,7 @@ public final class @{Class} {
         accelerator = loaded.accelerator
         fallback = loaded.fallback
         if let reason = loaded.fallback {
-            NSLog("%@", "@{Class} does not run wholly on the GPU: \(reason)")
+            NSLog("%@", "@{Class} is not all on the GPU: \(reason)")
         }
     }
 

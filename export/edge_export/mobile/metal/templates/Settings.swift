@@ -104,9 +104,9 @@ extension @{Class}.Failure: LocalizedError {
     public var recoverySuggestion: String? {
         switch self {
         case .modelMissing:
-            return "Copy @{File} into the app's bundle, or pass its URL as modelURL."
+            return "Copy the package's .tflite file into the app, or pass its URL as modelURL."
         case .modelUnreadable, .modelUnexpected:
-            return "Take the @{File} that came with this package; export again if it changed."
+            return "Take the .tflite file of this package, or export the model again."
         case .refused:
             return "Use the version of TensorFlow Lite that the package names."
         case .gpuRefused:
