@@ -72,8 +72,9 @@ public final class @{Class} {
         #if SWIFT_PACKAGE
         return Bundle.module.path(forResource: "@{stem}", ofType: "tflite")
         #else
-        let bundle = Bundle(for: @{Class}.self)
-        let resources = bundle.url(forResource: "@{Module}", withExtension: "bundle")
+        let bundle = Bundle(for: Self.self)
+        let resources = bundle.url(
+            forResource: "@{Module}", withExtension: "bundle")
         return (resources.flatMap(Bundle.init(url:)) ?? bundle)
             .path(forResource: "@{stem}", ofType: "tflite")
         #endif
