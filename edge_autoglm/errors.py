@@ -14,6 +14,7 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- BundleError           a profile's bundle is damaged, or none (`measure.bundle`)
 +-- CompareError          what is given cannot be compared (`measure.sides`)
 +-- BudgetError           nothing fits the budget (`search.limits`)
++-- SetupError            something cannot be put into the user's cache (`gpu_packages`)
 +-- StudyError            a study cannot be opened, or is of something else (`search.study`)
 
 Those with a module behind them are defined there.
