@@ -4,6 +4,7 @@ library. The Metal delegate is a stand-in that says what the real one would."""
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,8 +62,22 @@ def test_an_app_that_gives_the_wrong_type_does_not_compile(tmp_path: Path) -> No
     compiler()
     files = sources(package(), tmp_path)
     app = tmp_path / "App.swift"
-    app.write_text("func use(_ m: ModelModel) throws { _ = try m.run(.init(image: [true])) }\n")
-    assert any("error" in line for line in typecheck([*files, app]))
+    app.write_text("func use(_ m: Model) throws { _ = try m.run(.init(image: [true])) }\n")
+    assert any("cannot convert value of type 'Bool'" in line for line in typecheck([*files, app]))
+
+
+@pytest.mark.parametrize("made", [package(labels=("a", "b", "c")), package(EVERY_TYPE, EVERY_TYPE)])
+def test_the_code_of_the_readme_compiles(made: Package, tmp_path: Path) -> None:
+    compiler()
+    files = sources(made, tmp_path)
+    readme = (tmp_path / "README.md").read_text()
+    load, call, actor = re.findall(r"```swift\n(.*?)```", readme, re.DOTALL)
+    load = "".join(line for line in load.splitlines(True) if not line.startswith("import"))
+    types = re.findall(r"^\| input \| `(\w+)` \| `(\[\w+\])`", readme, re.MULTILINE)
+    given = ", ".join(f"{name}: {type_}" for name, type_ in types)
+    example = tmp_path / "Example.swift"
+    example.write_text(f"func example({given}) throws {{\n{load}{call}}}\n{actor}")
+    assert typecheck([*files, example]) == []
 
 
 def test_the_swift_package_is_read_by_its_tool(tmp_path: Path) -> None:
@@ -83,7 +98,7 @@ def test_the_swift_package_is_read_by_its_tool(tmp_path: Path) -> None:
 _CODING = """
 import Foundation
 
-enum ModelModel {}
+enum Model {}
 
 func numbers<T>(_ path: String, _ type: T.Type) -> [T] {
     let data = FileManager.default.contents(atPath: path)!
@@ -123,25 +138,10 @@ def test_numbers_are_coded_as_numpy_does(tmp_path: Path) -> None:
     main.write_text(_CODING)
     program = build([*files, main], tmp_path / "coding", "ModelMetal")
     generator = np.random.default_rng(5)
-    reals = np.concatenate(
-        [
-            generator.normal(size=4000).astype(np.float32) * 10 ** generator.uniform(-9, 6, 4000),
-            np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32),
-            [
-                0.05,
-                -0.05,
-                0.15,
-                65519.996,
-                65520,
-                2**-25,
-                2**-24 * 1.5,
-                np.inf,
-                -np.inf,
-                np.nan,
-                3.4e38,
-            ],
-        ]
-    ).astype(np.float32)
+    every_half = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
+    usual = generator.normal(size=4000) * 10 ** generator.uniform(-9, 6, 4000)
+    edges = [0.05, -0.05, 0.15, 65519.996, 65520, 2**-25, 2**-24 * 1.5, 3.4e38, np.inf, -np.inf]
+    reals = np.concatenate([every_half, np.array([*usual, *edges, np.nan], np.float32)])
     reals.tofile(tmp_path / "reals")
     done = run(program, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -153,10 +153,7 @@ def test_numbers_are_coded_as_numpy_does(tmp_path: Path) -> None:
     number = ~np.isnan(reals)
     np.testing.assert_array_equal(halves[number].view(np.uint16), expected[number].view(np.uint16))
     assert np.isnan(halves[~number]).all()
-    np.testing.assert_array_equal(
-        np.fromfile(tmp_path / "floats", np.float32),
-        np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32),
-    )
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "floats", np.float32), every_half)
     with np.errstate(over="ignore"):
         scaled = (reals[number] / np.float32(0.1)).astype(np.float64)
     integers = np.clip(np.copysign(np.floor(np.abs(scaled) + 0.5), scaled) - 3, -128, 127)
@@ -178,8 +175,9 @@ func numbers(_ path: String) -> [Float] {
 
 let arguments = CommandLine.arguments
 var options = @Class.Options()
-if arguments.contains("gpuOnly") { options.placement = .gpuOnly }
-if arguments.contains("cpuOnly") { options.placement = .cpuOnly }
+if arguments.contains("gpu") { options.placement = .gpu }
+if arguments.contains("cpu") { options.placement = .cpu }
+if arguments.contains("shared") { options.placement = .shared }
 if arguments.contains("aggressive") { options.metal.waitType = .aggressive }
 options.threadCount = 1
 do {
@@ -251,22 +249,27 @@ def test_a_model_runs_and_answers_as_litert_does(app: Callable[..., list[str]]) 
 
 
 @pytest.mark.parametrize(
-    ("environment", "accelerator", "reason"),
+    ("environment", "accelerator", "shared", "reason"),
     [
-        ({"METAL_SAYS": _PART}, "gpuAndCPU", _PART),
-        ({"METAL_SAYS": _UNPACKED}, "gpu", "nil"),
-        ({"METAL_SAYS": _NOTHING}, "cpu", _NOTHING),
-        ({"METAL_SAYS": _OTHER_WORDS}, "gpuAndCPU", _OTHER_WORDS),
-        ({"METAL_MISSING": "1"}, "cpu", "TensorFlow Lite made no Metal delegate"),
-        ({"METAL_SAYS": "Failed to allocate", "METAL_FAILS": "1"}, "cpu", "Failed to allocate"),
+        ({"METAL_SAYS": _PART}, "cpu", "gpuAndCPU", _PART),
+        ({"METAL_SAYS": _OTHER_WORDS}, "cpu", "gpuAndCPU", _OTHER_WORDS),
+        ({"METAL_SAYS": _UNPACKED}, "gpu", "gpu", "nil"),
+        ({"METAL_SAYS": _NOTHING}, "cpu", "cpu", _NOTHING),
+        ({"METAL_MISSING": "1"}, "cpu", "cpu", "TensorFlow Lite made no Metal delegate"),
+        ({"METAL_SAYS": "Out of memory", "METAL_FAILS": "1"}, "cpu", "cpu", "Out of memory"),
     ],
 )
 def test_no_fall_back_is_silent(
-    app: Callable[..., list[str]], environment: Mapping[str, str], accelerator: str, reason: str
+    app: Callable[..., list[str]],
+    environment: Mapping[str, str],
+    accelerator: str,
+    shared: str,
+    reason: str,
 ) -> None:
-    lines = app(environment=environment)
-    assert lines[0] == accelerator
-    assert lines[1 : 1 + len(reason.splitlines())] == reason.splitlines()
+    for words, expected in (((), accelerator), (("shared",), shared)):
+        lines = app(*words, environment=environment)
+        assert lines[0] == expected
+        assert lines[1 : 1 + len(reason.splitlines())] == reason.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -275,13 +278,13 @@ def test_no_fall_back_is_silent(
 def test_gpu_only_takes_nothing_less(
     app: Callable[..., list[str]], environment: Mapping[str, str]
 ) -> None:
-    lines = app("gpuOnly", environment=environment)
+    lines = app("gpu", environment=environment)
     assert lines[0].startswith("The GPU does not take the whole model: ")
-    assert lines[-1].startswith("Load with Placement.gpuThenCPU")
+    assert lines[-1].startswith("Load with Placement.gpuOrCPU")
 
 
 def test_cpu_only_asks_no_gpu(app: Callable[..., list[str]]) -> None:
-    assert app("cpuOnly", environment={"METAL_MISSING": "1"})[:2] == ["cpu", "nil"]
+    assert app("cpu", environment={"METAL_MISSING": "1"})[:2] == ["cpu", "nil"]
 
 
 def test_options_reach_the_delegate(app: Callable[..., list[str]]) -> None:

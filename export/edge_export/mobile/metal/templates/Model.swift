@@ -8,7 +8,7 @@ public final class @{Class} {
     public let accelerator: Accelerator
 
     /// Why not everything runs on the GPU, in TensorFlow Lite's words; nil where everything does,
-    /// and where `Placement.cpuOnly` was asked for. Show it to your logs: inference is slower then.
+    /// and where `Placement.cpu` was asked for. Inference is slower than it should be then.
     public let fallback: String?
 
     private var interpreter: ModelInterpreter?
