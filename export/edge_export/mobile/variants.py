@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 from edge_export.errors import MobileError
 from edge_quantize.data import Samples
+from edge_quantize.graph.edit import compacted
 from edge_quantize.graph.writer import write_tflite
-from edge_quantize.half import float16_weights, float_variant, tables
+from edge_quantize.half import float16_weights, float_variant, int8_variant, tables
 from edge_quantize.ingest.tflite import read_tflite
-from edge_quantize.passes import lossless
-from edge_quantize.ptq import Recipe, quantize
 from edge_quantize.ptq.prepare import float_graph
-from edge_quantize.ptq.recipe import Precision
 
 from .model import MobileModel, Variant
 from .source import mobile_model
@@ -56,7 +54,7 @@ def make(source: MobileModel, variant: Variant, samples: Samples | None = None) 
         widened = float_variant(content)
         content, notes = widened.content, [*widened.notes]
     elif source.variant is Variant.FLOAT16:
-        content = write_tflite(float_graph(read_tflite(content)))
+        content = write_tflite(compacted(float_graph(read_tflite(content))))
     if variant is Variant.FLOAT32:
         return Made(_named_as(source, content, variant), tuple(notes))
     halved = float16_weights(content)
@@ -81,11 +79,9 @@ def _integers(source: MobileModel, samples: Samples | None) -> Made:
         raise MobileError(
             f"{source.name}: int8 needs samples to take the ranges of activations from: --data FILE"
         )
-    result = quantize(
-        lossless(read_tflite(source.content)).graph, samples, Recipe.uniform(Precision.INT8)
-    )
-    content = write_tflite(result.graph)
-    return Made(_named_as(source, content, Variant.INT8), tuple(result.notes))
+    made = int8_variant(source.content, samples)
+    model = mobile_model(made.content, source.name, Variant.INT8, source.labels)
+    return Made(model, made.notes)
 
 
 def _named_as(source: MobileModel, content: bytes, variant: Variant) -> MobileModel:
