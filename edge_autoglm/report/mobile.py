@@ -62,7 +62,8 @@ def verdict_line(package: Package) -> str:
 def package_lines(package: Package) -> Iterator[str]:
     """What the verdict rests on, a sentence or two a line."""
     model, verdict = package.model, package.verdict
-    yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
+    if not package.delegation.refused:  # else they are named one by one
+        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
         yield first_wrong_line(verdict.first_wrong, names)
@@ -92,8 +93,8 @@ def _ran(verdict: Verdict) -> Iterator[str]:
     if not verdict.samples:
         return
     yield (
-        f"{verdict.on_gpu} of {verdict.operators} operators ran on the GPU ({verdict.adapter}, "
-        f"{verdict.arithmetic}, {verdict.runtime}), over {verdict.samples} samples: "
+        f"What ran: {verdict.on_gpu} of {verdict.operators} operators on the GPU "
+        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
         f"{verdict.source}"
     )
 
@@ -101,16 +102,23 @@ def _ran(verdict: Verdict) -> Iterator[str]:
 def _placed(package: Package) -> Iterator[str]:
     """Where the operators will run; those that the GPU does not take one by one."""
     delegation = package.delegation
-    refused = delegation.refused
-    yield (
-        f"Where it runs: {len(delegation.operators) - len(refused)} of "
-        f"{len(delegation.operators)} operators on the GPU, {delegation.partitions} partitions, "
-        f"{len(delegation.transfers)} transfers between them ({delegation.source})"
-    )
+    total, refused = len(delegation.operators), len(delegation.refused)
+    if not refused:
+        yield f"Where it runs: all {total} operators on the GPU, by {delegation.source}"
+    else:
+        yield (
+            f"Where it runs: {total - refused} of {total} operators on the GPU, in "
+            f"{_count(delegation.partitions, 'partition')} with "
+            f"{_count(len(delegation.transfers), 'transfer')} between them, by {delegation.source}"
+        )
     yield from (f"- {line}" for line in refusals(delegation)[:_MOST_REFUSED])
-    if len(refused) > _MOST_REFUSED:
-        yield f"- and {len(refused) - _MOST_REFUSED} more: delegates.json has them all"
+    if refused > _MOST_REFUSED:
+        yield f"- and {refused - _MOST_REFUSED} more: see delegates.json, or --json"
     yield from (f"Note: {note}." for note in delegation.notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _drift(package: Package) -> Iterator[str]:
