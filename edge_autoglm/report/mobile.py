@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from edge_export.mobile.delegation import delegates_json, refusals
 from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
 from edge_quantize.half import HalfReport, half_lines
@@ -16,6 +17,7 @@ from edge_quantize.ingest.tflite import read_tflite
 from .summary import short_names
 from .tables import percent, size, table
 
+_MOST_REFUSED = 10
 _WORDS = {
     "right": "right",
     "wrong": "WRONG",
@@ -29,7 +31,7 @@ def package_tables(package: Package) -> Iterator[Table]:
     verdict = package.verdict
     if verdict.outputs:
         yield table(
-            f"{package.model.name}, {package.model.variant}: GPU against CPU",
+            "GPU against CPU",
             ("~output", ">max", ">rms", ">relative", ">allowed", ">same class", "<"),
             [_row(each) for each in verdict.outputs],
         )
@@ -48,24 +50,31 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
     )
 
 
-def package_lines(package: Package) -> Iterator[str]:
-    """The verdict first, then what it rests on; a sentence or two a line."""
+def verdict_line(package: Package) -> str:
+    """What matters most, in one line."""
     model, verdict = package.model, package.verdict
-    yield (
+    return (
         f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
         f"{_WORDS[verdict.state]}: {verdict.why}"
     )
-    yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
+
+
+def package_lines(package: Package) -> Iterator[str]:
+    """What the verdict rests on, a sentence or two a line."""
+    model, verdict = package.model, package.verdict
+    if not package.delegation.refused:  # else they are named one by one
+        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
         yield first_wrong_line(verdict.first_wrong, names)
     yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     yield from _ran(verdict)
+    yield from _placed(package)
     yield from _drift(package)
     yield from (f"Note: {note}." for note in verdict.notes)
     if isinstance(verdict.half, HalfReport):
         yield from half_lines(verdict.half)
-    if verdict.state != "unchecked":
+    if verdict.samples:
         yield f"Limits: {'; '.join(verdict.limits)}."
 
 
@@ -84,10 +93,32 @@ def _ran(verdict: Verdict) -> Iterator[str]:
     if not verdict.samples:
         return
     yield (
-        f"{verdict.on_gpu} of {verdict.operators} operators ran on the GPU ({verdict.adapter}, "
-        f"{verdict.arithmetic}, {verdict.runtime}), over {verdict.samples} samples: "
+        f"What ran: {verdict.on_gpu} of {verdict.operators} operators on the GPU "
+        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
         f"{verdict.source}"
     )
+
+
+def _placed(package: Package) -> Iterator[str]:
+    """Where the operators will run; those that the GPU does not take one by one."""
+    delegation = package.delegation
+    total, refused = len(delegation.operators), len(delegation.refused)
+    if not refused:
+        yield f"Where it runs: all {total} operators on the GPU, by {delegation.source}"
+    else:
+        yield (
+            f"Where it runs: {total - refused} of {total} operators on the GPU, in "
+            f"{_count(delegation.partitions, 'partition')} with "
+            f"{_count(len(delegation.transfers), 'transfer')} between them, by {delegation.source}"
+        )
+    yield from (f"- {line}" for line in refusals(delegation)[:_MOST_REFUSED])
+    if refused > _MOST_REFUSED:
+        yield f"- and {refused - _MOST_REFUSED} more: see delegates.json, or --json"
+    yield from (f"Note: {note}." for note in delegation.notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _drift(package: Package) -> Iterator[str]:
@@ -105,4 +136,6 @@ def _drift(package: Package) -> Iterator[str]:
 
 
 def package_json(package: Package) -> dict[str, Any]:
-    return verdict_json(package.model, package.target, package.verdict)
+    """verdict.json's content, with that of delegates.json in it."""
+    verdict = verdict_json(package.model, package.target, package.verdict)
+    return verdict | {"delegates": delegates_json(package)}

@@ -19,7 +19,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def with_shapes(model: MobileModel, graph: Graph, shapes: Shapes) -> MobileModel:
     """`model`, whose file `graph` was read from, with inputs of the shapes that `shapes` names and
-    every other shape as it follows. An open batch counts as 1; itself where nothing is to be done.
+    every other shape as it follows. An open batch becomes 1, since GPUs take fixed sizes; itself
+    where nothing is open.
 
     Raises MobileError: an open dimension that nobody gave, an unknown input, a shape that the input
     cannot take, or one that the model cannot compute with.
@@ -42,6 +43,8 @@ def with_shapes(model: MobileModel, graph: Graph, shapes: Shapes) -> MobileModel
                     f"input '{port.name}' is [{_shown(declared)}]: say which size the package is "
                     f"for, as in --shape {port.name}={example}"
                 )
+            elif declared[:1] == (-1,):
+                wanted[index] = (1, *port.shape[1:])
         elif len(given) != len(declared) or any(
             size not in (-1, asked) for size, asked in zip(declared, given, strict=True)
         ):

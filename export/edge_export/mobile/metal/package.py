@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_export.errors import ExportError
+from edge_export.errors import ExportError, MobileError
 from edge_export.mobile.model import Golden, Package
 from edge_quantize.run import real
 
@@ -25,8 +25,8 @@ from .template import fill, load
 def write_ios(package: Package, directory: Path) -> tuple[Path, ...]:
     """Writes the package into `directory` and returns what it wrote, relative to it, sorted.
 
-    The same package gives the same bytes. Raises ExportError where Swift cannot hand over an
-    input or an output (before anything is written), or the folder cannot be written.
+    The same package gives the same bytes. Raises MobileError where Swift cannot hand over an input
+    or an output, before anything is written; ExportError for a folder that cannot be written.
     """
     files = ios_files(package)
     try:
@@ -40,7 +40,7 @@ def write_ios(package: Package, directory: Path) -> tuple[Path, ...]:
 
 
 def ios_files(package: Package) -> dict[str, bytes]:
-    """Path in the package -> content. Raises ExportError as `write_ios` does."""
+    """Path in the package -> content. Raises MobileError as `write_ios` does."""
     source = source_of(package)
     module = source.names.module
     texts = {
@@ -89,7 +89,7 @@ def _as_given(port: SwiftPort, content: bytes) -> bytes:
     dtype = port.port.dtype.numpy.newbyteorder("<")
     values = np.frombuffer(content, dtype)
     if values.size != port.count:
-        raise ExportError(f"the golden {port.port.name} has {values.size} values, not {port.count}")
+        raise MobileError(f"the golden {port.port.name} has {values.size} values, not {port.count}")
     if port.quantized:
         return real(values, port.port.quantization).astype("<f4").tobytes()
     return values.astype("<f4").tobytes() if port.type == "Float" else content

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_export.errors import ExportError
+from edge_export.errors import MobileError
 from edge_export.mobile.model import Port
 from edge_export.mobile.naming import identifiers, port_text
 from edge_quantize.graph import DType
@@ -90,14 +90,14 @@ class SwiftPort:
 def swift_ports(ports: Sequence[Port], kind: str) -> tuple[SwiftPort, ...]:
     """Ports as Swift. `kind` ("input", "output") names those that have no name.
 
-    Raises ExportError for an element type, a shape or a quantization that an array in Swift cannot
+    Raises MobileError for an element type, a shape or a quantization that an array in Swift cannot
     stand for; all of them at once.
     """
     problems = [problem for port in ports for problem in _problems(port, kind)]
     if not ports:
         problems = [f"the model has no {kind}"]
     if problems:
-        raise ExportError("ios-metal: " + "; ".join(problems))
+        raise MobileError("ios-metal: " + "; ".join(problems), tuple(problems))
     names = identifiers([port_text(p.name) or kind for p in ports], KEYWORDS, fallback=kind)
     return tuple(
         SwiftPort(port, index, name, *_TYPES[port.dtype])

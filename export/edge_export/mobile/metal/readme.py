@@ -9,10 +9,14 @@ from collections.abc import Sequence
 from edge_export.mobile.model import OutputDifference, Verdict
 
 from .ports import SwiftPort
-from .source import Source, printable, sentence
+from .source import Source, half_words, printable, sentence
 from .template import fill, load
 
 UNCHECKED = "checked on WebGPU; the Metal delegate is other code, unchecked"
+_UNBUILT = (
+    "- The Swift here is made from templates that were compiled and run on Linux with TensorFlow "
+    "Lite's C library and no Metal; nobody has built it with Xcode."
+)
 _MOST_REFUSED = 20
 
 
@@ -28,7 +32,7 @@ def readme(source: Source) -> str:
             "model": printable(model.name).replace("`", "'"),
             "variant": str(model.variant),
             "verdict": _verdict(verdict),
-            "half": "and the check was made without",
+            "half": cell(half_words(source)),
             "call": _call(source),
             "tables": _tables(source),
             "quantization": "Give and take real numbers: the class quantizes. "
@@ -118,8 +122,8 @@ def _checked(source: Source) -> str:
         on_gpu = f"{verdict.on_gpu} of {verdict.operators} operators"
         lines += [
             (
-                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the GPU: "
-                f"{printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
+                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the "
+                f"GPU: {printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
                 f"{sentence(verdict.runtime)}"
             ),
             "",
@@ -131,12 +135,17 @@ def _checked(source: Source) -> str:
             *(_difference(each) for each in verdict.outputs),
             "",
         ]
+    for title, said in (("Remarks", verdict.notes), ("The backend warned", verdict.warnings)):
+        if said:
+            lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
+    if verdict.problems:
+        lines += ["Refused for:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
     limits: Sequence[str] = verdict.limits
     if UNCHECKED not in limits:
         limits = (UNCHECKED, *limits)
     lines += [f"- {sentence(limit[:1].upper() + limit[1:])}" for limit in limits]
     lines += [
-        "- The Swift here has been through a parser, not through Xcode.",
+        _UNBUILT,
         "- Only a phone shows which operators its delegate takes, and how long an inference takes.",
         "",
         "All of it is in `verdict.json` and `delegates.json`.",

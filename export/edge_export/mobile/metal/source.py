@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from edge_export.mobile.model import Golden, MobileModel, Package
 from edge_export.mobile.naming import Style, identifier
+from edge_quantize.half import HalfReport
 
 from .ports import SwiftPort, literal, number, swift_ports
 from .template import fill, load
@@ -15,6 +16,11 @@ from .words import KEYWORDS, MODULES
 
 TFLITE_VERSION = "2.17.0"
 _WIDTH = 100
+_MANNERS = (
+    "- Important: An instance is not thread-safe: use it from one serial queue or one actor. Do "
+    "not run inferences while the app is in the background: iOS stops GPU work there, and the "
+    "delegate does not report it."
+)
 _FIXED = ("Interpreter.swift", "Loading.swift", "Settings.swift", "TensorCoding.swift")
 
 
@@ -68,7 +74,7 @@ class Source:
 
 
 def source_of(package: Package) -> Source:
-    """Raises ExportError where Swift cannot hand over an input or an output."""
+    """Raises MobileError where Swift cannot hand over an input or an output."""
     model = package.model
     return Source(
         package,
@@ -82,7 +88,8 @@ def swift_files(source: Source) -> dict[str, str]:
     """Path in the package -> Swift, `Package.swift` and the tests included."""
     names, golden = source.names, source.package.golden
     folder = f"Sources/{names.module}"
-    precision = {**source.marks, "precision": "The check was made without."}
+    allowed = f"Whether the GPU may compute in float16; {half_words(source)}."
+    precision = {**source.marks, "precision": comment([allowed], 8)}
     files = {f"{folder}/{name}": fill(load(name), precision) for name in _FIXED}
     files[f"{folder}/{names.type}.swift"] = _model(source)
     files[f"Tests/{names.module}Tests/{names.type}Tests.swift"] = _tests(source)
@@ -110,19 +117,12 @@ def _model(source: Source) -> str:
 def _about(source: Source) -> str:
     package, verdict = source.package, source.package.verdict
     lines = [
-        (
-            f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU by way of "
-            "TensorFlow Lite's Metal delegate."
-        ),
+        f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU, by Metal.",
         "",
         f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}",
         "That check ran on WebGPU; the Metal delegate is other code, unchecked.",
         "",
-        (
-            "- Important: An instance is not thread-safe: use it from one serial queue or one actor. "
-            "Do not run inferences while the app is in the background: iOS stops GPU work there, and "
-            "the delegate does not report it."
-        ),
+        _MANNERS,
     ]
     if not verdict.right:
         lines.insert(2, f"- Warning: Not shown to be right on a GPU ({verdict.state}).")
@@ -283,11 +283,8 @@ def _tests(source: Source) -> str:
 
 
 def _expected(source: Source) -> str:
-    """The case of `Accelerator` that the delegation leads to."""
-    delegation = source.package.delegation
-    if not delegation.refused:
-        return "gpu"
-    return "cpu" if len(delegation.refused) == len(delegation.operators) else "gpuAndCPU"
+    """Where `Placement.gpuOrCPU` leads to, after the delegation."""
+    return "cpu" if source.package.delegation.refused else "gpu"
 
 
 def _golden(source: Source, golden: Golden) -> str:
@@ -336,6 +333,19 @@ def comment(lines: Sequence[str], indent: int = 0) -> str:
             space = lead + (hang if number_of_line else "")
             result.append(f"{start} {space}{piece}".rstrip())
     return "\n".join(result)
+
+
+def half_words(source: Source) -> str:
+    """What is known of float16 arithmetic on the model, for the middle of a sentence."""
+    report = source.package.verdict.half
+    if not isinstance(report, HalfReport):
+        return "the check was made without"
+    first = report.first_overflow
+    if first is not None or not report.finite:
+        where = f"layer {printable(first.name)}" if first is not None else "an output"
+        return f"do not allow it: {where} passes 65504, the largest float16 (modelled)"
+    lost = max((output.relative for output in report.outputs), default=0.0)
+    return f"outputs are then off by up to {lost:.1e} of their largest value (modelled)"
 
 
 def printable(words: str) -> str:

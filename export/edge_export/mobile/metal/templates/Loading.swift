@@ -9,7 +9,7 @@ struct LoadedModel {
     /// Why not everything runs on the GPU; nil where it does or was not asked to.
     let fallback: String?
 
-    /// Loads the model on the GPU, and on the CPU where the GPU fails.
+    /// Loads the model on the GPU, and on the CPU where that fails and may stand in.
     ///
     /// - Parameter probe: Runs one inference. A GPU that fails at it does not get the model, and
     ///   the first inference of the app does not pay for what is set up late.
@@ -26,7 +26,7 @@ struct LoadedModel {
                 threadCount: options.threadCount)
         }
 
-        guard options.placement != .cpuOnly else {
+        if options.placement == .cpu {
             self.init(interpreter: try load(nil), accelerator: .cpu, fallback: nil)
             return
         }
@@ -37,11 +37,11 @@ struct LoadedModel {
                 self.init(interpreter: interpreter, accelerator: .gpu, fallback: nil)
                 return
             }
-            if options.placement == .gpuOnly {
-                throw Failure.gpuRefused(reason: refused)
+            if options.placement == .shared {
+                self.init(interpreter: interpreter, accelerator: .gpuAndCPU, fallback: refused)
+                return
             }
-            self.init(interpreter: interpreter, accelerator: .gpuAndCPU, fallback: refused)
-            return
+            reason = refused
         } catch Failure.refused(let log) {
             reason = log
         } catch Failure.runFailed(let log) {
@@ -49,7 +49,7 @@ struct LoadedModel {
         } catch let obstacle as Obstacle {
             reason = obstacle.reason
         }
-        if options.placement == .gpuOnly {
+        if options.placement == .gpu {
             throw Failure.gpuRefused(reason: reason)
         }
         self.init(interpreter: try load(nil), accelerator: .cpu, fallback: reason)

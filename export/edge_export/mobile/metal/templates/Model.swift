@@ -8,7 +8,7 @@ public final class @{Class} {
     public let accelerator: Accelerator
 
     /// Why not everything runs on the GPU, in TensorFlow Lite's words; nil where everything does,
-    /// and where `Placement.cpuOnly` was asked for. Show it to your logs: inference is slower then.
+    /// and where `Placement.cpu` was asked for. Inference is slower than it should be then.
     public let fallback: String?
 
     private var interpreter: ModelInterpreter?
@@ -36,7 +36,7 @@ public final class @{Class} {
         accelerator = loaded.accelerator
         fallback = loaded.fallback
         if let reason = loaded.fallback {
-            NSLog("%@", "@{Class} does not run wholly on the GPU: \(reason)")
+            NSLog("%@", "@{Class} is not all on the GPU: \(reason)")
         }
     }
 
@@ -72,8 +72,9 @@ public final class @{Class} {
         #if SWIFT_PACKAGE
         return Bundle.module.path(forResource: "@{stem}", ofType: "tflite")
         #else
-        let bundle = Bundle(for: @{Class}.self)
-        let resources = bundle.url(forResource: "@{Module}", withExtension: "bundle")
+        let bundle = Bundle(for: Self.self)
+        let resources = bundle.url(
+            forResource: "@{Module}", withExtension: "bundle")
         return (resources.flatMap(Bundle.init(url:)) ?? bundle)
             .path(forResource: "@{stem}", ofType: "tflite")
         #endif

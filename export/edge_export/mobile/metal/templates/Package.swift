@@ -7,7 +7,10 @@ let package = Package(
     name: "@{Module}",
     platforms: [.iOS(.v12)],
     products: [
-        .library(name: "@{Module}", targets: ["@{Module}"])
+        .library(
+            name: "@{Module}",
+            targets: ["@{Module}"]
+        )
     ],
     targets: [
         .target(

@@ -3,19 +3,23 @@ import Foundation
 extension @{Class} {
     /// Where the model may run.
     public enum Placement: Equatable {
-        /// On the GPU, and on the CPU what the GPU does not take. `fallback` then says why.
-        case gpuThenCPU
-        /// On the GPU, every operator of it; else loading throws `Failure.gpuRefused`.
-        case gpuOnly
-        /// On the CPU.
-        case cpuOnly
+        /// All of it on the GPU; where the GPU does not take it all, all of it on the CPU, and
+        /// `fallback` says why.
+        case gpuOrCPU
+        /// On the GPU as far as that takes it, the rest on the CPU; `fallback` says what and why.
+        /// What was checked before the export is the model on the GPU as a whole.
+        case shared
+        /// All of it on the GPU; else loading throws `Failure.gpuRefused`.
+        case gpu
+        /// All of it on the CPU.
+        case cpu
     }
 
     /// Where the model runs.
     public enum Accelerator: Equatable {
         /// Every operator runs on the GPU.
         case gpu
-        /// Some operators run on the GPU and the others on the CPU.
+        /// Some operators run on the GPU and the others on the CPU (`Placement.shared` only).
         case gpuAndCPU
         /// Every operator runs on the CPU.
         case cpu
@@ -33,7 +37,7 @@ extension @{Class} {
 
     /// Options of the Metal delegate.
     public struct MetalOptions: Equatable {
-        /// Whether the GPU may compute in float16. @{precision}
+@{precision}
         public var isPrecisionLossAllowed = false
         /// How a thread waits for the GPU.
         public var waitType = WaitType.passive
@@ -45,7 +49,7 @@ extension @{Class} {
 
     /// How the model is loaded.
     public struct Options: Equatable {
-        public var placement = Placement.gpuThenCPU
+        public var placement = Placement.gpuOrCPU
         /// Options of the Metal delegate.
         public var metal = MetalOptions()
         /// Threads for operators on the CPU; nil lets TensorFlow Lite decide.
@@ -64,7 +68,7 @@ extension @{Class} {
         case modelUnexpected(String)
         /// TensorFlow Lite cannot run the model; `log` holds its words.
         case refused(log: String)
-        /// The GPU does not take the whole model, and `Placement.gpuOnly` was asked for.
+        /// The GPU does not take the whole model, and `Placement.gpu` was asked for.
         case gpuRefused(reason: String)
         /// An input has too few or too many values.
         case wrongCount(name: String, given: Int, expected: Int, shape: [Int])
@@ -104,19 +108,19 @@ extension @{Class}.Failure: LocalizedError {
     public var recoverySuggestion: String? {
         switch self {
         case .modelMissing:
-            return "Copy @{File} into the app's bundle, or pass its URL as modelURL."
+            return "Copy the package's .tflite file into the app, or pass its URL as modelURL."
         case .modelUnreadable, .modelUnexpected:
-            return "Take the @{File} that came with this package; export again if it changed."
+            return "Take the .tflite file of this package, or export the model again."
         case .refused:
             return "Use the version of TensorFlow Lite that the package names."
         case .gpuRefused:
-            return "Load with Placement.gpuThenCPU, or export a variant that the GPU takes."
+            return "Load with Placement.gpuOrCPU, or export a variant that the GPU takes."
         case .wrongCount:
             return "Give every value, in row-major order."
         case .notANumber:
             return "Look at what computes the input; no integer stands for NaN."
         case .runFailed:
-            return "Load again with Placement.cpuOnly."
+            return "Load again with Placement.cpu."
         case .closed:
             return "Make a new @{Class}."
         }

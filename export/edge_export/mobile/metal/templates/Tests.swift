@@ -52,9 +52,8 @@ final class @{Class}Tests: XCTestCase {
             milliseconds.append(Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6)
         }
         milliseconds.sort()
-        print(
-            String(
-                format: "@{Class} on %@: median %.3f ms, 95th percentile %.3f ms",
-                String(describing: model.accelerator), milliseconds[50], milliseconds[95]))
+        print("@{Class} on \(model.accelerator):")
+        let figures = [milliseconds[50], milliseconds[95]].map { String(format: "%.3f", $0) }
+        print("median \(figures[0]) ms, 95th percentile \(figures[1]) ms")
     }
 }
