@@ -155,6 +155,15 @@ def test_a_quantized_reference_is_written_in_real_numbers(tmp_path: Path) -> Non
     assert list(np.fromfile(folder / "output_0.bin", "<f8")) == [-1, 0, 1]
 
 
+def test_a_quantized_output_may_be_off_by_its_whole_step(tmp_path: Path) -> None:
+    scaled = port("x", (1, 3), DType.INT8, (0.1, 1))
+    write_android(package("scaled", (scaled,), (scaled,)), tmp_path)
+    test = next(text for name, text in texts(tmp_path).items() if name.endswith("PhoneTest.kt"))
+    (allowed,) = re.findall(r"Allowed\(relative = 0.0, absolute = (.*)\),", test)
+    real = np.float32(0.1) * np.arange(-129, 127, dtype=np.float32)
+    assert np.diff(real.astype(np.float64)).max() <= float(allowed) < 0.1001
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "complaints"),
     [

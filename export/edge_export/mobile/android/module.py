@@ -14,7 +14,7 @@ from .golden import golden_expected, golden_field, golden_files
 from .ports import KotlinPort
 from .source import kotlin_class
 from .template import fill, load
-from .text import call, comment, float_literal, paragraph
+from .text import call, comment, paragraph
 from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
 
 MIN_SDK = 24
@@ -36,6 +36,8 @@ _AGAINST = {
 # What `edge_export.mobile.check` allows where a verdict holds no tolerance (--skip-check).
 _RELATIVE = 1e-3
 _LSB = 1.0
+# A step of a quantized output is a difference of two products that float32 has rounded.
+_ROUNDING = 1.0001
 
 
 def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
@@ -200,17 +202,21 @@ def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict
 
 
 def _allowed(package: Package, outputs: Sequence[KotlinPort]) -> list[str]:
-    if package.golden is not None:
-        absolute = [(0.0, tolerance) for tolerance in package.golden.tolerances]
-    else:
-        tolerances = {each.name: each.tolerance for each in package.verdict.outputs}
-        absolute = [
-            (float(tolerances.get(port.key, _RELATIVE)), 0.0)
-            if port.dtype is DType.FLOAT32
-            else (0.0, float(float_literal(port.scale)[:-1]) * tolerances.get(port.key, _LSB))
-            for port in outputs
-        ]
-    return [f"Allowed(relative = {a!r}, absolute = {float(b)!r})," for a, b in absolute]
+    golden = package.golden
+    known = {each.name: each.tolerance for each in package.verdict.outputs}
+    lines = []
+    for index, port in enumerate(outputs):
+        relative, absolute = 0.0, 0.0
+        if golden is not None:
+            absolute = float(golden.tolerances[index])
+        elif port.dtype is DType.FLOAT32:
+            relative = float(known.get(port.key, _RELATIVE))
+        else:
+            absolute = port.scale * known.get(port.key, _LSB)
+        if port.quantization:
+            absolute *= _ROUNDING
+        lines.append(f"Allowed(relative = {relative!r}, absolute = {absolute!r}),")
+    return lines
 
 
 def _random(port: KotlinPort) -> str:
