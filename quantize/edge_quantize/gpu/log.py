@@ -8,7 +8,7 @@ from dataclasses import dataclass
 _ADAPTER = re.compile(
     r"Selected adapter: (?P<name>.+?), arch=.*?backend=(?P<api>\w+), adapterType=(?P<type>.+)"
 )
-_REFUSED = re.compile(r"^(?P<op>[A-Z][A-Z0-9_]*(?: \([^)]*\))?): (?P<reason>.+?)\s*$")
+_REFUSED = re.compile(r"^(?P<op>CUSTOM [^:]+|[A-Z][A-Z0-9_]*(?: \([^)]*\))?): (?P<reason>.+?)\s*$")
 _SPLIT = re.compile(
     r"^(?P<gpu>No|\d+) operations will run on the GPU, and (?:the remaining|all) (?P<cpu>\d+) "
     r"operations will run on the CPU"

@@ -1,0 +1,141 @@
+"""A package for a phone's GPU on the console and as JSON: is the GPU's result right, and where does
+each operator run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from edge_export.mobile.delegation import delegates_json, refusals
+from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
+from edge_export.mobile.verdict_file import verdict_json
+from edge_quantize.half import HalfReport, half_lines
+from edge_quantize.ingest.tflite import read_tflite
+
+from .summary import short_names
+from .tables import percent, size, table
+
+_MOST_REFUSED = 10
+_WORDS = {
+    "right": "right",
+    "wrong": "WRONG",
+    "refused": "REFUSED",
+    "unchecked": "UNCHECKED",
+}
+
+
+def package_tables(package: Package) -> Iterator[Table]:
+    """How far the GPU's outputs are from the CPU's; nothing where nothing was compared."""
+    verdict = package.verdict
+    if verdict.outputs:
+        yield table(
+            "GPU against CPU",
+            ("~output", ">max", ">rms", ">relative", ">allowed", ">same class", "<"),
+            [_row(each) for each in verdict.outputs],
+        )
+
+
+def _row(each: OutputDifference) -> tuple[object, ...]:
+    integers = each.relative is None
+    return (
+        each.name,
+        f"{each.max_abs:g} LSB" if integers else f"{each.max_abs:.2g}",
+        f"{each.rms:.2g}",
+        None if each.relative is None else f"{each.relative:.2g}",
+        f"{each.tolerance:g} LSB" if integers else f"{each.tolerance:g}",
+        None if each.agreement is None else f"{percent(each.agreement, 1)}%",
+        "" if each.within else "wrong",
+    )
+
+
+def verdict_line(package: Package) -> str:
+    """What matters most, in one line."""
+    model, verdict = package.model, package.verdict
+    return (
+        f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
+        f"{_WORDS[verdict.state]}: {verdict.why}"
+    )
+
+
+def package_lines(package: Package) -> Iterator[str]:
+    """What the verdict rests on, a sentence or two a line."""
+    model, verdict = package.model, package.verdict
+    if not package.delegation.refused:  # else they are named one by one
+        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
+    if verdict.first_wrong is not None:
+        names = short_names(read_tflite(model.content))
+        yield first_wrong_line(verdict.first_wrong, names)
+    yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
+    yield from _ran(verdict)
+    yield from _placed(package)
+    yield from _drift(package)
+    yield from (f"Note: {note}." for note in verdict.notes)
+    if isinstance(verdict.half, HalfReport):
+        yield from half_lines(verdict.half)
+    if verdict.samples:
+        yield f"Limits: {'; '.join(verdict.limits)}."
+
+
+def first_wrong_line(found: FirstWrong, names: Mapping[str, str]) -> str:
+    """`names` are short ones by layer name."""
+    if found.relative is not None:
+        apart = f"{found.relative:.2g} relative"
+    else:
+        apart = f"{found.max_abs:g} LSB"
+    how = f", off by {apart}" if found.max_abs else ""
+    name = names.get(found.name, found.name)
+    return f"First wrong layer: {found.index} {found.op} '{name}'{how}, given right inputs"
+
+
+def _ran(verdict: Verdict) -> Iterator[str]:
+    if not verdict.samples:
+        return
+    yield (
+        f"What ran: {verdict.on_gpu} of {verdict.operators} operators on the GPU "
+        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
+        f"{verdict.source}"
+    )
+
+
+def _placed(package: Package) -> Iterator[str]:
+    """Where the operators will run; those that the GPU does not take one by one."""
+    delegation = package.delegation
+    total, refused = len(delegation.operators), len(delegation.refused)
+    if not refused:
+        yield f"Where it runs: all {total} operators on the GPU, by {delegation.source}"
+    else:
+        yield (
+            f"Where it runs: {total - refused} of {total} operators on the GPU, in "
+            f"{_count(delegation.partitions, 'partition')} with "
+            f"{_count(len(delegation.transfers), 'transfer')} between them, by {delegation.source}"
+        )
+    yield from (f"- {line}" for line in refusals(delegation)[:_MOST_REFUSED])
+    if refused > _MOST_REFUSED:
+        yield f"- and {refused - _MOST_REFUSED} more: see delegates.json, or --json"
+    yield from (f"Note: {note}." for note in delegation.notes)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _drift(package: Package) -> Iterator[str]:
+    for each in package.verdict.drift:
+        apart = f"{each.max_abs:.2g}"
+        if each.relative is not None:
+            apart += f" ({each.relative:.2g} relative)"
+        same = ""
+        if each.agreement is not None:
+            same = f", the same class in {percent(each.agreement, 1)}% of samples"
+        yield (
+            f"Output '{each.name}' of the {package.model.variant} variant, on the CPU, is at most "
+            f"{apart} from that of the model as given{same}"
+        )
+
+
+def package_json(package: Package) -> dict[str, Any]:
+    """verdict.json's content, with that of delegates.json in it."""
+    verdict = verdict_json(package.model, package.target, package.verdict)
+    return verdict | {"delegates": delegates_json(package)}
