@@ -133,7 +133,7 @@ def packages() -> tuple[Package, ...]:
             "what run() itself uses",
             tuple(
                 port(name, (1, 4), DType.INT8, (0.5, 0))
-                for name in ("compiled", "inputBuffers", "quantize", "require", "calling", "runs")
+                for name in ("compiled", "inputBuffers", "quantize", "model", "random", "runs")
             ),
             (port("dequantize", (1,), DType.INT8, (0.5, 0)),),
         ),
@@ -150,8 +150,14 @@ def packages() -> tuple[Package, ...]:
             (port("scores", (1, 1000)),),
             labels=tuple(f"class {index}" for index in range(1000)),
         ),
+        # Names that the README's example has too.
+        package(
+            "worker",
+            tuple(port(name, (1,)) for name in ("output", "context", "modelWorker", "fallback")),
+            (port("best", (1,)),),
+        ),
         *(
             package(name, (port("x", (1,)),), (port("y", (1,)),))
-            for name in ("Context", "string", "class", "Output", "float", "native", "x" * 90, "?")
+            for name in ("Context", "class", "Output", "native", "x" * 90, "?")
         ),
     )

@@ -1,4 +1,4 @@
-"""The real Kotlin compiler, out of the `kotlin-jupyter-kernel` package, and programs that it made."""
+"""The real Kotlin compiler, out of the package `kotlin-jupyter-kernel`, and what it made."""
 
 from __future__ import annotations
 
@@ -55,8 +55,10 @@ class Kotlin:
     def _java(
         self, classpath: Sequence[Path], arguments: Sequence[str]
     ) -> subprocess.CompletedProcess[str]:
+        # A short run is over before the optimizing compiler of the JVM pays.
+        quick = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
         return subprocess.run(
-            [self.java, "-Xshare:auto", "-cp", ":".join(map(str, classpath)), *arguments],
+            [self.java, *quick, "-cp", ":".join(map(str, classpath)), *arguments],
             capture_output=True,
             text=True,
             check=False,

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from edge_export.mobile.delegation import delegates_json, refusals
 from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
 from edge_quantize.half import HalfReport, half_lines
@@ -16,6 +17,7 @@ from edge_quantize.ingest.tflite import read_tflite
 from .summary import short_names
 from .tables import percent, size, table
 
+_MOST_REFUSED = 10
 _WORDS = {
     "right": "right",
     "wrong": "WRONG",
@@ -29,7 +31,7 @@ def package_tables(package: Package) -> Iterator[Table]:
     verdict = package.verdict
     if verdict.outputs:
         yield table(
-            f"{package.model.name}, {package.model.variant}: GPU against CPU",
+            "GPU against CPU",
             ("~output", ">max", ">rms", ">relative", ">allowed", ">same class", "<"),
             [_row(each) for each in verdict.outputs],
         )
@@ -48,24 +50,30 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
     )
 
 
-def package_lines(package: Package) -> Iterator[str]:
-    """The verdict first, then what it rests on; a sentence or two a line."""
+def verdict_line(package: Package) -> str:
+    """What matters most, in one line."""
     model, verdict = package.model, package.verdict
-    yield (
+    return (
         f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
         f"{_WORDS[verdict.state]}: {verdict.why}"
     )
+
+
+def package_lines(package: Package) -> Iterator[str]:
+    """What the verdict rests on, a sentence or two a line."""
+    model, verdict = package.model, package.verdict
     yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
         yield first_wrong_line(verdict.first_wrong, names)
     yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     yield from _ran(verdict)
+    yield from _placed(package)
     yield from _drift(package)
     yield from (f"Note: {note}." for note in verdict.notes)
     if isinstance(verdict.half, HalfReport):
         yield from half_lines(verdict.half)
-    if verdict.state != "unchecked":
+    if verdict.samples:
         yield f"Limits: {'; '.join(verdict.limits)}."
 
 
@@ -90,6 +98,21 @@ def _ran(verdict: Verdict) -> Iterator[str]:
     )
 
 
+def _placed(package: Package) -> Iterator[str]:
+    """Where the operators will run; those that the GPU does not take one by one."""
+    delegation = package.delegation
+    refused = delegation.refused
+    yield (
+        f"Where it runs: {len(delegation.operators) - len(refused)} of "
+        f"{len(delegation.operators)} operators on the GPU, {delegation.partitions} partitions, "
+        f"{len(delegation.transfers)} transfers between them ({delegation.source})"
+    )
+    yield from (f"- {line}" for line in refusals(delegation)[:_MOST_REFUSED])
+    if len(refused) > _MOST_REFUSED:
+        yield f"- and {len(refused) - _MOST_REFUSED} more: delegates.json has them all"
+    yield from (f"Note: {note}." for note in delegation.notes)
+
+
 def _drift(package: Package) -> Iterator[str]:
     for each in package.verdict.drift:
         apart = f"{each.max_abs:.2g}"
@@ -105,4 +128,6 @@ def _drift(package: Package) -> Iterator[str]:
 
 
 def package_json(package: Package) -> dict[str, Any]:
-    return verdict_json(package.model, package.target, package.verdict)
+    """verdict.json's content, with that of delegates.json in it."""
+    verdict = verdict_json(package.model, package.target, package.verdict)
+    return verdict | {"delegates": delegates_json(package)}

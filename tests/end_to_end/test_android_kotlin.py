@@ -4,6 +4,7 @@ phone that the stubs play."""
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from edge_export.mobile.android import write_android
 from edge_export.mobile.android.source import kotlin_model
+from edge_export.mobile.model import Package
 from edge_quantize.graph import DType, Quantization, Tensor
 from edge_quantize.inputs import quantize_array
 from tests.android_packages import digits, packages
@@ -22,7 +24,9 @@ STUBS = Path(__file__).resolve().parents[1] / "stubs" / "android"
 BEHAVIOURS = re.findall(
     r'behaviour\("([^"$]+)"\)', (STUBS / "checks" / "behaviour.kt").read_text("utf-8")
 )
-COMPUTED = [f"the phone's test fails where the GPU is {how}" for how in ("off by 1 percent", "not a number")]
+WRONG_GPUS = [
+    f"the phone's test fails where the GPU is {how}" for how in ("off by 1 percent", "not a number")
+]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Built:
 
     kotlin: Kotlin
     stubs: Path
-    modules: Path
+    assets: Path  # of all modules, as an app holds them
     classes: Path
     compiled: subprocess.CompletedProcess[str]
 
@@ -50,16 +54,21 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         sources += [path for path in written if path.suffix == ".kt"]
         sources.append(_snippet(modules / str(number), number, package))
         sources.append(_build_file(modules / str(number), number))
+    assets = folder / "assets"
+    assets.mkdir()
+    for asset in modules.glob("*/src/main/assets/*"):
+        shutil.copyfile(asset, assets / asset.name)
     classes = folder / "classes"
     compiled = kotlin.compile(sources, classes, [stubs])
-    return Built(kotlin, stubs, modules, classes, compiled)
+    return Built(kotlin, stubs, assets, classes, compiled)
 
 
-def _snippet(module: Path, number: int, package: object) -> Path:
+def _snippet(module: Path, number: int, package: Package) -> Path:
     """The README's third step as a function of what an app has."""
-    kotlin = kotlin_model(package.model)  # type: ignore[attr-defined]
+    kotlin = kotlin_model(package.model)
     readme = (module / "README.md").read_text("utf-8")
-    code = [block for block in re.findall(r"```kotlin\n(.*?)```", readme, re.S)][2].splitlines()
+    third: str = re.findall(r"```kotlin\n(.*?)```", readme, re.S)[2]
+    code = third.splitlines()
     imports = [line.strip() for line in code if line.strip().startswith("import ")]
     body = [line for line in code if not line.strip().startswith("import ")]
     given = ", ".join(f"{port.name}: {port.array}" for port in kotlin.inputs)
@@ -109,34 +118,29 @@ def test_every_module_its_tests_its_readme_and_its_build_file_compile_without_a_
     assert "warning:" not in built.compiled.stderr
 
 
-@pytest.mark.parametrize(
-    ("call", "complaint"),
-    [
-        ("Digits.create(context).run(IntArray(64))", "IntArray"),
-        ("Digits.create(context).run(picture = FloatArray(64))", "picture"),
-        ("Digits.create(context, Digits.Options(precision = 16))", "Precision"),
-        ("val scores: IntArray = Digits.create(context).run(FloatArray(64))", "IntArray"),
-    ],
-)
-def test_the_compiler_refuses_a_wrong_call(
-    built: Built, tmp_path: Path, call: str, complaint: str
-) -> None:
+def test_the_compiler_refuses_wrong_calls(built: Built, tmp_path: Path) -> None:
+    calls = {
+        "Digits.create(context).run(IntArray(64))": "IntArray",
+        "Digits.create(context).run(picture = FloatArray(64))": "picture",
+        "Digits.create(context, Digits.Options(precision = 16))": "Precision",
+        "val scores: IntArray = Digits.create(context).run(FloatArray(64))": "IntArray",
+        "Digits.create(context).accelerator = Digits.Accelerator.GPU": "val",
+    }
     wrong = tmp_path / "Wrong.kt"
-    wrong.write_text(
-        "import android.content.Context\nimport edgeautoglm.digits.Digits\n"
-        f"fun wrong(context: Context) {{ {call} }}\n"
-    )
+    head = ["import android.content.Context", "import edgeautoglm.digits.Digits"]
+    bodies = [f"fun wrong{n}(context: Context) {{ {call} }}" for n, call in enumerate(calls)]
+    wrong.write_text("\n".join([*head, *bodies, ""]))
     result = built.kotlin.compile([wrong], tmp_path / "out", [built.stubs, built.classes])
     assert result.returncode != 0
-    assert complaint in result.stderr
+    errors = re.findall(r"Wrong\.kt:(\d+):\d+: error: (.*)", result.stderr)
+    for line, complaint in enumerate(calls.values(), start=len(head) + 1):
+        assert any(int(at) == line and complaint in said for at, said in errors), result.stderr
 
 
 def test_the_compiler_refuses_a_method_that_litert_does_not_have(
     built: Built, tmp_path: Path
 ) -> None:
-    (written,) = (
-        path for path in write_android(digits(), tmp_path) if path.name == "Digits.kt"
-    )
+    (written,) = (path for path in write_android(digits(), tmp_path) if path.name == "Digits.kt")
     source = written.read_text("utf-8")
     assert "readFloat()" in source
     written.write_text(source.replace("readFloat()", "readFloat16()"), "utf-8")
@@ -151,7 +155,7 @@ def behaved(built: Built) -> dict[str, str]:
     assert built.compiled.returncode == 0, built.compiled.stderr
     done = built.kotlin.run(
         "checks.BehaviourKt",
-        [str(built.modules / "0" / "src" / "main" / "assets")],
+        [str(built.assets)],
         [built.classes, built.stubs],
     )
     assert done.returncode == 0, done.stderr
@@ -163,13 +167,13 @@ def behaved(built: Built) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("name", [*BEHAVIOURS, *COMPUTED])
+@pytest.mark.parametrize("name", [*BEHAVIOURS, *WRONG_GPUS])
 def test_the_class_on_a_phone(behaved: dict[str, str], name: str) -> None:
     assert behaved[name] == "ok"
 
 
 def test_no_behaviour_is_left_out(behaved: dict[str, str]) -> None:
-    assert set(behaved) == {*BEHAVIOURS, *COMPUTED}
+    assert set(behaved) == {*BEHAVIOURS, *WRONG_GPUS}
 
 
 def test_quantization_is_that_of_the_reference_to_the_bit(built: Built, tmp_path: Path) -> None:
@@ -182,17 +186,16 @@ def test_quantization_is_that_of_the_reference_to_the_bit(built: Built, tmp_path
     values = np.concatenate([values, rest]).astype("<f4")
     (tmp_path / "values").write_bytes(values.tobytes())
     files = [tmp_path / name for name in ("int8", "from_int8", "uint8", "from_uint8")]
-    assets = [_assets_of(built, name) for name in ("signed_scale", "unsigned_scale")]
-    for asset in assets[1].iterdir():
-        (assets[0] / asset.name).write_bytes(asset.read_bytes())
     done = built.kotlin.run(
         "checks.Quantization",
-        [str(assets[0]), str(tmp_path / "values"), *map(str, files)],
+        [str(built.assets), str(tmp_path / "values"), *map(str, files)],
         [built.classes, built.stubs],
     )
     assert done.returncode == 0, done.stderr
     for dtype, zero_point, path in ((DType.INT8, 3, files[0]), (DType.UINT8, 131, files[2])):
-        tensor = Tensor(0, "x", (1, 4096), dtype, Quantization((float(np.float32(0.1)),), (zero_point,)))
+        tensor = Tensor(
+            0, "x", (1, 4096), dtype, Quantization((float(np.float32(0.1)),), (zero_point,))
+        )
         written = np.frombuffer(path.read_bytes(), dtype.value)
         np.testing.assert_array_equal(written, quantize_array(values, tensor))
     stored = np.arange(256).astype(np.uint8)
@@ -202,9 +205,4 @@ def test_quantization_is_that_of_the_reference_to_the_bit(built: Built, tmp_path
     ):
         real = np.float32(scale) * (stored.view(kind).astype(np.float32) - zero_point)
         np.testing.assert_array_equal(np.frombuffer(path.read_bytes(), "<f4"), real)
-    assert "value 7 is NaN" in done.stdout
-
-
-def _assets_of(built: Built, word: str) -> Path:
-    (model,) = built.modules.glob(f"*/src/main/assets/{word}.tflite")
-    return model.parent
+    assert "value 7 of x is NaN" in done.stdout

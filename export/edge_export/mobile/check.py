@@ -35,14 +35,6 @@ def unsaid(_done: int, _total: int, _doing: str) -> None:
     """Nobody wants to know."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """The verdict, and the backend's log of the GPU-only compilation that it comes from."""
-
-    verdict: Verdict
-    log: BackendLog
-
-
 @dataclass(frozen=True, eq=False)
 class Runs:
     """What both sides computed: one tuple of outputs a row, in the model's order. `again` is the
@@ -52,6 +44,16 @@ class Runs:
     cpu: tuple[Outputs, ...]
     gpu: tuple[Outputs, ...]
     again: Outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The verdict, the backend's log of the GPU-only compilation that it comes from, and what both
+    sides computed, None where the GPU did not run."""
+
+    verdict: Verdict
+    log: BackendLog
+    runs: Runs | None = None
 
 
 def check(
@@ -117,7 +119,7 @@ class _Check:
         except GpuRunError as error:
             log = read_log(error.log)
             return Checked(self._refused(f"the GPU run failed: {error}", log), log)
-        return Checked(self._judged(runs, log), log)
+        return Checked(self._judged(runs, log), log, runs)
 
     def _runs(self, session: GpuSession) -> Runs:
         rows, expected, found = [], [], []

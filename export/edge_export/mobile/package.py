@@ -9,22 +9,23 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from edge_export.errors import ExportError, MobileError
+from edge_export.errors import DelegationError, ExportError, MobileError
 from edge_export.folder import refuse_foreign, staged
 from edge_quantize.data import Samples
-from edge_quantize.errors import QuantizeError
+from edge_quantize.errors import GpuError, QuantizeError
 from edge_quantize.gpu import Driver, find_driver
 from edge_quantize.half import HalfReport
 from edge_quantize.ingest.tflite import read_tflite
 
-from .check import Progress, check, unsaid
-from .delegation import delegates_json, predict
+from .check import Checked, Progress, check, unsaid
+from .delegation import backend_log, delegates_json, observed, predict
 from .drift import drift
 from .golden import golden, half_report
-from .model import MobileModel, Package, Target, Variant, Verdict
+from .model import Delegation, MobileModel, Package, Target, Variant, Verdict
 from .probe import Probe, from_samples, pseudo_random
 from .shapes import Shapes, with_shapes
 from .source import mobile_model
@@ -94,25 +95,28 @@ def prepare(
         driver = driver or find_driver()  # before any work is done
     made = make(given, wishes.precision or default_variant(given), wishes.samples)
     model, probe = made.model, _probe(given, wishes)
-    half = None
+    half, runs = None, None
+    delegation = predict(model.content, target)
     if not wishes.check:
         verdict = _unchecked(model)
     else:
-        verdict = check(model, probe, driver=driver, progress=progress).verdict
+        checked = check(model, probe, driver=driver, progress=progress)
+        verdict, runs = checked.verdict, checked.runs
+        delegation = _delegation(delegation, model, target, checked, driver)
         if not verdict.right:
             works = _works(given, model, probe, driver, progress)
             verdict = replace(verdict, works=works)
+    if runs is not None:
         progress(0, 1, "simulating float16 arithmetic")
         half = half_report(model, probe)
-        verdict = replace(verdict, drift=drift(given, model, probe), half=half)
+        verdict = replace(verdict, drift=drift(given, model, probe, runs.cpu), half=half)
     verdict = replace(
         verdict,
         notes=(*made.notes, *verdict.notes, *_half_notes(half)),
         limits=_limits(target, verdict, driver),
     )
-    return Package(
-        target, model, predict(model.content, target), verdict, golden(model, probe, half)
-    )
+    expected = golden(model, probe, half, None if runs is None else runs.cpu[0])
+    return Package(target, model, delegation, verdict, expected)
 
 
 def source_model(content: bytes, name: str, wishes: Wishes | None = None) -> MobileModel:
@@ -171,6 +175,24 @@ def _probe(given: MobileModel, wishes: Wishes) -> Probe:
     if wishes.samples is not None:
         return from_samples(graph, wishes.samples)
     return pseudo_random(graph, wishes.count)
+
+
+def _delegation(
+    predicted: Delegation,
+    model: MobileModel,
+    target: Target,
+    checked: Checked,
+    driver: Driver | None,
+) -> Delegation:
+    """By the backend's own log, where it is the target's; by the target's rules else."""
+    if target is not Target.ANDROID_GPU:
+        return predicted
+    try:
+        return observed(
+            read_tflite(model.content), checked.log, partial(backend_log, driver=driver)
+        )
+    except (DelegationError, GpuError) as error:
+        return replace(predicted, notes=(*predicted.notes, f"by the rules alone: {error}"))
 
 
 def _works(

@@ -74,11 +74,17 @@ def _left(constants: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"{count} constant{'s stay' if count > 1 else ' stays'} float32: each {why}"
 
 
-def _integers(source: MobileModel, samples: Samples | None) -> Made:
-    if samples is None:
+def check_variant(source: MobileModel, variant: Variant | None, samples: Samples | None) -> None:
+    """Raises MobileError for a variant that cannot be made for want of samples."""
+    if variant is Variant.INT8 and source.variant is not Variant.INT8 and samples is None:
         raise MobileError(
             f"{source.name}: int8 needs samples to take the ranges of activations from: --data FILE"
         )
+
+
+def _integers(source: MobileModel, samples: Samples | None) -> Made:
+    check_variant(source, Variant.INT8, samples)
+    assert samples is not None
     made = int8_variant(source.content, samples)
     model = mobile_model(made.content, source.name, Variant.INT8, source.labels)
     return Made(model, made.notes)

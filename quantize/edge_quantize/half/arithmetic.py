@@ -1,10 +1,12 @@
 """float16 arithmetic on float32 arrays: every value in them is one that float16 has.
 
 numpy's own float16 takes five nanoseconds an operation; here it is float32 operations, each
-followed by a rounding to 11 bits. For sums and products of two halves that gives the same bits:
-float32 has more than twice the bits of a half, so rounding twice is rounding once.
+followed by a rounding to 11 bits. A sum, a product or a quotient of two halves is the same bits
+that way: float32 has more than twice the bits of a half, so that rounding twice is rounding once.
 
-A multiply-add is taken to be fused, as phones' GPUs have it: one rounding, of the sum.
+A multiply-add is rounded once, as phones' GPUs have it: the product, which float32 holds exactly,
+is added in float32 and the sum becomes float16. (A fused one without that step in between differs
+where the float32 sum falls on the middle of two halves.)
 """
 
 from __future__ import annotations

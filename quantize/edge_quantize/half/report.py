@@ -82,6 +82,11 @@ class HalfReport:
         return max(self.layers, key=lambda layer: layer.own_relative, default=None)
 
 
+def sums_text(report: HalfReport) -> str:
+    """The element type that sums are kept in."""
+    return SUMS[report.accumulate]
+
+
 def half_json(report: HalfReport) -> dict[str, Any]:
     """The report as JSON takes it: the same keys in the same order always; NaN as null."""
     first, worst = report.first_overflow, report.worst
@@ -115,11 +120,10 @@ def half_lines(report: HalfReport) -> tuple[str, ...]:
         )
     for output in report.outputs:
         agreement = "" if output.agreement is None else f", same class in {output.agreement:.0%}"
-        infinite = "" if output.finite else "; not all of it is finite"
-        lines.append(
-            f"  output '{output.name}': off by {output.relative:.1e} of its largest value"
-            f"{agreement}{infinite}"
-        )
+        far = f"off by {output.relative:.1e} of its largest value{agreement}"
+        if not output.finite:
+            far = "infinite or NaN where float32 is not"
+        lines.append(f"  output '{output.name}': {far}")
     worst = report.worst
     if worst is not None and worst.own_relative > 0:
         lines.append(f"  layer '{worst.name}' ({worst.op}) adds most: {worst.own_relative:.1e}")

@@ -41,7 +41,15 @@ _ADDING = frozenset(
         *("CONV_3D_TRANSPOSE", "AVERAGE_POOL_2D", "L2_POOL_2D", "MEAN", "SOFTMAX", "LOG_SOFTMAX"),
         *("L2_NORMALIZATION", "LOCAL_RESPONSE_NORMALIZATION", "BATCH_MATMUL", "CUMSUM", "LSTM"),
         *("RESIZE_BILINEAR", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN"),
-        *("UNIDIRECTIONAL_SEQUENCE_RNN", "SVDF", "REDUCE_PROD", "GELU", "SEGMENT_SUM"),
+        *("UNIDIRECTIONAL_SEQUENCE_RNN", "SVDF", "REDUCE_PROD", "SEGMENT_SUM"),
+    )
+)
+
+# GPUs have functions of their own for these, less exact than a rounding of the exact result.
+_FUNCTIONS = frozenset(
+    (
+        *("LOGISTIC", "TANH", "EXP", "LOG", "SQRT", "RSQRT", "SIN", "COS", "POW", "DIV", "ELU"),
+        *("GELU", "HARD_SWISH", "SOFTMAX", "LOG_SOFTMAX", "ATAN2", "L2_NORMALIZATION"),
     )
 )
 
@@ -86,7 +94,7 @@ def simulate_half(
         tuple(run.output(index) for index in graph.outputs),
         tuple(run.constants),
         tuple(run.not_simulated),
-        notes,
+        (*notes, *_functions(graph)),
     )
 
 
@@ -133,6 +141,13 @@ def _problems(graph: Graph) -> list[str]:
     if not graph.operators:
         found.append("the model has no operator")
     return found
+
+
+def _functions(graph: Graph) -> tuple[str, ...]:
+    found = sorted({o.op for o in graph.operators} & _FUNCTIONS)
+    if not found:
+        return ()
+    return (f"{', '.join(found)}: functions taken as exact, then rounded; a GPU's own are less so",)
 
 
 class _Run:
@@ -282,6 +297,10 @@ class _Run:
         )
 
     def output(self, index: int) -> HalfOutput:
+        if index not in self._exact:
+            # A constant given out.
+            self._exact[index] = np.asarray(self.graph.tensors[index].data)[None]
+            self._half[index] = np.asarray(self._halved.tensors[index].data)[None]
         exact, half = self._exact[index], self._half[index]
         found = Difference(exact, np.concatenate([half, half]), None)
         return HalfOutput(

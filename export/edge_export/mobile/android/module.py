@@ -8,9 +8,18 @@ from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
 
 from .ports import KotlinPort
-from .source import LITERT, KotlinModel, kotlin_class, kotlin_model, usage, verdict_line
+from .source import (
+    LITERT,
+    KotlinModel,
+    half_line,
+    kotlin_class,
+    kotlin_model,
+    usage,
+    verdict_line,
+    weights,
+)
 from .template import fill, load
-from .text import comment, float_literal, paragraph
+from .text import call, comment, float_literal, paragraph
 
 MIN_SDK = 24
 COMPILE_SDK = 35
@@ -77,18 +86,22 @@ def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
 
 
 def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
-    model, verdict = package.model, package.verdict
+    verdict = package.verdict
     rows = [_row("in", port) for port in kotlin.inputs]
     rows += [_row("out", port) for port in kotlin.outputs]
     remark = f"{kotlin.remark}, so there is no list of them." if kotlin.remark else ""
     return {
-        "weights": "int8" if model.variant == "int8" else f"{model.variant} weights",
+        "intro": paragraph(
+            f'`{kotlin.names.type}` runs the model "{kotlin.names.shown}" '
+            f"({weights(package.model)}) on the phone's GPU with LiteRT {LITERT}. Where that "
+            "cannot be, it runs on the CPU and says why."
+        ),
         "verdict": paragraph(verdict_line(verdict), "> ")[2:],
         "snippet": "\n".join(snippet(kotlin)),
         "ports": "\n".join(rows),
         "remark": paragraph(remark),
         "needs": paragraph(_NEEDS),
-        "half": "simulated: see `half` in `verdict.json`" if verdict.half else "not checked",
+        "half": comment(half_line(verdict)),
         "checked": _checked(verdict),
         "placed": _placed(package),
     }
@@ -97,14 +110,16 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
 def snippet(kotlin: KotlinModel) -> list[str]:
     """The README's call; `context` and the inputs are the app's."""
     named = kotlin.names
-    head = f"{named.type}.create(context) {{ fallback -> println(fallback.reason) }}"
     return [
         f"import {named.package}.{named.type}",
         "import java.util.concurrent.Executors",
         "",
         "val worker = Executors.newSingleThreadExecutor()",
         "worker.execute {",
-        f"    {head}.use {{ {named.variable} ->",
+        f"    val {named.variable} = {named.type}.create(context) {{ fallback ->",
+        "        println(fallback.reason)",
+        "    }",
+        f"    {named.variable}.use {{",
         *(f"        {line}" for line in usage(kotlin)[1:-1]),
         "    }",
         "}",
@@ -156,7 +171,9 @@ def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
             f"val {port.name} = {port.array}({port.elements}){_random(port)}"
             for port in kotlin.inputs
         ),
-        "arguments": ", ".join(f"{port.name} = {port.name}" for port in kotlin.inputs),
+        "arguments": "\n".join(
+            call("model.run", [f"{port.name} = {port.name}" for port in kotlin.inputs])
+        ),
         "output_type": kotlin.outputs[0].array if one else f"{kotlin.names.type}.Output",
         "results": "\n".join(
             _doubles("output" if one else f"output.{port.name}", port) for port in kotlin.outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -46,6 +47,20 @@ def paragraph(text: str, prefix: str = "", rest: str | None = None, width: int =
     )
 
 
+def sentence(text: str) -> str:
+    """`text`, on one line, with a capital and a full stop."""
+    line = comment(text).rstrip(".")
+    return f"{line[:1].upper()}{line[1:]}." if line else ""
+
+
+def call(head: str, arguments: Sequence[str], tail: str = "", width: int = 80) -> list[str]:
+    """The lines of a call: one where it fits, else one an argument."""
+    line = f"{head}({', '.join(arguments)}){tail}"
+    if len(line) <= width:
+        return [line]
+    return [f"{head}(", *(f"    {argument}," for argument in arguments), f"){tail}"]
+
+
 def float_literal(value: float) -> str:
     """The shortest Kotlin literal that is this float32."""
-    return f"{np.float32(value)}f"
+    return str(np.float32(value)) + "f"

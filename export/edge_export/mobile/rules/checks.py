@@ -15,6 +15,14 @@ READABLE = frozenset(
 _ROWS = frozenset({DType.INT4, DType.INT8, DType.INT2})
 
 
+def depthwise_four(node: Node) -> Refused | None:
+    """TensorFlow Lite's own delegate."""
+    for tensor in (node.operand(0), node.operand(1), *node.results):
+        if tensor is not None and len(tensor.shape) != 4:
+            return refused("rank-exact", tensor=tensor.name, rank=len(tensor.shape), allowed=4)
+    return None
+
+
 def described(tensor: Tensor) -> dict[str, object]:
     return {"tensor": tensor.name, "dtype": tensor.dtype.value, "shape": list(tensor.shape)}
 
@@ -50,6 +58,45 @@ def per_tensor(node: Node) -> Refused | None:
 def beta(node: Node) -> Refused | None:
     value = float(node.option("beta", 1.0))
     return refused("softmax-beta", beta=value) if value != 1.0 else None
+
+
+def compared(node: Node) -> Refused | None:
+    """TensorFlow Lite's own delegate has no booleans: a comparison goes into what reads it."""
+    floats = (DType.FLOAT32, DType.FLOAT16)
+    good = len(node.readers) == 1 and node.readers[0][1] in floats
+    if good and node.readers[0][0] in ("CAST", "SELECT", "SELECT_V2"):
+        return None
+    return refused("compared-only")
+
+
+def strict_broadcast(node: Node) -> Refused | None:
+    """ADD and MUL in TensorFlow Lite's own delegate."""
+    first, second = node.operand(0), node.operand(1)
+    if first is None or second is None:
+        return refused("operand-count", count=len(node.operands), allowed=2)
+    long, short = sorted((first.shape, second.shape), key=len, reverse=True)
+    if len(short) <= 1 or len(long) == len(short):
+        return None
+    taken = (len(long), len(short)) == (4, 3) and long[0] == 1
+    if (len(long), len(short)) == (4, 2):
+        taken = (long[0] == 1 and short == (1, 1)) or short == (long[0], long[3])
+    if taken:
+        return None
+    return refused("broadcast", first=list(first.shape), second=list(second.shape))
+
+
+def cast(node: Node) -> Refused | None:
+    """TensorFlow Lite's own delegate: bool and float, float and int32."""
+    source, result = node.operand(0), node.results[0] if node.results else None
+    if source is None or result is None or source.is_constant:
+        return refused("constant-input")
+    floats = {DType.FLOAT32, DType.FLOAT16}
+    pair = {source.dtype, result.dtype}
+    if DType.BOOL in pair and pair & floats:
+        return None
+    if {source.dtype, result.dtype} <= {DType.FLOAT32, DType.INT32}:
+        return None
+    return refused("cast-types", source=source.dtype.value, result=result.dtype.value)
 
 
 def two_of_add_n(node: Node) -> Refused | None:

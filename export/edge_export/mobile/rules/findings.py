@@ -31,6 +31,8 @@ class Findings:
 
     def same(self, code: str, words: str) -> bool:
         """Whether the backend's `words` are what it says where our rules say `code`."""
+        if code == "custom-op":
+            return True  # it says the operator's name, and no more
         return plain(words) in self.words.get(code, ())
 
 

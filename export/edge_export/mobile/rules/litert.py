@@ -92,7 +92,7 @@ def _moved() -> Iterator[Rule]:
     every = {"inputs": _ANY | _READ, "outputs": _ANY}
     yield _row("CONCATENATION", c.activation, version=6, **every)
     yield _row("PACK", **every)
-    yield _row("RESHAPE", version=1, **every)
+    yield _row("RESHAPE", m.one_computed, version=1, **every)
     yield _row("TRANSPOSE", m.permutation, version=9, **every)
     yield _row("SLICE", m.sliced, version=8, **every)
     yield _row("STRIDED_SLICE", m.strided, version=2, **every)
@@ -103,12 +103,12 @@ def _moved() -> Iterator[Rule]:
     yield _row("SPLIT", outputs=_WRITTEN)
     yield _row("SPLIT_V")
     yield _row("UNPACK")
-    yield _row("TILE", more=_INTS)
+    yield _row("TILE", m.one_computed, more=_INTS)
     for op in ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"):
         yield _row(op, m.block_size)
     yield _row("DYNAMIC_UPDATE_SLICE", m.start_computed, **every)
-    yield _row("RESIZE_BILINEAR", m.resized, version=3)
-    yield _row("RESIZE_NEAREST_NEIGHBOR", version=3)
+    yield _row("RESIZE_BILINEAR", m.one_computed, m.resized, version=3)
+    yield _row("RESIZE_NEAREST_NEIGHBOR", m.one_computed, version=3)
 
 
 def _picked() -> Iterator[Rule]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_quantize.graph.model import DType, Tensor
+from edge_quantize.graph.model import DType
 
 from .checks import READABLE, described
 from .node import Node, elements
@@ -10,6 +10,15 @@ from .reasons import Refused, refused
 
 _FLOATS = frozenset({DType.FLOAT32, DType.FLOAT16})
 _REFLECT = 0
+
+
+def one_computed(node: Node) -> Refused | None:
+    """Its input alone is computed; what shapes the result is constant."""
+    if len(node.runtime) == 1:
+        return None
+    if not node.runtime:
+        return refused("constant-input")
+    return refused("computed-operand", tensor=node.runtime[-1].name)
 
 
 def block_size(node: Node) -> Refused | None:
@@ -34,8 +43,10 @@ def start_computed(node: Node) -> Refused | None:
 
 def paddings(node: Node) -> Refused | None:
     sides, value = node.operand(1), node.operand(2)
-    if len(node.runtime) != 1 or sides is None:
-        return refused("begin-runtime")
+    if sides is None:
+        return refused("operand-count", count=len(node.operands), allowed="2 or 3")
+    if found := one_computed(node):
+        return found
     if len(sides.shape) != 2 or sides.shape[0] not in (3, 4):
         return refused("paddings", rank=sides.shape[0] if sides.shape else 0)
     if sides.dtype is not DType.INT32:
@@ -145,6 +156,35 @@ def cumulative(node: Node) -> Refused | None:
     return None
 
 
+def one_hot_strict(node: Node) -> Refused | None:
+    """What TensorFlow Lite's own delegate asks beside that."""
+    if len(node.operands) != 4 or None in node.operands:
+        return refused("operand-count", count=len(node.operands), allowed=4)
+    indices, _, on, off = (t for t in node.operands if t is not None)
+    sizes = indices.shape[:-1] if len(indices.shape) <= 3 else indices.shape[1:-1]
+    values = all(
+        t.is_constant and t.dtype is DType.FLOAT32 and elements(t.shape) <= 1 for t in (on, off)
+    )
+    if indices.dtype is not DType.INT32 or any(n != 1 for n in sizes) or not values:
+        return refused("one-hot-form")
+    return None
+
+
+def two_dimensions_constant(node: Node) -> Refused | None:
+    """SELECT: what it chooses from has two dimensions only as a constant."""
+    for tensor in node.operands[1:3]:
+        if tensor is not None and not tensor.is_constant and len(tensor.shape) == 2:
+            return refused("rank-exact", tensor=tensor.name, rank=2, allowed="1, 3 or 4")
+    return None
+
+
+def three_or_four(node: Node) -> Refused | None:
+    source = node.operand(0)
+    if source is None or len(source.shape) in (3, 4):
+        return None
+    return refused("rank-exact", tensor=source.name, rank=len(source.shape), allowed="3 or 4")
+
+
 def gathered(node: Node) -> Refused | None:
     indices = node.operand(1)
     if indices is None:
@@ -182,10 +222,6 @@ def axis_of_arg_max(node: Node) -> Refused | None:
         assert axis is not None
         return refused("index-type", **described(axis))
     return found
-
-
-def _shape(tensor: Tensor) -> list[int]:
-    return list(tensor.shape)
 
 
 def resized(node: Node) -> Refused | None:

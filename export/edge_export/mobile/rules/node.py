@@ -19,6 +19,7 @@ class Node:
     operator: Operator
     operands: tuple[Tensor | None, ...]
     results: tuple[Tensor, ...]
+    readers: tuple[tuple[str, DType], ...] = ()  # of the first result: operator, what it makes
 
     @cached_property
     def runtime(self) -> tuple[Tensor, ...]:
@@ -74,7 +75,12 @@ def node_of(graph: Graph, operator: Operator, float16: Mapping[int, Tensor]) -> 
     operands = tuple(
         None if i < 0 else float16.get(i, graph.tensors[i]) for i in operator.inputs
     )
-    return Node(operator, operands, graph.results(operator))
+    readers = tuple(
+        (other.op, graph.tensors[other.outputs[0]].dtype)
+        for other in graph.operators
+        if operator.outputs and other.outputs and operator.outputs[0] in other.inputs
+    )
+    return Node(operator, operands, graph.results(operator), readers)
 
 
 def elements(shape: tuple[int, ...]) -> int:

@@ -77,7 +77,7 @@ REASONS = {
                           "quantize activations per tensor"),
     "runtime-weights": Reason("its {what} are computed while running", _FIXED),
     "runtime-bias": Reason(
-        "its bias is computed while running, which makes {backend} abort",
+        "its bias is computed while running, which the GPU cannot read (LiteRT 2.3 aborts on it)",
         "make it a constant, or add it with ADD",
     ),
     "weights-type": Reason("the GPU does not read {dtype} weights here",
@@ -96,7 +96,8 @@ REASONS = {
                        "reshape to 4 dimensions before and after"),
     "pad-value": Reason("the GPU does not read a pad value of type {dtype}",
                         "pad with zero (PAD), or use float32"),
-    "pad-value-crash": Reason("a pad value of type int32 makes {backend} crash",
+    "pad-value-crash": Reason("the GPU cannot read a pad value of type int32 "
+                              "(LiteRT 2.3 crashes on it)",
                               "pad with zero (PAD), or use float32"),
     "mirror-mode": Reason("the GPU mirrors with REFLECT only, this is SYMMETRIC",
                           "use REFLECT, or CONCATENATION of slices"),
@@ -115,17 +116,38 @@ REASONS = {
                          "reshape them before, and the result after"),
     "dequantize-type": Reason("the GPU does not dequantize {dtype}",
                               "quantize to int8, or make it a constant in float16"),
-    "dequantize-crash": Reason("a computed int4 tensor makes {backend} abort",
+    "dequantize-crash": Reason("the GPU does not dequantize a computed int4 tensor "
+                               "(LiteRT 2.3 aborts on it)",
                                "keep activations in int8"),
     "axes-runtime": Reason("its axes are computed while running", _FIXED),
     "axes-type": Reason("its axes are {dtype}, the GPU takes int32", "convert with int32 axes"),
-    "table-runtime": Reason("its table is computed while running, which makes {backend} crash",
+    "table-runtime": Reason("its table is computed while running, which the GPU cannot read "
+                            "(LiteRT 2.3 crashes on it)",
                             "use GATHER"),
     "shuffled": Reason("its weights are in an old shuffled layout", "convert the model again"),
     "cast-types": Reason("the GPU does not cast {source} to {result}", "cast through float32"),
     "resize-mode": Reason("align_corners and half_pixel_centers are both set", "set one of them"),
-    "lstm-form": Reason("this form of LSTM is not the GPU's", "use UNROLLED layers of built-in ops"),
+    "lstm-form": Reason("this form of LSTM is not the GPU's", "unroll it into built-in operators"),
     "add-n": Reason("ADD_N has {count} operands, the GPU takes 2", "use a chain of ADD"),
+    "computed-operand": Reason(
+        "the GPU wants a constant for '{tensor}', which is computed",
+        "fix the sizes of the model's inputs, so that the converter makes it a constant",
+    ),
+    "compared-only": Reason(
+        "the GPU compares only for one CAST or SELECT to float that reads the result",
+        "CAST the result to float32 at once",
+    ),
+    "one-hot-form": Reason(
+        "its indices must be int32 with sizes of 1 before the last, its values float constants",
+        "reshape the indices to [1, 1, n]",
+    ),
+    "no-kernel": Reason(
+        "'{name}' is a custom operator that the runtime has no code for: without it the model does "
+        "not load, neither on the GPU nor on the CPU",
+        "express it with built-in operators; LiteRT on a phone takes none of an app's own",
+    ),
+    "said": Reason("{words}", ""),
+    "not-loaded": Reason("the model does not load, for '{name}'", ""),
     "dynamic": Reason(
         "the size of '{tensor}' ({op}) is known only while running, and then the GPU takes "
         "nothing of the model",

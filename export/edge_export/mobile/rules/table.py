@@ -52,8 +52,7 @@ class RuleSet:
         for check in rule.checks:
             found = check(node)
             if found is not None:
-                fields = {"backend": self.backend, **found.fields}
-                return Refused(found.code, fields)
+                return found
         return _types(node, rule)
 
 

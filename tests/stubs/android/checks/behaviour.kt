@@ -16,6 +16,8 @@ import com.google.ai.edge.litert.Phone
 import edgeautoglm.digits.Digits
 import edgeautoglm.digits.DigitsException
 import edgeautoglm.digits.DigitsPhoneTest
+import edgeautoglm.every_kind.EveryKind
+import edgeautoglm.thousand_classes.ThousandClasses
 import edgeautoglm.two_outputs.TwoOutputs
 import java.io.File
 import java.lang.reflect.InvocationTargetException
@@ -96,9 +98,10 @@ fun main(arguments: Array<String>) {
         var told: Digits.Fallback? = null
         Digits.create(context) { told = it }.use { digits ->
             same(digits.accelerator, Digits.Accelerator.CPU)
-            check(digits.fallback === told && told != null)
-            check("RFFT2D: Operation is not supported." in told!!.reason) { told!!.reason }
-            check(told!!.cause is LiteRtException)
+            val fallback = digits.fallback!!
+            check(fallback === told)
+            check("RFFT2D: Operation is not supported." in fallback.reason) { fallback.reason }
+            check(fallback.cause is LiteRtException)
             same(digits.run(image).size, 10)
         }
         check(Log.lines.single().startsWith("W/Digits: digits runs on the CPU: ")) { Log.lines }
@@ -111,7 +114,8 @@ fun main(arguments: Array<String>) {
     behaviour("a missing litert-gpu is named as the reason") {
         Phone.hasGpuLibrary = false
         Digits.create(context).use { digits ->
-            check("litert-gpu:2.3.0" in digits.fallback!!.reason) { digits.fallback!!.reason }
+            val reason = digits.fallback!!.reason
+            check("litert-gpu:2.3.0" in reason) { reason }
         }
     }
     behaviour("a GPU that compiles the model but cannot run it gives way to the CPU") {
@@ -225,7 +229,7 @@ fun main(arguments: Array<String>) {
             val compute = Phone.compute
             val refused = mutableListOf<Throwable?>()
             Phone.compute = { inputs, outputs ->
-                for (call in listOf({ digits.run(image); Unit }, { digits.close() })) {
+                for (call in listOf({ digits.warmUp() }, { digits.close() })) {
                     thread { refused += runCatching(call).exceptionOrNull() }.join()
                 }
                 compute(inputs, outputs)
@@ -264,6 +268,50 @@ fun main(arguments: Array<String>) {
             )
             same(output.sums.toList(), listOf(301L))
             same(output.any.toList(), listOf(true))
+        }
+    }
+    behaviour("every element type and rank goes in and comes out") {
+        val sizes = mapOf(
+            "real" to 480, "scalar" to 4, "whole" to 12, "long" to 24, "flag" to 4, "raw" to 8,
+            "raw_unsigned" to 1, "stored" to 4, "stored_unsigned" to 4,
+        )
+        Phone.signature = ""
+        Phone.inputs = sizes
+        Phone.outputs = sizes
+        Phone.compute = { inputs, outputs ->
+            for ((name, memory) in inputs) memory.array().copyInto(outputs.getValue(name).array())
+        }
+        EveryKind.create(context).use { model ->
+            val output = model.run(
+                real = FloatArray(120) { it * 0.5f },
+                scalar = floatArrayOf(-3f),
+                whole = intArrayOf(Int.MIN_VALUE, 0, Int.MAX_VALUE),
+                long = longArrayOf(Long.MIN_VALUE, 0, Long.MAX_VALUE),
+                flag = booleanArrayOf(true, false, false, true),
+                raw = ByteArray(8) { (it - 4).toByte() },
+                rawUnsigned = byteArrayOf(-1),
+                stored = floatArrayOf(-99f, 0f, 0.5f, 99f),
+                storedUnsigned = floatArrayOf(-1f, 0f, 1f, 9f),
+            )
+            same(output.real.toList(), List(120) { it * 0.5f })
+            same(output.scalar.toList(), listOf(-3f))
+            same(output.whole.toList(), listOf(Int.MIN_VALUE, 0, Int.MAX_VALUE))
+            same(output.long.toList(), listOf(Long.MIN_VALUE, 0, Long.MAX_VALUE))
+            same(output.flag.toList(), listOf(true, false, false, true))
+            same(output.raw.toList(), List(8) { (it - 4).toByte() })
+            same(output.rawUnsigned.toList(), listOf<Byte>(-1))
+            same(output.stored.toList(), listOf(0.1f * -131, 0f, 0.5f, 0.1f * 124))
+            same(output.storedUnsigned.toList(), listOf(0f, 0f, 1f, 1f))
+        }
+    }
+    behaviour("names of very many classes come from the assets") {
+        Phone.signature = ""
+        Phone.inputs = mapOf("image" to 16)
+        Phone.outputs = mapOf("scores" to 4000)
+        ThousandClasses.create(context).use { model ->
+            same(model.labels.size, 1000)
+            val scores = FloatArray(1000).also { it[999] = 1f }
+            same(model.top(scores, 1).single().name, "class 999")
         }
     }
     behaviour("the phone's test passes where the GPU agrees, and reports its latency") {
