@@ -17,7 +17,7 @@ from edge_export.mobile.metal.words import KEYWORDS
 from edge_export.mobile.model import Golden, Package
 from edge_quantize.graph import DType, Quantization
 
-_STUBS = Path(__file__).parent.parent / "ios_stub"
+_STUBS = Path(__file__).parent.parent / "stubs" / "ios"
 _API = {
     name: parameters
     for header in _STUBS.glob("*/*.h")
