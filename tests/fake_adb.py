@@ -54,9 +54,7 @@ class FakePhone:
         _program(self.bin / "adb", "adb")
         for name in _ON_THE_PHONE:
             _program(inside / name, name)
-        (self.home / "logcat").write_text(
-            _line(700, "I", "SystemServer", "boot"), encoding="utf-8"
-        )
+        (self.home / "logcat").write_text(_line(700, "I", "SystemServer", "boot"), encoding="utf-8")
         self.state: dict[str, Any] = {
             "version": "1.0.41",
             "devices": [[SERIAL, "device", "product:panther model:Pixel_7 device:panther"]],
@@ -208,7 +206,14 @@ def _shell(phone: _Phone, arguments: list[str]) -> int:
     environment = os.environ | {"PATH": f"{phone.home / 'bin'}:/usr/bin:/bin"}
     if line.startswith("logcat"):
         (phone.home / "logcat.pid").write_text(str(os.getpid()))
-    with subprocess.Popen(["/bin/sh", "-c", _inside(phone, line)], env=environment) as process:
+    # Relayed, as adb does: when it is killed, what it ran on the phone holds none of our pipes.
+    with subprocess.Popen(
+        ["/bin/sh", "-c", _inside(phone, line)], env=environment, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        for piece in process.stdout:
+            sys.stdout.buffer.write(piece)
+            sys.stdout.flush()
         code = process.wait()
     return _fail("", 255) if phone.gone else code
 
@@ -277,7 +282,9 @@ def dumpsys(phone: _Phone, arguments: list[str]) -> int:
         print(f"IsStatusOverride: false\nThermal Status: {3 if hot else state['thermal']}")
     elif service == "battery":
         print("Current Battery Service state:\n  AC powered: false\n  USB powered: true")
-        print("  level: 83\n  scale: 100\n  voltage: 4321\n  temperature: 287\n  technology: Li-ion")
+        print(
+            "  level: 83\n  scale: 100\n  voltage: 4321\n  temperature: 287\n  technology: Li-ion"
+        )
     elif service == "power":
         print(f"POWER MANAGER (dumpsys power)\n  mWakefulness={state.get('wake', 'Awake')}")
     return 0
@@ -309,11 +316,10 @@ def logcat(phone: _Phone, arguments: list[str]) -> int:
     levels = dict(word.rsplit(":", 1) for word in text.split(" -T 1 ")[1].split())
     order = "VDIWEFS"
     path = phone.home / "logcat"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    print("--------- beginning of main\n" + lines[-1], end="", flush=True)
     parent = os.getppid()
     with path.open(encoding="utf-8") as file:
-        file.seek(0, os.SEEK_END)
+        lines = file.read().splitlines(keepends=True)
+        print("--------- beginning of main\n" + lines[-1], end="", flush=True)
         rest = ""
         while not phone.gone and os.getppid() == parent:
             rest += file.readline()
@@ -334,7 +340,8 @@ def am(phone: _Phone, arguments: list[str]) -> int:
         _stop(phone)
         return 0
     assert arguments[:4] == ["start", "-S", "-n", f"{PACKAGE}/.BenchmarkModelActivity"], arguments
-    assert arguments[4:6] == ["--es", "args"] and len(arguments) == 7, arguments
+    assert arguments[4:6] == ["--es", "args"], arguments
+    assert len(arguments) == 7, arguments
     given = _outside(phone, arguments[6])
     _stop(phone)
     print(f"Stopping: {PACKAGE}")
@@ -369,9 +376,7 @@ def _stop(phone: _Phone) -> None:
 class _App:
     def __init__(self, phone: _Phone, arguments: str) -> None:
         self.phone, self.pid = phone, os.getpid()
-        self.arguments = dict(
-            word.removeprefix("--").split("=", 1) for word in arguments.split()
-        )
+        self.arguments = dict(word.removeprefix("--").split("=", 1) for word in arguments.split())
         self.gpu = self.arguments.get("use_gpu") == "true"
         self.play = phone.state["plays"].get("gpu" if self.gpu else "cpu", "works")
 
@@ -412,8 +417,7 @@ class _App:
         for text in (
             "FATAL EXCEPTION: main",
             f"Process: {PACKAGE}, PID: {self.pid}",
-            'java.lang.UnsatisfiedLinkError: dlopen failed: library "libtensorflowlite_benchmark.so"'
-            " not found",
+            'java.lang.UnsatisfiedLinkError: dlopen failed: library "libbenchmark.so" not found',
             "\tat java.lang.Runtime.loadLibrary0(Runtime.java:1082)",
         ):
             self.say(text, "E", "AndroidRuntime")
@@ -441,13 +445,12 @@ class _App:
             split = "23 operations will run on the GPU, and the remaining 8"
             if play == "none":
                 split = "No operations will run on the GPU, and all 31"
-            self.say("Following operations are not supported by GPU delegate:\nUNPACK: Operation is "
-                     f"not supported.\nARG_MAX: INT64 is not supported.\n{split} operations will "
+            self.say("Following operations are not supported by GPU delegate:\nUNPACK: Operation "
+                     f"is not supported.\nARG_MAX: INT64 is not supported.\n{split} operations will "
                      "run on the CPU.", "E")  # fmt: skip
         if play == "fails":
             for text in (
-                'Can not open OpenCL library on this device - dlopen failed: library "libOpenCL.so" '
-                "not found",
+                "Can not open OpenCL library on this device - dlopen failed: library not found",
                 "Falling back to OpenGL",
                 "TfLiteGpuDelegate Init: No shader implementation for transpose",
                 "TfLiteGpuDelegate Prepare: delegate is not initialized",
@@ -460,20 +463,18 @@ class _App:
         kernels = {"none": 0, "part": 2, "part, old": 2}.get(play, 1)
         if kernels:
             taken = 23 if kernels == 2 else 31
-            self.say(f"Replacing {taken} out of 31 node(s) with delegate (TfLiteGpuDelegateV2) node,"
-                     f" yielding {2 * kernels - 1} partitions for subgraph 0 (main).")  # fmt: skip
+            self.say(f"Replacing {taken} out of 31 node(s) with delegate (TfLiteGpuDelegateV2) "
+                     f"node, yielding {2 * kernels - 1} partitions for subgraph 0 (main).")  # fmt: skip
             self.say("Initialized OpenCL-based API.")
         self.say(f"Created {kernels} GPU delegate kernels.")
         if play == "unsaid":
             return True
-        self.say({
-            0: "Though GPU delegate is explicitly applied, the model graph will not be executed by "
-            "the delegate.",
-            1: "Explicitly applied GPU delegate, and the model graph will be completely executed by "
-            "the delegate.",
-            2: "Explicitly applied GPU delegate, and the model graph will be partially executed by "
-            "the delegate w/ 2 delegate kernels.",
-        }[kernels])  # fmt: skip
+        how = {0: "not be", 1: "be completely", 2: "be partially"}[kernels]
+        begin = "Explicitly applied GPU delegate, and" if kernels else (
+            "Though GPU delegate is explicitly applied,"
+        )  # fmt: skip
+        end = " w/ 2 delegate kernels." if kernels == 2 else "."
+        self.say(f"{begin} the model graph will {how} executed by the delegate{end}")
         return True
 
     def _measure(self) -> None:
@@ -481,13 +482,13 @@ class _App:
         seconds = self.arguments["max_secs"]
         self.say("The input model file size (MB): 0.0123")
         self.say("Initialized session in 12.345ms.")
-        self.say(f"Running benchmark for at least {self.arguments['warmup_runs']} iterations and at "
-                 f"least 0.5 seconds but terminate if exceeding {seconds} seconds.")  # fmt: skip
+        self.say(f"Running benchmark for at least {self.arguments['warmup_runs']} iterations and "
+                 f"at least 0.5 seconds but terminate if exceeding {seconds} seconds.")  # fmt: skip
         if play == "slow":
             time.sleep(60)
         self.say("count=9 first=9050 curr=5000 min=4900 max=9050 avg=5600.5 std=1200\n")
-        self.say(f"Running benchmark for at least {self.arguments['num_runs']} iterations and at "
-                 f"least 1 seconds but terminate if exceeding {seconds} seconds.")  # fmt: skip
+        self.say(f"Running benchmark for at least {self.arguments['num_runs']} iterations and "
+                 f"at least 1 seconds but terminate if exceeding {seconds} seconds.")  # fmt: skip
         if play == "unplugged":
             (home / "gone").touch()
             time.sleep(60)
@@ -501,8 +502,8 @@ class _App:
             self.system("*** *** *** *** *** *** ***", "DEBUG", "F")
             return
         elif play == "no memory":
-            self.system(f"Kill '{PACKAGE}' ({self.pid}), uid 10234, oom_score_adj 0 to free 812344kB"
-                        " rss", "lowmemorykiller")  # fmt: skip
+            self.system(f"Kill '{PACKAGE}' ({self.pid}), uid 10234, oom_score_adj 0 to free "
+                        "812344kB rss", "lowmemorykiller")  # fmt: skip
             return
         elif play == "invoke fails":
             self.say("Node number 3 (TfLiteGpuDelegateV2) failed to invoke.", "E")
@@ -510,15 +511,17 @@ class _App:
         elif play == "hot":
             (home / "hot").touch()
         average = 1234.5 if self.gpu else 4938
-        tail = "" if "old" in play else f" p5={average - 50} median={average - 4} p95={average + 80}"
+        tail = (
+            "" if "old" in play else f" p5={average - 50} median={average - 4} p95={average + 80}"
+        )
         self.say(f"count=207 first=5000 curr=4900 min=4800 max=6100 avg={average} std=75{tail}\n")
         self.say(f"Inference timings in us: Init: 12345, First inference: 9050, Warmup (avg): "
                  f"5600.5, Inference (avg): {average}")  # fmt: skip
         if play == "no memory line":
             time.sleep(60)
         self.say("Note: as the benchmark tool itself affects memory footprint, the following is "
-                 "only APPROXIMATE to the actual memory footprint of the model at runtime. Take the "
-                 "information at your discretion.")  # fmt: skip
+                 "only APPROXIMATE to the actual memory footprint of the model at runtime. Take "
+                 "the information at your discretion.")  # fmt: skip
         words = ("Peak memory footprint (MB): " if "old" in play else
                  "Memory footprint delta from the start of the tool (MB): ")  # fmt: skip
         self.say(f"{words}init=3.5 overall=7.25")

@@ -24,6 +24,7 @@ _FILTERS = (
 )
 _BUFFERS = "-b main -b system -b crash"
 _MARK_SECONDS = 15.0
+_MARK_AGAIN_SECONDS = 1.0
 _END_SECONDS = 2.0
 
 
@@ -57,12 +58,15 @@ class Logcat:
 
     def _find_mark(self) -> None:
         mark = secrets.token_hex(8)
-        self._adb.shell(f"log -p i -t {MARKER_TAG} {mark}")
         deadline = time.monotonic() + _MARK_SECONDS
-        while time.monotonic() < deadline:
-            line = self.next(deadline - time.monotonic())
-            if line is not None and line.tag == MARKER_TAG and mark in line.text:
-                return
+        while (now := time.monotonic()) < deadline:
+            # Again and again: one that is written before logcat listens may be missed.
+            self._adb.shell(f"log -p i -t {MARKER_TAG} {mark}")
+            again = now + _MARK_AGAIN_SECONDS
+            while (now := time.monotonic()) < again:
+                line = self.next(again - now)
+                if line is not None and line.tag == MARKER_TAG and mark in line.text:
+                    return
         raise PhoneError(
             f"{self._adb.serial}: logcat gives nothing; turn logging on in the phone's developer "
             "options (logger buffer sizes)"
@@ -73,7 +77,9 @@ class Logcat:
         try:
             line = self._lines.get(timeout=max(0.0, seconds))
         except queue.Empty:
-            return None
+            if self._process.poll() is None:
+                return None
+            line = b""  # it ended, though something that it started still holds the pipe
         if not line:
             self._lines.put(b"")
             raise self._gone()
@@ -83,10 +89,10 @@ class Logcat:
         """Why the stream ended: asks, since a cable and a killed adb look the same from here."""
         serial = self._adb.serial
         try:
-            state = self._adb.call("get-state", seconds=10)
-        except PhoneError as error:
-            return PhoneGoneError(f"{serial} went away in mid-run ({error})")
-        if state.good and state.out.strip().endswith("device"):
+            state = self._adb.call("get-state", seconds=10).out.strip()
+        except PhoneError:
+            state = ""
+        if state.endswith("device"):
             return PhoneGoneError(
                 f"{serial}: adb's connection was cut in mid-run (was its server restarted?); run "
                 "this again"

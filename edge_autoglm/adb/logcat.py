@@ -34,15 +34,23 @@ _PART = re.compile(
     r"Explicitly applied GPU delegate, and the model graph will be partially executed by the "
     r"delegate w/ (\d+) delegate kernels"
 )
+_UNSUPPORTED = "GPU acceleration is unsupported on this platform"
 _NONE = (
     "Though GPU delegate is explicitly applied, the model graph will not be executed",
-    "GPU acceleration is unsupported on this platform",
+    _UNSUPPORTED,
+    "Failed to apply GPU delegate",
 )
 _REPLACED = re.compile(r"Replacing (\d+) out of (\d+) node\(s\) with delegate \(TfLiteGpuDelegate")
 _API = re.compile(r"Initialized (OpenCL|OpenGL)-based API")
 # After an error that begins so the app ends its run without a result and without another word.
 _LAST_WORDS = re.compile(
     r"^Failed to |^Node number \d+ .* failed to invoke|^Disallowed CPU fallback|^Please specify"
+)
+# Errors that come with every failure of the kind, or are none: operators left to the CPU.
+_NO_CAUSE = re.compile(
+    r"^Following operations are not supported|^[A-Z][A-Z0-9_]*(?: \([^)]*\))?: |"
+    r"operations will run on the (GPU|CPU)|delegate is not initialized|failed to prepare|"
+    r"^Restored .* execution plan|^Falling back to "
 )
 _DIED = re.compile(rf"Process {re.escape(PACKAGE)} \(pid (\d+)\) has died")
 _KILLED = re.compile(rf"Kill(?:ing)? '{re.escape(PACKAGE)}' \((\d+)\)")
@@ -144,8 +152,7 @@ class RunLog:
         if self.times is not None or self._pid is None:
             return  # what ends the app after its result is no failure
         if (found := _SIGNAL.search(text + " ")) and int(found[2]) == self._pid:
-            last = f"; before that: {self._said[-1]}" if self._said else ""
-            self.failure = f"the app crashed ({found[1]}){last}"
+            self.failure = f"the app crashed ({found[1]}){self._last()}"
         elif (found := _DIED.search(text)) and int(found[1]) == self._pid:
             self.failure = "the app's process ended" + self._last()
         elif (found := _KILLED.search(text)) and int(found[1]) == self._pid:
@@ -156,11 +163,15 @@ class RunLog:
             self.failure = "the system stopped the app, as it did not answer"
 
     def _why(self) -> str:
-        refusals = [text for text in self._errors if not _OPERATIONS.search(text)]
-        return "; ".join(dict.fromkeys(refusals[-3:]))
+        """The app's last words, and what was said before them of the cause."""
+        *causes, last = self._errors
+        told = [text.rstrip(".") for text in causes if not _NO_CAUSE.search(text)]
+        return ": ".join(filter(None, (last.rstrip("."), "; ".join(dict.fromkeys(told[-3:])))))
 
     def _last(self) -> str:
-        return f"; its last error: {self._errors[-1]}" if self._errors else ""
+        doing = "running" if self.measuring else "loading"
+        error = f"; its last error: {self._errors[-1]}" if self._errors else ""
+        return f" while {doing} the model{error}"
 
     @property
     def measuring(self) -> bool:
@@ -181,16 +192,12 @@ class RunLog:
             taken = Taken.ALL
         elif part:
             taken = Taken.PART
-        elif any(words in text for words in _NONE) or self.failure is not None:
+        elif any(words in text for words in _NONE):
             taken = Taken.NONE
         else:
             taken = Taken.UNSAID
         kernels = 1 if taken is Taken.ALL else int(part[1]) if part else None
-        refused = tuple(f"{each.op}: {each.reason}" for each in log.refused)
-        return GpuShare(taken, api[1] if api else None, on_gpu, on_cpu, kernels, refused)
-
-
-_OPERATIONS = re.compile(
-    r"^Following operations are not supported|^[A-Z][A-Z0-9_]*(?: \([^)]*\))?: |"
-    r"operations will run on the (GPU|CPU)"
-)
+        refused = [f"{each.op}: {each.reason}" for each in log.refused]
+        if _UNSUPPORTED in text:
+            refused.append(_UNSUPPORTED)
+        return GpuShare(taken, api[1] if api else None, on_gpu, on_cpu, kernels, tuple(refused))

@@ -21,9 +21,7 @@ def accelerators(text: str) -> tuple[str, ...]:
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     wrong = [name for name in names if name not in ACCELERATORS]
     if wrong or not names or len(set(names)) < len(names):
-        raise UsageError(
-            f"--accelerators: {text!r}; cpu, gpu, or cpu,gpu, each once"
-        )
+        raise UsageError(f"--accelerators: {text!r}; cpu, gpu, or cpu,gpu, each once")
     return names
 
 
