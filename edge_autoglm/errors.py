@@ -14,6 +14,10 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- BundleError           a profile's bundle is damaged, or none (`measure.bundle`)
 +-- CompareError          what is given cannot be compared (`measure.sides`)
 +-- BudgetError           nothing fits the budget (`search.limits`)
++-- BackendError          a backend cannot be had, or fails (`backends`)
+|   +-- BackendUnavailableError  it is not on this machine
+|   +-- BackendRefusedError      it does not take the model
+|   +-- BackendRunError          it failed, or its process ended, while it ran
 +-- StudyError            a study cannot be opened, or is of something else (`search.study`)
 
 Those with a module behind them are defined there.
