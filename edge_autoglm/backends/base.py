@@ -22,8 +22,9 @@ from edge_autoglm.measure.figures import Figure, Kind
 from edge_boards.errors import BoardsError
 from edge_export.errors import ExportError
 from edge_quantize.errors import GpuUnavailableError, QuantizeError
+from edge_quantize.graph import Graph
 
-from .model import RunModel
+from .model import RunModel, check_inputs
 
 Array = npt.NDArray[np.generic]
 
@@ -82,20 +83,30 @@ class Loaded(ABC):
         kind: where its seconds come from.
         facts: lines about what computes: the adapter, the providers, the arithmetic.
         warnings: what the backend itself said that makes its outputs doubtful.
+        checks_only: what computes is a GPU in software, see Availability.
     """
 
     kind: Kind = Kind.MEASURED
 
-    def __init__(self) -> None:
+    def __init__(self, ports: Graph | None) -> None:
+        """`ports` has the model's inputs; None where the runtime checks what it is fed."""
+        self._ports = ports
         self.load: Figure | None = None
         self.facts: tuple[str, ...] = ()
         self.warnings: tuple[str, ...] = ()
+        self.checks_only = False
 
-    @abstractmethod
     def infer(self, inputs: Sequence[Array], repeats: int = 1) -> Inference:
         """Inferences on one input: arrays of the inputs' shapes and element types, in order.
 
-        Raises BackendRunError."""
+        Raises InputDataError for others, BackendRunError."""
+        if self._ports is not None:
+            check_inputs(self._ports, inputs)
+        return self._infer(inputs, repeats)
+
+    @abstractmethod
+    def _infer(self, inputs: Sequence[Array], repeats: int) -> Inference:
+        """As `infer`, of inputs that fit."""
 
     def memory(self) -> Figure | None:
         """Bytes: on this machine the most that its own process took so far, Python included; on a
@@ -124,7 +135,8 @@ class Backend(ABC):
         name: as `--backends` and `backend=` take it.
         title: in a few words, for people.
         judge: what its outputs are compared with.
-        last_resort: a CPU runtime, which "auto" falls back to, and says so.
+        last_resort: a CPU runtime, which "auto" falls back to, and says so. Such a one is the
+            judge itself.
         automatic: "auto" may choose it; the others are used when they are named.
     """
 

@@ -172,10 +172,9 @@ def _judged(
 ) -> Row:
     expected = judges.of(backend.judge)
     apart = expected.difference(outputs)
-    itself = backend.title == backend.judge.value
     return replace(
         row,
-        difference=None if itself else apart,
+        difference=None if backend.last_resort else apart,
         against=expected.name,
         doubt=doubt(loaded, apart),
     )

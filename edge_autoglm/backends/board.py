@@ -29,7 +29,7 @@ class BoardLoaded(Loaded):
     """A board that carries the model."""
 
     def __init__(self, name: str, board: Board, model: RunModel, port: str) -> None:
-        super().__init__()
+        super().__init__(model.graph)
         self._name, self._board = name, board
         self._stack = ExitStack()
         try:
@@ -64,7 +64,7 @@ class BoardLoaded(Loaded):
         self._session = self._stack.enter_context(Session(open_port(self._port)))
         self._model = same_model(self._session, self._graph)
 
-    def infer(self, inputs: Sequence[Array], repeats: int = 1) -> Inference:
+    def _infer(self, inputs: Sequence[Array], repeats: int) -> Inference:
         with said_by(self._name, BackendRunError), self.place():
             session, model = self._session, self._model
             info = session.info

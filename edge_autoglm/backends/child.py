@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_autoglm.measure.figures import Figure, Kind
+from edge_quantize.graph import Graph
 
 from .base import Array, BackendError, BackendRefusedError, BackendRunError, Inference, Loaded
 
@@ -31,6 +32,7 @@ class Child:
         self._temporary = tempfile.TemporaryDirectory(prefix="edge-backend-")
         self.folder = Path(self._temporary.name)
         self.peak_bytes = 0
+        self._kept_log: str | None = None
         roots = [path for path in sys.path if path]
         environment = {
             **os.environ,
@@ -51,7 +53,9 @@ class Child:
 
     @property
     def log(self) -> str:
-        """What it printed so far."""
+        """What it printed so far, or until it was closed."""
+        if self._kept_log is not None:
+            return self._kept_log
         return self._log.read_text("utf-8", "replace")
 
     def ask(self, kind: type[BackendError], what: str, **arguments: Any) -> Any:
@@ -102,15 +106,16 @@ class Child:
             self._kill()
             self._process.wait()
         self._process.stdout.close()
+        self._kept_log = self.log
         self._temporary.cleanup()
 
 
 class ChildLoaded(Loaded):
     """A model loaded by a child."""
 
-    def __init__(self, child: Child, **arguments: Any) -> None:
+    def __init__(self, child: Child, ports: Graph | None, **arguments: Any) -> None:
         """Raises BackendRefusedError in the engine's words; the child is closed then."""
-        super().__init__()
+        super().__init__(ports)
         self._child = child
         try:
             answer = child.ask(BackendRefusedError, "load", **arguments)
@@ -120,7 +125,7 @@ class ChildLoaded(Loaded):
         self.answer: dict[str, Any] = answer
         self.load = Figure(answer["seconds"], Kind.MEASURED)
 
-    def infer(self, inputs: Sequence[Array], repeats: int = 1) -> Inference:
+    def _infer(self, inputs: Sequence[Array], repeats: int) -> Inference:
         seconds, outputs = self._child.ask(
             BackendRunError, "run", inputs=tuple(inputs), repeats=repeats
         )

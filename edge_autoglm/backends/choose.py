@@ -124,7 +124,7 @@ def _automatic(model: RunModel, samples: Any, candidates: Sequence[Backend]) -> 
                     apart = judges.of(backend.judge).difference(
                         [loaded.infer(each).outputs for each in inputs]
                     )
-                    why = doubt(loaded, apart)
+                    why = _why_not(loaded, apart)
                     if not why:
                         ready.append((backend, loaded, apart))
                 except BackendError as error:
@@ -161,6 +161,12 @@ def _not_tried(backend: Backend, model: RunModel) -> str:
     if here.checks_only:
         return here.why
     return backend.refuses(model)
+
+
+def _why_not(loaded: Loaded, apart: Difference) -> str:
+    if loaded.checks_only:
+        return f"computes in software, for checking only ({', '.join(loaded.facts)})"
+    return doubt(loaded, apart)
 
 
 def doubt(loaded: Loaded, apart: Difference) -> str:

@@ -41,7 +41,9 @@ class GeneratedC(Backend):
         with said_by(self.name, BackendRefusedError):
             board = self._board or load_board(DEFAULT_BOARD)
         child = Child(self.name, "c")
-        loaded = ChildLoaded(child, content=model.content, board=board, folder=str(child.folder))
+        loaded = ChildLoaded(
+            child, model.graph, content=model.content, board=board, folder=str(child.folder)
+        )
         loaded.facts = (f"kernels and memory plan of {board.name}; load generates and compiles",)
         return loaded
 

@@ -21,18 +21,18 @@ def installed() -> bool:
 def only_tflite(model: RunModel) -> str:
     if model.format == TFLITE:
         return ""
-    return f"LiteRT takes .tflite files; make one: edge-autoglm convert {model.name}.onnx"
+    return f"LiteRT takes .tflite files; make one: edge-autoglm convert {model.path or 'MODEL'}"
 
 
 class LiteRtLoaded(Loaded):
     """A session of LiteRT's, which the caller made."""
 
-    def __init__(self, name: str, session: GpuSession) -> None:
-        super().__init__()
+    def __init__(self, name: str, model: RunModel, session: GpuSession) -> None:
+        super().__init__(model.graph)
         self._name, self._session = name, session
         self.load = Figure(session.load_seconds, Kind.MEASURED)
 
-    def infer(self, inputs: Sequence[Array], repeats: int = 1) -> Inference:
+    def _infer(self, inputs: Sequence[Array], repeats: int) -> Inference:
         with said_by(self._name, BackendRunError):
             run = self._session.run(inputs, repeats)
         return Inference(run.outputs, run.seconds)

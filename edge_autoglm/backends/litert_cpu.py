@@ -28,6 +28,6 @@ class LiteRtCpu(Backend):
 
     def load(self, model: RunModel) -> Loaded:
         with said_by(self.name, BackendRefusedError):
-            loaded = LiteRtLoaded(self.name, GpuSession(model.content, ("cpu",)))
+            loaded = LiteRtLoaded(self.name, model, GpuSession(model.content, ("cpu",)))
         loaded.facts = ("one thread",)
         return loaded

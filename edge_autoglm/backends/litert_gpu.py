@@ -44,6 +44,9 @@ class LiteRtGpu(Backend):
         return Availability(True, f"{driver.name}, {runtime}")
 
     def refuses(self, model: RunModel) -> str:
+        if model.graph is not None and not model.graph.operators:
+            # LiteRT calls it fully accelerated, and gives memory that nobody wrote.
+            return "it has no operators, so a GPU has nothing to compute"
         return only_tflite(model)
 
     def load(self, model: RunModel) -> Loaded:
@@ -51,16 +54,16 @@ class LiteRtGpu(Backend):
             session = GpuSession(model.content, ("gpu",), driver=self._driver())
         try:
             log = session.log
-            operators = len(model.graph.operators) if model.graph else 1
             # Metal's log has not been seen: only WebGPU's words are looked for.
-            if operators and not log.graphs_built and session.driver is not METAL:
+            if not log.graphs_built and session.driver is not METAL:
                 raise BackendRefusedError(f"{self.name}: LiteRT built no GPU program of the model")
-            loaded = LiteRtLoaded(self.name, session)
+            loaded = LiteRtLoaded(self.name, model, session)
         except BaseException:
             session.close()
             raise
         if log.adapter is not None:
             loaded.facts = (log.adapter + (" (software)" if log.software else ""),)
+        loaded.checks_only = log.software
         loaded.warnings = tuple(dict.fromkeys(log.mismatches))
         return loaded
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from edge_autoglm.errors import UsageError
 from edge_quantize.data import Samples
 from edge_quantize.data.load import samples_from
+from edge_quantize.errors import InputDataError
 from edge_quantize.graph import Graph
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.onnx_file import check_onnx_file
@@ -77,13 +78,15 @@ def generated(ports: Graph, count: int) -> tuple[tuple[Array, ...], ...]:
 
 
 def check_inputs(ports: Graph, inputs: Sequence[Array]) -> None:
-    """Raises UsageError where the arrays are not what the model takes."""
+    """Raises InputDataError where the arrays are not what the model takes."""
     wanted = [ports.tensors[index] for index in ports.inputs]
     if len(inputs) != len(wanted):
-        raise UsageError(f"{ports.name}: {len(inputs)} inputs given, the model has {len(wanted)}")
+        raise InputDataError(
+            f"{ports.name}: {len(inputs)} inputs given, the model has {len(wanted)}"
+        )
     for tensor, array in zip(wanted, inputs, strict=True):
         if array.shape != tensor.shape or array.dtype != tensor.dtype.numpy:
-            raise UsageError(
+            raise InputDataError(
                 f"input '{tensor.name}': {array.dtype}{list(array.shape)} given, the model takes "
                 f"{tensor.dtype.value}{list(tensor.shape)}"
             )

@@ -43,7 +43,7 @@ class OnnxEngine:
         }
 
     def providers(self) -> tuple[str, list[str]]:
-        """The runtime's version, and what it was built with and finds."""
+        """The runtime's version, and what it was built with: not all of it need come up here."""
         import onnxruntime
 
         return onnxruntime.__version__, onnxruntime.get_available_providers()

@@ -70,9 +70,11 @@ def bench(
     Load, first inference, median, p95, memory, difference from the reference. Exits 1 when a
     backend computes wrong, or one that was named cannot run the model.
     """
+    import logging
+
     from edge_autoglm.backends import read_run_model, select_backend
     from edge_autoglm.backends.bench import bench as run
-    from edge_autoglm.backends.choose import ports_of
+    from edge_autoglm.backends.choose import LOG, ports_of
     from edge_autoglm.backends.model import inputs_of
     from edge_autoglm.report.backends import bench_json, bench_lines, bench_table
     from edge_autoglm.report.tables import wrapped
@@ -91,6 +93,7 @@ def bench(
     out = output(json)
     selection = None
     if chosen is None:
+        LOG.addHandler(logging.NullHandler())  # its lines are printed here
         selection = select_backend("auto", read, samples=found)
         chosen = [selection.chosen]
         for line in selection.lines():

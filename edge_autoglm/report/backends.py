@@ -50,7 +50,7 @@ def backends_json(found: Found) -> dict[str, Any]:
 def bench_table(bench: Bench) -> Table:
     """One row a backend; fits 80 columns."""
     return table(
-        f"{bench.model}, {bench.source}; times in ms, memory in MiB",
+        f"{bench.model}, {bench.source}; times in ms",
         [
             "~backend", ">load", ">first", ">median", ">p95", ">memory", ">difference", "<time",
         ],
@@ -61,7 +61,7 @@ def bench_table(bench: Bench) -> Table:
                 _ms(row.first),
                 _ms(row.median),
                 _ms(row.p95),
-                None if row.memory is None else f"{row.memory.value / 2**20:.1f}",
+                _memory(row),
                 _difference(row),
                 row.first.kind.value if row.first else None,
             )
@@ -82,7 +82,14 @@ def _difference(row: Row) -> str | None:
         return None
     if row.difference is None:
         return "reference"
-    return f"WRONG {row.difference}" if row.doubt else str(row.difference)
+    return f"{row.difference} {'✗' if row.doubt else '✓'}"
+
+
+def _memory(row: Row) -> str | None:
+    if row.memory is None:
+        return None
+    count = row.memory.value
+    return f"{count / 2**20:.1f}M" if count >= 2**20 else f"{count / 2**10:.1f}K"
 
 
 def bench_lines(bench: Bench) -> list[tuple[str, str]]:
