@@ -16,6 +16,10 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- PhoneError            a phone over adb, its app, or its log (`adb`)
 |   +-- AdbMissingError, NoPhoneError, PhoneGoneError
 +-- BudgetError           nothing fits the budget (`search.limits`)
++-- BackendError          a backend cannot be had, or fails (`backends`)
+|   +-- BackendUnavailableError  it is not on this machine
+|   +-- BackendRefusedError      it does not take the model
+|   +-- BackendRunError          it failed, or its process ended, while it ran
 +-- StudyError            a study cannot be opened, or is of something else (`search.study`)
 
 Those with a module behind them are defined there.
