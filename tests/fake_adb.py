@@ -445,9 +445,12 @@ class _App:
             split = "23 operations will run on the GPU, and the remaining 8"
             if play == "none":
                 split = "No operations will run on the GPU, and all 31"
-            self.say("Following operations are not supported by GPU delegate:\nUNPACK: Operation "
-                     f"is not supported.\nARG_MAX: INT64 is not supported.\n{split} operations will "
-                     "run on the CPU.", "E")  # fmt: skip
+            self.say(
+                "Following operations are not supported by GPU delegate:\n"
+                "UNPACK: Operation is not supported.\nARG_MAX: INT64 is not supported.\n"
+                f"{split} operations will run on the CPU.",
+                "E",
+            )
         if play == "fails":
             for text in (
                 "Can not open OpenCL library on this device - dlopen failed: library not found",
@@ -463,8 +466,10 @@ class _App:
         kernels = {"none": 0, "part": 2, "part, old": 2}.get(play, 1)
         if kernels:
             taken = 23 if kernels == 2 else 31
-            self.say(f"Replacing {taken} out of 31 node(s) with delegate (TfLiteGpuDelegateV2) "
-                     f"node, yielding {2 * kernels - 1} partitions for subgraph 0 (main).")  # fmt: skip
+            self.say(
+                f"Replacing {taken} out of 31 node(s) with delegate (TfLiteGpuDelegateV2) node, "
+                f"yielding {2 * kernels - 1} partitions for subgraph 0 (main)."
+            )
             self.say("Initialized OpenCL-based API.")
         self.say(f"Created {kernels} GPU delegate kernels.")
         if play == "unsaid":

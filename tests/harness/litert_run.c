@@ -1,6 +1,6 @@
 /* Runs a .tflite file through LiteRT's C API, as an app on a phone does:
  *
- *     litert_run LIBRARY FOLDER cpu|gpu MODEL INPUT...
+ *     litert_run LIBRARY FOLDER cpu|gpu|both MODEL INPUT...
  *
  * LIBRARY is libLiteRt.so, FOLDER where its accelerators lie, each INPUT a file with the bytes of
  * one input. Prints one line a fact, and one an output: its bytes as hex. The API comes in no
@@ -62,6 +62,7 @@ static void *symbol(const char *name)
 
 /* A function of the library, by its name and the types of its arguments. */
 #define API(name, ...) ((int (*)(__VA_ARGS__))symbol("LiteRt" #name))
+#define DESTROY(name, object) (((void (*)(handle))symbol("LiteRtDestroy" #name))(object))
 
 static void check(int status, const char *what)
 {
@@ -148,7 +149,7 @@ int main(int count, char **words)
     bool all, beyond_cpu;
 
     if (count < 5) {
-        fprintf(stderr, "litert_run LIBRARY FOLDER cpu|gpu MODEL INPUT...\n");
+        fprintf(stderr, "litert_run LIBRARY FOLDER cpu|gpu|both MODEL INPUT...\n");
         return 2;
     }
     library = dlopen(words[1], RTLD_NOW | RTLD_GLOBAL);
@@ -162,8 +163,10 @@ int main(int count, char **words)
     check(API(CreateModelFromFile, handle, const char *, handle *)(environment, words[4], &model),
           "model");
     check(API(CreateOptions, handle *)(&options), "options");
-    check(API(SetOptionsHardwareAccelerators, handle, int)(
-              options, strcmp(words[3], "gpu") == 0 ? GPU : CPU),
+    const int accelerators = strcmp(words[3], "cpu") == 0   ? CPU
+                             : strcmp(words[3], "gpu") == 0 ? GPU
+                                                            : GPU | CPU;
+    check(API(SetOptionsHardwareAccelerators, handle, int)(options, accelerators),
           "accelerators");
     check(API(CreateCompiledModel, handle, handle, handle, handle *)(environment, model, options,
                                                                      &compiled),
@@ -193,13 +196,13 @@ int main(int count, char **words)
         print(results[i], i);
 
     for (size_t i = 0; i < inputs; i++)
-        API(DestroyTensorBuffer, handle)(sources[i]);
+        DESTROY(TensorBuffer, sources[i]);
     for (size_t i = 0; i < outputs; i++)
-        API(DestroyTensorBuffer, handle)(results[i]);
-    API(DestroyCompiledModel, handle)(compiled);
-    API(DestroyOptions, handle)(options);
-    API(DestroyModel, handle)(model);
-    API(DestroyEnvironment, handle)(environment);
+        DESTROY(TensorBuffer, results[i]);
+    DESTROY(CompiledModel, compiled);
+    DESTROY(Options, options);
+    DESTROY(Model, model);
+    DESTROY(Environment, environment);
     printf("done\n");
     return 0;
 }
