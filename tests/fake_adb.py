@@ -17,13 +17,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import zipfile
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +100,8 @@ class FakePhone:
 
 def make_apk(path: Path, package: str = PACKAGE) -> Path:
     """A file that looks like an APK to whoever looks inside."""
+    import zipfile  # here, as the stand-in is started many times
+
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("AndroidManifest.xml", package)
     return path
@@ -117,7 +116,11 @@ def _program(path: Path, name: str) -> None:
 
 
 def _line(pid: int, level: str, tag: str, text: str) -> str:
-    now = datetime.now().strftime("%m-%d %H:%M:%S.%f")[:-3]
+    seconds = time.time()
+    now = (
+        time.strftime("%m-%d %H:%M:%S", time.localtime(seconds))
+        + f".{int(seconds * 1000) % 1000:03}"
+    )
     return "".join(
         f"{now} {pid:5d} {pid:5d} {level} {tag:8s}: {part}\n" for part in text.split("\n")
     )
@@ -242,6 +245,9 @@ def _push(phone: _Phone, arguments: list[str]) -> int:
 
 
 def _install(phone: _Phone, arguments: list[str]) -> int:
+    import shutil
+    import zipfile
+
     *flags, apk = arguments
     assert flags == ["-r", "-d", "-g"], flags
     print("Performing Streamed Install")
