@@ -3,14 +3,17 @@ each operator run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
 
 from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
+from edge_quantize.half import HalfReport, half_lines
+from edge_quantize.ingest.tflite import read_tflite
 
+from .summary import short_names
 from .tables import percent, size, table
 
 _WORDS = {
@@ -54,22 +57,27 @@ def package_lines(package: Package) -> Iterator[str]:
     )
     yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
     if verdict.first_wrong is not None:
-        yield first_wrong_line(verdict.first_wrong)
+        names = short_names(read_tflite(model.content))
+        yield first_wrong_line(verdict.first_wrong, names)
     yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     yield from _ran(verdict)
     yield from _drift(package)
     yield from (f"Note: {note}." for note in verdict.notes)
+    if isinstance(verdict.half, HalfReport):
+        yield from half_lines(verdict.half)
     if verdict.state != "unchecked":
-        yield from (f"Not checked here: {limit}." for limit in verdict.limits)
+        yield f"Limits: {'; '.join(verdict.limits)}."
 
 
-def first_wrong_line(found: FirstWrong) -> str:
+def first_wrong_line(found: FirstWrong, names: Mapping[str, str]) -> str:
+    """`names` are short ones by layer name."""
     if found.relative is not None:
         apart = f"{found.relative:.2g} relative"
     else:
         apart = f"{found.max_abs:g} LSB"
     how = f", off by {apart}" if found.max_abs else ""
-    return f"First wrong layer: {found.index} {found.op} '{found.name}'{how}, given right inputs"
+    name = names.get(found.name, found.name)
+    return f"First wrong layer: {found.index} {found.op} '{name}'{how}, given right inputs"
 
 
 def _ran(verdict: Verdict) -> Iterator[str]:
@@ -91,8 +99,8 @@ def _drift(package: Package) -> Iterator[str]:
         if each.agreement is not None:
             same = f", the same class in {percent(each.agreement, 1)}% of samples"
         yield (
-            f"Output '{each.name}' of the {package.model.variant} variant is at most {apart} from "
-            f"the model's as given{same} (both on the CPU)"
+            f"Output '{each.name}' of the {package.model.variant} variant, on the CPU, is at most "
+            f"{apart} from that of the model as given{same}"
         )
 
 

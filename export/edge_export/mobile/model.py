@@ -173,6 +173,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Golden:
+    """One inference of the CPU reference, for the package's own test. `inputs` and `outputs` are
+    the tensors' contents, little-endian, in the order of the ports; `tolerances` the greatest
+    absolute difference allowed in each output, in real numbers."""
+
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    tolerances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Package:
     """All that a package is written from."""
 
@@ -180,3 +191,4 @@ class Package:
     model: MobileModel
     delegation: Delegation
     verdict: Verdict
+    golden: Golden | None = None

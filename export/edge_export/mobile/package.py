@@ -17,17 +17,18 @@ from edge_export.folder import refuse_foreign, staged
 from edge_quantize.data import Samples
 from edge_quantize.errors import QuantizeError
 from edge_quantize.gpu import Driver, find_driver
-from edge_quantize.graph import Graph
+from edge_quantize.half import HalfReport
 from edge_quantize.ingest.tflite import read_tflite
 
 from .check import Progress, check, unsaid
 from .delegation import delegates_json, predict
 from .drift import drift
+from .golden import golden, half_report
 from .model import MobileModel, Package, Target, Variant, Verdict
 from .probe import Probe, from_samples, pseudo_random
 from .shapes import Shapes, with_shapes
 from .source import mobile_model
-from .variants import Made, alternatives, default_variant, make
+from .variants import alternatives, default_variant, make
 from .verdict_file import VERDICT_FILE, verdict_text
 
 DELEGATES_FILE = "delegates.json"
@@ -92,22 +93,26 @@ def prepare(
     if wishes.check:
         driver = driver or find_driver()  # before any work is done
     made = make(given, wishes.precision or default_variant(given), wishes.samples)
-    graph = read_tflite(made.model.content)
+    model, probe = made.model, _probe(given, wishes)
+    half = None
     if not wishes.check:
-        verdict = _unchecked(made, graph)
+        verdict = _unchecked(model)
     else:
-        probe = _probe(given, wishes)
-        verdict = check(made.model, probe, driver=driver, progress=progress).verdict
+        verdict = check(model, probe, driver=driver, progress=progress).verdict
         if not verdict.right:
-            works = _works(given, made.model, probe, driver, progress)
+            works = _works(given, model, probe, driver, progress)
             verdict = replace(verdict, works=works)
-        verdict = replace(
-            verdict,
-            drift=drift(given, made.model, probe),
-            notes=(*made.notes, *verdict.notes),
-        )
-    verdict = replace(verdict, limits=_limits(target, verdict, driver))
-    return Package(target, made.model, predict(made.model.content, target), verdict)
+        progress(0, 1, "simulating float16 arithmetic")
+        half = half_report(model, probe)
+        verdict = replace(verdict, drift=drift(given, model, probe), half=half)
+    verdict = replace(
+        verdict,
+        notes=(*made.notes, *verdict.notes, *_half_notes(half)),
+        limits=_limits(target, verdict, driver),
+    )
+    return Package(
+        target, model, predict(model.content, target), verdict, golden(model, probe, half)
+    )
 
 
 def source_model(content: bytes, name: str, wishes: Wishes | None = None) -> MobileModel:
@@ -188,20 +193,32 @@ def _works(
     return None
 
 
-def _unchecked(made: Made, graph: Graph) -> Verdict:
+def _half_notes(half: HalfReport | None) -> tuple[str, ...]:
+    """What an app should do about float16 arithmetic, where it must do something."""
+    if half is None or (half.finite and half.first_overflow is None):
+        return ()
+    first = half.first_overflow
+    where = f"layer '{first.name}' ({first.op})" if first is not None else "an output"
+    note = (
+        f"on a GPU that computes in float16, {where} passes 65504 and becomes infinite: ask the "
+        "phone for float32 (the class's precision option)"
+    )
+    return (note,)
+
+
+def _unchecked(model: MobileModel) -> Verdict:
     return Verdict(
         state="unchecked",
         why="nobody looked whether a GPU computes it rightly (--skip-check)",
-        variant=made.model.variant,
+        variant=model.variant,
         outputs=(),
         on_gpu=0,
-        operators=len(graph.operators),
+        operators=len(read_tflite(model.content).operators),
         adapter=None,
         arithmetic=None,
         samples=0,
         source="none",
-        runtime=f"LiteRT {version('ai-edge-litert')}",
-        notes=made.notes,
+        runtime=f"ai-edge-litert {version('ai-edge-litert')}",
     )
 
 

@@ -67,8 +67,8 @@ class LoadedModel:
     error, or ("gpu", "cpu"), or ("cpu",).
 
     Attributes:
-        inputs, outputs: "name", "dtype", "shape" and tensor "index" of each, in the signature's
-            order, which need not be the graph's.
+        inputs, outputs: of each its "key" in the signature, and of its tensor "name", "dtype",
+            "shape" and "index"; in the order of `run`, which is the graph's.
         signature, signatures: the key in use ("<placeholder signature>" where the model has none),
             and all.
         fully_accelerated: LiteRT's own word, which is not to be trusted: see `ran_on_gpu`.
@@ -154,11 +154,22 @@ class LoadedModel:
                 return GpuUnavailableError(
                     f"no GPU found with {self._driver_name()}: {log.no_gpu}", self.text
                 )
-        words = words or (log.failures[-1] if log.failures else "LiteRT gives no reason")
-        return GpuCompileError(words, self.text)
+            if log.dynamic:
+                words = "a tensor inside the model has no fixed size, which the GPU does not take"
+            elif log.refused:
+                kinds = "; ".join(f"{each.op}: {each.reason}" for each in log.refused)
+                words = f"the GPU does not take {kinds}"
+            elif log.failures:
+                words = f"{words}: {log.failures[0]}"
+        return GpuCompileError(words or "LiteRT gives no reason", self.text)
 
     def _driver_name(self) -> str:
         return self.driver.name if self.driver is not None else "the system's driver"
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
 
     @property
     def text(self) -> str:
@@ -181,7 +192,7 @@ class LoadedModel:
         if not log.graphs_built:
             found.append("the backend built no GPU program")
         if log.refused or log.on_cpu:
-            kinds = ", ".join(each.op for each in log.refused) or "not named"
+            kinds = ", ".join(dict.fromkeys(each.op for each in log.refused)) or "not named"
             found.append(f"{log.on_cpu or 'some'} operators are left to the CPU ({kinds})")
         if log.dynamic:
             found.append("a tensor inside has no fixed size, which keeps the GPU away")

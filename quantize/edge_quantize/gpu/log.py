@@ -26,8 +26,8 @@ _DYNAMIC = "a delegate that only supports static-sized tensors"
 
 @dataclass(frozen=True)
 class Refusal:
-    """An operator kind that the backend refused, in its own words. It names a kind once, however
-    many operators of the model are of it."""
+    """An operator kind that the backend refused, in its own words. It names a kind once for each
+    reason, however many operators of the model are of it; some reasons name a tensor."""
 
     op: str
     reason: str
@@ -83,7 +83,7 @@ def read_log(text: str) -> BackendLog:
         elif _DYNAMIC in line:
             dynamic = True
         elif found := _FAILURE.match(line) or _WARNING.match(line):
-            failures.append(found["words"])
+            failures.append(found["words"].rstrip("."))
             # What the driver or its loader said before says more.
             no_gpu = no_gpu or (failures[0] if _NO_GPU in line else None)
     return BackendLog(

@@ -49,8 +49,7 @@ def main(path: str) -> None:
             answer["kind"] = type(error).__name__
         signal.alarm(0)
         ctypes.CDLL(None).fflush(None)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        answer["peak_bytes"] = peak if sys.platform == "darwin" else peak * 1024
+        answer["peak_bytes"] = _peak_bytes()
         _write(answers, answer, results)
 
 
@@ -77,12 +76,12 @@ class _Loaded:
         self.number = self.model.get_signature_index(self.key)
         for index, dims in request["resize"]:
             self.model.resize_input_tensor(index, dims, self.number)
-        # Buffers are in the signature's order; the details of tensors have none of their own.
+        # Buffers are in the order of these lists; the details of tensors have none of their own.
         names = self.model.get_signature_list()[self.key]
         details = self.model.get_input_tensor_details(self.key)
-        self.inputs = [details[name] for name in names["inputs"]]
+        self.inputs = [{**details[name], "key": name} for name in names["inputs"]]
         details = self.model.get_output_tensor_details(self.key)
-        self.outputs = [details[name] for name in names["outputs"]]
+        self.outputs = [{**details[name], "key": name} for name in names["outputs"]]
         self.sources = self.model.create_input_buffers(self.number)
         self.results = self.model.create_output_buffers(self.number)
         self.seconds = time.perf_counter() - start
@@ -126,6 +125,16 @@ class _Loaded:
             answers.write(json.dumps({"at": number}).encode() + b"\n")
             answers.flush()
         return seconds, results
+
+
+def _peak_bytes() -> int:
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:  # noqa: PTH123  # no import for it
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        # On Linux this would be the parent's peak too, where that is higher.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak << 10
 
 
 def _taken(buffer: Any, details: dict[str, Any]) -> Any:

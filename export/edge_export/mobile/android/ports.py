@@ -15,51 +15,16 @@ from edge_quantize.graph import DType, Quantization
 
 from .text import float_literal
 
-HARD_KEYWORDS = frozenset(
-    [
-        "as",
-        "break",
-        "class",
-        "continue",
-        "do",
-        "else",
-        "false",
-        "for",
-        "fun",
-        "if",
-        "in",
-        "interface",
-        "is",
-        "null",
-        "object",
-        "package",
-        "return",
-        "super",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typealias",
-        "typeof",
-        "val",
-        "var",
-        "when",
-        "while",
-    ]
-)
+_KEYWORDS = """
+as break class continue do else false for fun if in interface is null object package return super
+this throw true try typealias typeof val var when while
+"""
+HARD_KEYWORDS = frozenset(_KEYWORDS.split())
 # What the body of `run` names beside its parameters.
-_USED_IN_RUN = frozenset(
-    [
-        "inputBuffers",
-        "outputBuffers",
-        "compiled",
-        "calling",
-        "quantize",
-        "dequantize",
-        "require",
-        "runs",
-    ]
-)
+_IN_RUN = """
+SIGNATURE calling compiled dequantize dequantizeUnsigned inputBuffers outputBuffers quantize require
+runs
+"""
 # LiteRT 2.3's Kotlin TensorBuffer has these five element types: the words of its methods, and the
 # arrays that they take. An unsigned byte goes through the signed one's methods, which copy bytes.
 _METHODS = {
@@ -145,7 +110,7 @@ def kotlin_ports(model: MobileModel) -> tuple[tuple[KotlinPort, ...], tuple[Kotl
 def _ports(kind: str, ports: Sequence[Port]) -> tuple[KotlinPort, ...]:
     names = identifiers(
         [port_text(port.name) for port in ports],
-        keywords=HARD_KEYWORDS | _USED_IN_RUN,
+        keywords={*HARD_KEYWORDS, *_IN_RUN.split()},
         fallback=kind,
     )
     return tuple(

@@ -15,89 +15,21 @@ from .template import fill, load
 from .text import comment, float_literal, literal, paragraph
 
 LITERT = "2.3.0"
-_JAVA_KEYWORDS = frozenset(
-    [
-        "abstract",
-        "assert",
-        "boolean",
-        "byte",
-        "case",
-        "catch",
-        "char",
-        "const",
-        "default",
-        "double",
-        "enum",
-        "extends",
-        "final",
-        "finally",
-        "float",
-        "goto",
-        "implements",
-        "import",
-        "instanceof",
-        "int",
-        "long",
-        "native",
-        "new",
-        "private",
-        "protected",
-        "public",
-        "short",
-        "static",
-        "strictfp",
-        "switch",
-        "synchronized",
-        "throws",
-        "transient",
-        "void",
-        "volatile",
-    ]
-)
+_JAVA = """
+abstract assert boolean byte case catch char const default double enum extends final finally float
+goto implements import instanceof int long native new private protected public short static strictfp
+switch synchronized throws transient void volatile
+"""
 # Types that the generated file names; a model's own class must not hide them.
-_TYPES = frozenset(
-    [
-        "Accelerator",
-        "Any",
-        "Array",
-        "AtomicBoolean",
-        "AutoCloseable",
-        "Boolean",
-        "BooleanArray",
-        "Byte",
-        "ByteArray",
-        "CompiledModel",
-        "Context",
-        "Environment",
-        "Exception",
-        "Fallback",
-        "FallbackListener",
-        "File",
-        "Float",
-        "FloatArray",
-        "Int",
-        "IntArray",
-        "Label",
-        "LinkageError",
-        "List",
-        "LiteRtAccelerator",
-        "LiteRtException",
-        "Log",
-        "Long",
-        "LongArray",
-        "Map",
-        "Options",
-        "Output",
-        "Precision",
-        "Priority",
-        "Set",
-        "String",
-        "Throwable",
-        "Unit",
-        "Use",
-        "AssetManager",
-    ]
-)
+_TYPES = """
+Accelerator Any Array AssetManager AtomicBoolean AutoCloseable Boolean BooleanArray Byte ByteArray
+CompiledModel Context Double Environment Exception Fallback FallbackListener File Float FloatArray
+IllegalStateException Int IntArray IntRange Label LinkageError List LiteRtAccelerator
+LiteRtException Log Long LongArray Map Options Output Precision Priority Set String Throwable Unit
+Use
+"""
+# Android's limit for the tag of a log line, before version 8.
+_LOG_TAG = 23
 # Kotlin compiles a list of so many strings in one method; longer ones are read from an asset.
 _LABELS_IN_CODE = 500
 
@@ -119,8 +51,8 @@ class Names:
 
 def names(model: MobileModel) -> Names:
     """Valid for Kotlin, Java (Android's R class), Gradle and every file system."""
-    word = identifier(model.name, HARD_KEYWORDS | _JAVA_KEYWORDS, Style.SNAKE, "model")
-    kind = identifier(model.name, _TYPES, Style.UPPER_CAMEL, "model")
+    word = identifier(model.name, {*HARD_KEYWORDS, *_JAVA.split()}, Style.SNAKE, "model")
+    kind = identifier(model.name, _TYPES.split(), Style.UPPER_CAMEL, "model")
     variable = identifier(model.name, HARD_KEYWORDS | {"context"}, Style.LOWER_CAMEL, "model")
     return Names(comment(model.name) or word, word, f"edgeautoglm.{word}", kind, variable)
 
@@ -187,6 +119,7 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "verdict_doc": paragraph(verdict_line(package.verdict), " * "),
         "usage_doc": "\n".join(f" * {line}" for line in usage(kotlin)),
         "name": literal(named.shown),
+        "tag": literal(named.type[:_LOG_TAG]),
         "asset": literal(f"{named.word}.tflite"),
         "signature": literal(model.signature or ""),
         "cache_key": literal(f"{named.word}-{digest}"),
@@ -209,7 +142,7 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "labels_argument": ", readLabels(context.assets)" if labels_file else "",
         "labels_property": (
             "/** Names of the classes, in the order of the output. */\n"
-            "val labels: List<String> get() = LABELS\n"
+            "val labels: List<String> get() = LABELS"
             if kotlin.labels and not labels_file
             else ""
         ),
@@ -257,8 +190,7 @@ def _tag(tag: str, port: KotlinPort) -> list[str]:
     said = f"{tag} {port.description}"
     if port.name != port.key:
         said += f"; in the model: `{comment(port.key).replace('`', ' ')}`"
-    first, *rest = paragraph(said, " * ", 94).splitlines()
-    return [first, *(f" *   {line[3:]}" for line in rest)]
+    return paragraph(said, " * ", " *   ", 94).splitlines()
 
 
 def _run_doc(kotlin: KotlinModel) -> str:
@@ -282,15 +214,7 @@ def _run(kotlin: KotlinModel) -> str:
         head = ["fun run("]
         head += [f"    {port.name}: {port.array}," for port in inputs]
         head += [f"): {result} {{"]
-    checks = [
-        line
-        for port in inputs
-        for line in (
-            f"    require({port.name}.size == {port.elements}) {{",
-            f'        "{port.name} takes {port.elements} values, not ${{{port.name}.size}}"',
-            "    }",
-        )
-    ]
+    checks = [line for port in inputs for line in _check(port)]
     body = ["    return calling {"]
     body += [
         f"        inputBuffers.getValue({literal(port.key)}).write{port.method}({_written(port)})"
@@ -304,6 +228,13 @@ def _run(kotlin: KotlinModel) -> str:
         body += [f"            {port.name} = {_read(port)}," for port in outputs]
         body += ["        )"]
     return "\n".join([*head, *checks, *body, "    }", "}"])
+
+
+def _check(port: KotlinPort) -> list[str]:
+    head = f"    require({port.name}.size == {port.elements}) {{"
+    message = f'"{port.name} takes {port.elements} values, not ${{{port.name}.size}}"'
+    line = f"{head} {message} }}"
+    return [line] if len(line) <= 96 else [head, f"        {message}", "    }"]
 
 
 def _written(port: KotlinPort) -> str:
@@ -349,4 +280,4 @@ def _helpers(kotlin: KotlinModel) -> str:
         blocks.append(
             fill(load("read_labels.kt"), {"file": literal(kotlin.labels_file)}).rstrip("\n")
         )
-    return "".join(f"\n{block}\n" for block in blocks)
+    return "\n\n".join(blocks)

@@ -34,10 +34,16 @@ def comment(text: str) -> str:
     return line.replace("*/", "* /").replace("/*", "/ *").replace("@", "(at)")
 
 
-def paragraph(text: str, prefix: str, width: int = 100) -> str:
-    """`text` wrapped to lines of `width`, each beginning with `prefix`."""
-    lines = textwrap.wrap(text, width - len(prefix), break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"{prefix}{line}" for line in lines)
+def paragraph(text: str, prefix: str = "", rest: str | None = None, width: int = 100) -> str:
+    """`text` wrapped to lines of `width` that begin with `prefix`, from the second on `rest`."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=prefix,
+        subsequent_indent=prefix if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def float_literal(value: float) -> str:
