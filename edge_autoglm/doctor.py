@@ -22,6 +22,7 @@ from edge_autoglm.flash.choice import AmbiguousError, choose_programmer, reach_n
 from edge_autoglm.flash.picotool import BOOTSEL
 from edge_autoglm.flash.programmers import PROGRAMMERS
 from edge_autoglm.flash.tool import ToolMissingError, find_tool
+from edge_autoglm.gpu_checks import gpu_checks
 from edge_boards.board import Board
 from edge_boards.doctor import Check
 from edge_boards.doctor import checks as machine_checks
@@ -34,7 +35,14 @@ from edge_export.tflm.tree import ENVIRONMENT, look_at_tree, tree_from_environme
 
 def checks(board: Board | None = None) -> tuple[Check, ...]:
     """All checks, in the order of a report; of programmers, with a board, only that board's."""
-    found = [*machine_checks(), _tflm(), *_programmers(board), *_ports(), *_devices()]
+    found = [
+        *machine_checks(),
+        _tflm(),
+        *gpu_checks(),
+        *_programmers(board),
+        *_ports(),
+        *_devices(),
+    ]
     if board is not None and board.platformio is not None:
         found.append(_platform(board.name, board.platformio.platform))
     if board is not None:

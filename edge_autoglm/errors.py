@@ -18,6 +18,7 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 |   +-- BackendUnavailableError  it is not on this machine
 |   +-- BackendRefusedError      it does not take the model
 |   +-- BackendRunError          it failed, or its process ended, while it ran
++-- SetupError            something cannot be put into the user's cache (`gpu_packages`)
 +-- StudyError            a study cannot be opened, or is of something else (`search.study`)
 
 Those with a module behind them are defined there.

@@ -33,6 +33,7 @@ from . import (
     prune,
     quantize,
     sensitivity,
+    setup,
     verify,
     virtual,
 )
@@ -68,6 +69,7 @@ app.add_typer(boards.app, name="boards")
 app.command("ports")(ports.ports)
 app.add_typer(virtual.app, name="virtual")
 app.command("doctor")(doctor.doctor)
+app.add_typer(setup.app, name="setup")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

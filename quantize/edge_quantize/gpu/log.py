@@ -16,6 +16,11 @@ _SPLIT = re.compile(
 _LIST = "Following operations are not supported by GPU delegate:"
 _BUILT = "Initializing WebGPU-based API from graph"
 _MISMATCH = "Shape mismatch"
+_REGISTERED = re.compile(r"loaded GPU accelerator\((?P<name>[^)]+)\) registered")
+# "ERROR: [file.cc:1] words" and glog's "E0000 00:00:17.1 42 file.cc:1] words".
+_FAILURE = re.compile(r"^(?:ERROR: (?:\[[^\]\s]+\] ?)?|E\d{4} \S+ +\d+ \S+\] )(?P<words>.*\S)")
+_WARNING = re.compile(r"^Warning: (?P<words>.*Vulkan.*\S|vkCreate.*\S)")
+_NO_GPU = "Failed to initialize WebGPU environment"
 _DYNAMIC = "a delegate that only supports static-sized tensors"
 
 
@@ -42,11 +47,17 @@ class BackendLog:
     graphs_built: int
     mismatches: tuple[str, ...]
     dynamic: bool
+    accelerator: str | None = None
+    api: str | None = None
+    failures: tuple[str, ...] = ()
+    no_gpu: str | None = None
 
 
 def read_log(text: str) -> BackendLog:
     """The log of one compilation (what the process wrote to stderr)."""
-    adapter, software, listing = None, False, False
+    adapter = api = accelerator = no_gpu = None
+    software = listing = False
+    failures: list[str] = []
     refused: list[Refusal] = []
     mismatches: list[str] = []
     on_gpu: int | None = None
@@ -54,7 +65,10 @@ def read_log(text: str) -> BackendLog:
     built, dynamic = 0, False
     for line in text.splitlines():
         if found := _ADAPTER.search(line):
-            adapter, software = found["name"].strip(), "CPU" in found["type"]
+            adapter, api = found["name"].strip(), found["api"]
+            software = "CPU" in found["type"]
+        elif found := _REGISTERED.search(line):
+            accelerator = found["name"]
         elif _LIST in line:
             listing = True
         elif found := _SPLIT.match(line):
@@ -68,6 +82,11 @@ def read_log(text: str) -> BackendLog:
             mismatches.append(line[line.index(_MISMATCH) :].strip())
         elif _DYNAMIC in line:
             dynamic = True
+        elif found := _FAILURE.match(line) or _WARNING.match(line):
+            failures.append(found["words"])
+            # What the driver or its loader said before says more.
+            no_gpu = no_gpu or (failures[0] if _NO_GPU in line else None)
     return BackendLog(
-        adapter, software, tuple(refused), on_gpu, on_cpu, built, tuple(mismatches), dynamic
-    )
+        adapter, software, tuple(refused), on_gpu, on_cpu, built, tuple(mismatches), dynamic,
+        accelerator, api, tuple(failures), no_gpu,
+    )  # fmt: skip

@@ -3,23 +3,29 @@
     python worker.py MODEL
 
 Requests come on stdin and answers go to stdout, each a frame: one line of JSON, then the bytes of
-the arrays that it lists ("arrays": [[dtype, shape], ...]). Everything a library prints goes to
-stderr, which is the log. Imports nothing of this package.
+the arrays that it lists ("arrays": [[dtype, shape], ...]). While inferences are repeated, a line
+{"at": N} tells that the process is alive. Everything a library prints goes to stderr, which is the
+log. Imports nothing of this package.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
+import signal
 import sys
 import time
+from importlib import metadata
 from typing import Any, BinaryIO
 
 import numpy as np
 
 
 def main(path: str) -> None:
+    # Ctrl-C goes to the whole group of processes; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     loaded = None
@@ -27,17 +33,23 @@ def main(path: str) -> None:
         request = json.loads(line)
         results: list[Any] = []
         arrays = [_read(sys.stdin.buffer, *each) for each in request["arrays"]]
+        # The parent stops what takes too long; where the parent is gone, the system does.
+        signal.alarm(int(request["seconds"]) + 30)
         try:
             if request["do"] == "load":
                 loaded = _Loaded(path, request)
                 answer = loaded.described()
             else:
                 assert loaded is not None
-                seconds, results = loaded.run(arrays, request["repeats"])
+                seconds, results = loaded.run(arrays, request, answers)
                 answer = {"seconds": seconds}
-        except Exception as error:
-            answer = {"error": " ".join(str(error).split())}
-        answer["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        except (Exception, MemoryError) as error:
+            results = []
+            answer = {"error": " ".join(str(error).split()) or type(error).__name__}
+            answer["kind"] = type(error).__name__
+        signal.alarm(0)
+        ctypes.CDLL(None).fflush(None)
+        answer["peak_bytes"] = _peak_bytes()
         _write(answers, answer, results)
 
 
@@ -59,12 +71,28 @@ class _Loaded:
                 gpu_options=GpuOptions(enforce_f32=request["enforce_float32"]),
             ),
         )
-        key = self.model.get_signature_by_index(0)["key"]
-        self.inputs = list(self.model.get_input_tensor_details(key).values())
-        self.outputs = list(self.model.get_output_tensor_details(key).values())
-        self.sources = self.model.create_input_buffers(0)
-        self.results = self.model.create_output_buffers(0)
+        self.signatures = list(self.model.get_signature_list())
+        self.key = self._key(request["signature"])
+        self.number = self.model.get_signature_index(self.key)
+        for index, dims in request["resize"]:
+            self.model.resize_input_tensor(index, dims, self.number)
+        # Buffers are in the signature's order; the details of tensors have none of their own.
+        names = self.model.get_signature_list()[self.key]
+        details = self.model.get_input_tensor_details(self.key)
+        self.inputs = [{**details[name], "key": name} for name in names["inputs"]]
+        details = self.model.get_output_tensor_details(self.key)
+        self.outputs = [{**details[name], "key": name} for name in names["outputs"]]
+        self.sources = self.model.create_input_buffers(self.number)
+        self.results = self.model.create_output_buffers(self.number)
         self.seconds = time.perf_counter() - start
+
+    def _key(self, wanted: str | None) -> str:
+        if wanted is None and self.signatures:
+            return str(self.model.get_signature_by_index(0)["key"])
+        if wanted not in self.signatures:
+            known = ", ".join(map(repr, self.signatures)) or "none"
+            raise ValueError(f"no signature {wanted!r}; the model has {known}")
+        return str(wanted)
 
     def described(self) -> dict[str, Any]:
         return {
@@ -72,25 +100,47 @@ class _Loaded:
             "fully_accelerated": self.model.is_fully_accelerated(),
             "inputs": self.inputs,
             "outputs": self.outputs,
+            "signature": self.key,
+            "signatures": self.signatures,
+            "runtime": f"ai-edge-litert {metadata.version('ai-edge-litert')}",
         }
 
-    def run(self, arrays: list[Any], repeats: int) -> tuple[list[float], list[Any]]:
+    def run(
+        self, arrays: list[Any], request: dict[str, Any], answers: BinaryIO
+    ) -> tuple[list[float], list[Any]]:
         seconds: list[float] = []
         results: list[Any] = []
-        for _ in range(repeats):
+        for number in range(request["repeats"]):
             start = time.perf_counter()
             for buffer, array in zip(self.sources, arrays, strict=True):
-                buffer.write(array)
-            self.model.run_by_index(0, self.sources, self.results)
+                # As bytes: the wrapper knows few element types (no int16, no int64).
+                buffer.write(array.reshape(-1).view(np.uint8))
+            self.model.run_by_index(self.number, self.sources, self.results)
             # The call above may only have queued the work: reading back waits for it.
             results = [
-                buffer.read(int(np.prod(each["shape"])), np.dtype(each["dtype"])).reshape(
-                    each["shape"]
-                )
+                _taken(buffer, each)
                 for buffer, each in zip(self.results, self.outputs, strict=True)
             ]
             seconds.append(time.perf_counter() - start)
+            answers.write(json.dumps({"at": number}).encode() + b"\n")
+            answers.flush()
         return seconds, results
+
+
+def _peak_bytes() -> int:
+    try:
+        with open("/proc/self/status", encoding="utf-8") as file:  # noqa: PTH123  # no import for it
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        # On Linux this would be the parent's peak too, where that is higher.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak << 10
+
+
+def _taken(buffer: Any, details: dict[str, Any]) -> Any:
+    kind, shape = np.dtype(details["dtype"]), details["shape"]
+    content = buffer.read(kind.itemsize * int(np.prod(shape)), np.uint8)
+    return content.view(kind).reshape(shape)
 
 
 def _read(stream: BinaryIO, dtype: str, shape: list[int]) -> Any:
