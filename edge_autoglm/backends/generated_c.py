@@ -55,5 +55,6 @@ def no_c(model: RunModel) -> str:
     problems = check_supported(model.graph)
     if not problems:
         return ""
-    more = f", and {len(problems) - 1} more reasons" if len(problems) > 1 else ""
+    rest = len(problems) - 1
+    more = f", and {rest} more reason{'s' if rest > 1 else ''}" if rest else ""
     return f"no C is generated for it: {problems[0]}{more}"

@@ -20,10 +20,14 @@ def installed() -> bool:
     return find_spec("ai_edge_litert") is not None
 
 
-def only_tflite(model: RunModel) -> str:
-    if model.format == TFLITE:
-        return ""
-    return f"LiteRT takes .tflite files; make one: edge-autoglm convert {model.path or 'MODEL'}"
+def refusal(model: RunModel) -> str:
+    """Why LiteRT cannot take a model; "" where nothing is known against it."""
+    if model.format != TFLITE or model.graph is None:
+        return f"LiteRT takes .tflite files; make one: edge-autoglm convert {model.path or 'MODEL'}"
+    if not model.graph.operators:
+        # It is called fully accelerated too.
+        return "it has no operators, and LiteRT's answer is memory that nobody wrote"
+    return ""
 
 
 class LiteRtLoaded(Loaded):

@@ -13,7 +13,7 @@ from edge_quantize.gpu import GpuSession, choose_driver
 from edge_quantize.gpu.driver import SETUP
 
 from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
-from .litert import INSTALL, LiteRtLoaded, installed, only_tflite
+from .litert import INSTALL, LiteRtLoaded, installed, refusal
 from .model import RunModel
 
 
@@ -41,10 +41,7 @@ class LiteRtGpu(Backend):
         return Availability(True, f"{driver.name}, {runtime}{untried}")
 
     def refuses(self, model: RunModel) -> str:
-        if model.graph is not None and not model.graph.operators:
-            # LiteRT calls it fully accelerated, and gives memory that nobody wrote.
-            return "it has no operators, so a GPU has nothing to compute"
-        return only_tflite(model)
+        return refusal(model)
 
     def load(self, model: RunModel) -> Loaded:
         with said_by(self.name, BackendRefusedError):
