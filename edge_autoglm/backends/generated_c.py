@@ -42,8 +42,9 @@ class GeneratedC(Backend):
             board = self._board or load_board(DEFAULT_BOARD)
         child = Child(self.name, "c")
         loaded = ChildLoaded(
-            child, model.graph, content=model.content, board=board, folder=str(child.folder)
-        )
+            child, model.graph, content=model.content, name=model.name, board=board,
+            folder=str(child.folder),
+        )  # fmt: skip
         loaded.facts = (f"kernels and memory plan of {board.name}; load generates and compiles",)
         return loaded
 

@@ -51,7 +51,10 @@ def read_run_model(source: RunModel | Graph | str | Path) -> RunModel:
     if isinstance(source, RunModel):
         return source
     if isinstance(source, Graph):
-        return RunModel(source.name or "model", TFLITE, write_tflite(source), source)
+        # Read again: boards are asked for the model by the hash of its file.
+        content = write_tflite(source)
+        name = source.name or "model"
+        return RunModel(name, TFLITE, content, replace(read_tflite(content), name=name))
     path = Path(source)
     if path.suffix == ".onnx":
         check_onnx_file(path)
