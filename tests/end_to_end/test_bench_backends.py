@@ -206,7 +206,7 @@ def test_a_compiled_model_refuses_what_cannot_be(optimized: Optimized) -> None:
     with optimized.compile() as compiled:
         with pytest.raises(UsageError, match="no backend 'tpu'; there are litert-gpu"):
             compiled.infer(image, backend="tpu")
-        with pytest.raises(BackendError, match="board:stm32f746: .*no board is attached"):
+        with pytest.raises(BackendError, match=r"board:stm32f746: .*no board is attached"):
             compiled.infer(image, backend="board")
         with pytest.raises(ValueError, match="input 0 must be"):
             compiled.infer(np.zeros((2, 2)), backend="litert-cpu")
