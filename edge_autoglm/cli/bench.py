@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .bench_adb import (
+    AcceleratorsOption,
+    AdbOption,
+    ApkOption,
+    LimitOption,
+    PhoneOptions,
+    PrecisionOption,
+    SerialOption,
+    ThreadsOption,
+    bench_adb,
+)
 from .common import (
     BoardsOption,
     JsonOption,
@@ -64,13 +75,34 @@ def bench(
     scale: ScaleOption = None,
     boards: BoardsOption = None,
     json: JsonOption = None,
+    adb: AdbOption = False,
+    serial: SerialOption = None,
+    apk: ApkOption = None,
+    accelerators: AcceleratorsOption = None,
+    threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
+    limit: LimitOption = None,
 ) -> None:
-    """Measure MODEL on this machine's backends and on boards.
+    """Measure MODEL on this machine's backends and on boards, or on a phone.
 
     Load, first inference, median, p95, memory, difference from the reference. Exits 1 when a
-    backend computes wrong, or one that was named cannot run the model.
+    backend computes wrong, or one that was named cannot run the model; with --adb when a run
+    fails, or the GPU takes nothing of the model.
     """
     import logging
+
+    from edge_autoglm.errors import UsageError
+
+    phone = PhoneOptions(serial, apk, accelerators, threads, precision, limit)
+    if adb:
+        other = {"--backends": backends != "all", "--board": board, "--data": data,
+                 "--scale": scale, "--samples": samples != INPUTS}  # fmt: skip
+        if given := [name for name, value in other.items() if value]:
+            raise UsageError(f"{', '.join(given)}: not with --adb, which measures on a phone only")
+        bench_adb(model, phone, runs, json)
+        return
+    if phone.given:
+        raise UsageError(f"{', '.join(phone.given)}: only with --adb")
 
     from edge_autoglm.backends import read_run_model, select_backend
     from edge_autoglm.backends.bench import bench as run
