@@ -26,7 +26,8 @@ from typing import Any
 
 PACKAGE = "org.tensorflow.lite.benchmark"
 SERIAL = "28161FDH2000A1"
-_ON_THE_PHONE = ("getprop", "pm", "am", "dumpsys", "settings", "log", "logcat", "df")
+_ON_THE_PHONE = ("am", "log", "logcat")
+_ANSWERING = ("getprop", "dumpsys", "settings", "df")  # always the same, by their arguments
 PIXEL = {
     "ro.product.manufacturer": "Google",
     "ro.product.model": "Pixel 7",
@@ -46,17 +47,22 @@ class FakePhone:
         self.home = folder / "phone"
         self.bin = folder / "bin"
         inside = self.home / "bin"
-        for made in (self.bin, inside, self.tmp, self.home / "data/app"):
+        for made in (self.bin, inside, self.tmp, self.home / "data/app", self.home / "answers"):
             made.mkdir(parents=True)
         _program(self.bin / "adb", "adb")
         for name in _ON_THE_PHONE:
             _program(inside / name, name)
+        for name in _ANSWERING:
+            _script(inside / name, f'exec cat "{self.home}/answers/{name}-$1"')
+        apk = self.home / "data/app/base.apk"
+        _script(inside / "pm", f'[ "$*" = "path {PACKAGE}" ] && [ -e "{apk}" ] && '
+                'echo package:/data/app/base.apk')  # fmt: skip
         (self.home / "logcat").write_text(_line(700, "I", "SystemServer", "boot"), encoding="utf-8")
         self.state: dict[str, Any] = {
             "version": "1.0.41",
             "devices": [[SERIAL, "device", "product:panther model:Pixel_7 device:panther"]],
             "props": PIXEL, "free_kb": 35_000_000, "install": "Success", "plays": {},
-            "thermal": 0, "pause": 0.005, "log": True,
+            "thermal": 0, "low_power": 0, "wake": "Awake", "pause": 0.005, "log": True,
         }  # fmt: skip
         self.set()
         self.install_app()
@@ -71,7 +77,21 @@ class FakePhone:
 
     def set(self, **changes: Any) -> None:
         self.state |= changes
-        (self.home / "state.json").write_text(json.dumps(self.state), encoding="utf-8")
+        state = self.state
+        (self.home / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        free, thermal = state["free_kb"], state["thermal"]
+        answers = {
+            "getprop-": "".join(f"[{name}]: [{value}]\n" for name, value in state["props"].items()),
+            "df--k": "Filesystem      1K-blocks     Used Available Use% Mounted on\n"
+            f"/dev/block/dm-5 115609024 {115609024 - free} {free}  70% /data\n",
+            "settings-get": f"{state['low_power']}\n",
+            "dumpsys-battery": "Current Battery Service state:\n  USB powered: true\n  level: 83\n"
+            "  scale: 100\n  voltage: 4321\n  temperature: 287\n  technology: Li-ion\n",
+            "dumpsys-power": f"POWER MANAGER (dumpsys power)\n  mWakefulness={state['wake']}\n",
+            "dumpsys-thermalservice": _thermal(thermal) if thermal is not None else "",
+        }
+        for name, text in answers.items():
+            (self.home / "answers" / name).write_text(text, encoding="utf-8")
 
     def install_app(self) -> None:
         (self.home / "data/app/base.apk").write_bytes(b"the app's bytes")
@@ -107,12 +127,17 @@ def make_apk(path: Path, package: str = PACKAGE) -> Path:
     return path
 
 
-def _program(path: Path, name: str) -> None:
-    path.write_text(
-        f'#!/bin/sh\nexec "{sys.executable}" -S -E "{Path(__file__).resolve()}" {name} "$@"\n',
-        encoding="utf-8",
-    )
+def _thermal(status: int) -> str:
+    return f"IsStatusOverride: false\nThermal Status: {status}\nCached temperatures:\n"
+
+
+def _script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
     path.chmod(0o755)
+
+
+def _program(path: Path, name: str) -> None:
+    _script(path, f'exec "{sys.executable}" -S -E "{Path(__file__).resolve()}" {name} "$@"')
 
 
 def _line(pid: int, level: str, tag: str, text: str) -> str:
@@ -259,54 +284,6 @@ def _install(phone: _Phone, arguments: list[str]) -> int:
         if archive.read("AndroidManifest.xml").decode() == PACKAGE:
             shutil.copy(apk, phone.home / "data/app/base.apk")
     print("Success")
-    return 0
-
-
-def getprop(phone: _Phone, arguments: list[str]) -> int:
-    assert not arguments
-    for name, value in phone.state["props"].items():
-        print(f"[{name}]: [{value}]")
-    return 0
-
-
-def pm(phone: _Phone, arguments: list[str]) -> int:
-    assert arguments == ["path", PACKAGE], arguments
-    path = phone.home / "data/app/base.apk"
-    if not path.exists():
-        return 1
-    print(f"package:{_outside(phone, str(path))}")
-    return 0
-
-
-def dumpsys(phone: _Phone, arguments: list[str]) -> int:
-    (service,) = arguments
-    state = phone.state
-    if service == "thermalservice":
-        if state["thermal"] is None:
-            return _fail("Can't find service: thermalservice")
-        hot = (phone.home / "hot").exists()
-        print(f"IsStatusOverride: false\nThermal Status: {3 if hot else state['thermal']}")
-    elif service == "battery":
-        print("Current Battery Service state:\n  AC powered: false\n  USB powered: true")
-        print(
-            "  level: 83\n  scale: 100\n  voltage: 4321\n  temperature: 287\n  technology: Li-ion"
-        )
-    elif service == "power":
-        print(f"POWER MANAGER (dumpsys power)\n  mWakefulness={state.get('wake', 'Awake')}")
-    return 0
-
-
-def settings(phone: _Phone, arguments: list[str]) -> int:
-    assert arguments == ["get", "global", "low_power"]
-    print(phone.state.get("low_power", 0))
-    return 0
-
-
-def df(phone: _Phone, arguments: list[str]) -> int:
-    assert arguments[0] == "-k"
-    free = phone.state["free_kb"]
-    print("Filesystem      1K-blocks     Used Available Use% Mounted on")
-    print(f"/dev/block/dm-5 115609024 {115609024 - free} {free}  70% /data")
     return 0
 
 
@@ -520,7 +497,7 @@ class _App:
             self.say("Node number 3 (TfLiteGpuDelegateV2) failed to invoke.", "E")
             return
         elif play == "hot":
-            (home / "hot").touch()
+            (home / "answers/dumpsys-thermalservice").write_text(_thermal(3))
         average = 1234.5 if self.gpu else 4938
         tail = (
             "" if "old" in play else f" p5={average - 50} median={average - 4} p95={average + 80}"

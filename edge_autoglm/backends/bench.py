@@ -176,7 +176,7 @@ def _judged(
         row,
         difference=None if backend.last_resort else apart,
         against=expected.name,
-        doubt=doubt(loaded, apart),
+        doubt=doubt(backend, loaded, apart),
     )
 
 

@@ -48,6 +48,11 @@ class Child:
             )  # fmt: skip
 
     @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def _log(self) -> Path:
         return self.folder / "log"
 
@@ -62,7 +67,13 @@ class Child:
         """One call of the engine. Raises `kind` with its words, BackendRunError when it dies."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        watch = threading.Timer(PATIENCE_SECONDS, self._kill)
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            self._kill()
+
+        watch = threading.Timer(PATIENCE_SECONDS, stop)
         watch.daemon = True
         watch.start()
         try:
@@ -71,9 +82,11 @@ class Child:
             self._process.stdin.flush()
             ok, answer, self.peak_bytes = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
+            how = _ending(self._code()) + self._last_words()
+            if late.is_set():
+                how = f": it gave no answer for {PATIENCE_SECONDS:g} s and was stopped"
             raise BackendRunError(
-                f"{self._name}: its process ended while it was to {what}{_ending(self._code())}"
-                f"{self._last_words()}"
+                f"{self._name}: its process ended while it was to {what}{how}"
             ) from error
         finally:
             watch.cancel()

@@ -124,7 +124,7 @@ def _automatic(model: RunModel, samples: Any, candidates: Sequence[Backend]) -> 
                     apart = judges.of(backend.judge).difference(
                         [loaded.infer(each).outputs for each in inputs]
                     )
-                    why = _why_not(loaded, apart)
+                    why = _why_not(backend, loaded, apart)
                     if not why:
                         ready.append((backend, loaded, apart))
                 except BackendError as error:
@@ -155,22 +155,25 @@ def _automatic(model: RunModel, samples: Any, candidates: Sequence[Backend]) -> 
 def _not_tried(backend: Backend, model: RunModel) -> str:
     if not backend.automatic:
         return "used only when it is named"
+    why = backend.refuses(model)  # first: what is not here would not help either
+    if why:
+        return why
     here = backend.available()
     if not here.ok:
         return here.why + (f" ({here.mend})" if here.mend else "")
-    if here.checks_only:
-        return here.why
-    return backend.refuses(model)
+    return here.why if here.checks_only else ""
 
 
-def _why_not(loaded: Loaded, apart: Difference) -> str:
+def _why_not(backend: Backend, loaded: Loaded, apart: Difference) -> str:
     if loaded.checks_only:
         return f"computes in software, for checking only ({', '.join(loaded.facts)})"
-    return doubt(loaded, apart)
+    return doubt(backend, loaded, apart)
 
 
-def doubt(loaded: Loaded, apart: Difference) -> str:
+def doubt(backend: Backend, loaded: Loaded, apart: Difference) -> str:
     """Why outputs are not to be trusted; "" where they are."""
+    if not apart.good and backend.last_resort:  # the judge itself
+        return f"its outputs differ from one run to the next, by {apart}"
     if not apart.good:
         return f"wrong: {apart} from the reference, {apart.tolerance:g} allowed"
     if loaded.warnings:

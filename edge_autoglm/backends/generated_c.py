@@ -42,8 +42,9 @@ class GeneratedC(Backend):
             board = self._board or load_board(DEFAULT_BOARD)
         child = Child(self.name, "c")
         loaded = ChildLoaded(
-            child, model.graph, content=model.content, board=board, folder=str(child.folder)
-        )
+            child, model.graph, content=model.content, name=model.name, board=board,
+            folder=str(child.folder),
+        )  # fmt: skip
         loaded.facts = (f"kernels and memory plan of {board.name}; load generates and compiles",)
         return loaded
 
@@ -55,5 +56,6 @@ def no_c(model: RunModel) -> str:
     problems = check_supported(model.graph)
     if not problems:
         return ""
-    more = f", and {len(problems) - 1} more reasons" if len(problems) > 1 else ""
+    rest = len(problems) - 1
+    more = f", and {rest} more reason{'s' if rest > 1 else ''}" if rest else ""
     return f"no C is generated for it: {problems[0]}{more}"

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from edge_quantize.gpu import GpuSession
 
 from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
-from .litert import INSTALL, LiteRtLoaded, installed, only_tflite
+from .litert import INSTALL, LiteRtLoaded, installed, refusal
 from .model import RunModel
 
 
@@ -24,7 +24,7 @@ class LiteRtCpu(Backend):
         return Availability(True, f"ai-edge-litert {version('ai-edge-litert')}")
 
     def refuses(self, model: RunModel) -> str:
-        return only_tflite(model)
+        return refusal(model)
 
     def load(self, model: RunModel) -> Loaded:
         with said_by(self.name, BackendRefusedError):

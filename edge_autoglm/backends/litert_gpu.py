@@ -8,15 +8,13 @@ from __future__ import annotations
 import sys
 from importlib.metadata import version
 
-from edge_quantize.errors import GpuUnavailableError
-from edge_quantize.gpu import Driver, GpuSession, find_driver
+from edge_quantize.errors import GpuError
+from edge_quantize.gpu import GpuSession, choose_driver
+from edge_quantize.gpu.driver import SETUP
 
 from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
-from .litert import INSTALL, LiteRtLoaded, installed, only_tflite
+from .litert import INSTALL, LiteRtLoaded, installed, refusal
 from .model import RunModel
-
-# The accelerator of the Mac's wheel talks to Metal itself: no Vulkan driver, nothing to point at.
-METAL = Driver("Metal", software=False, icd=None, loader=None)
 
 
 class LiteRtGpu(Backend):
@@ -26,46 +24,38 @@ class LiteRtGpu(Backend):
     automatic = True
 
     def available(self) -> Availability:
+        """A driver that is no SwiftShader has run a tiny model before it is said to be here."""
         if not installed():
             return Availability(False, "ai-edge-litert is not installed", INSTALL)
         runtime = f"ai-edge-litert {version('ai-edge-litert')}"
         try:
-            driver = self._driver()
-        except GpuUnavailableError as error:
-            why, _, mend = str(error).partition("`")
-            return Availability(False, why.rstrip(" ;,run"), mend.partition("`")[0])
-        if driver is METAL:
-            return Availability(True, f"Metal, {runtime}; never tried on a Mac by its authors")
+            driver = choose_driver().driver
+        except GpuError as error:
+            why, command, _ = str(error).partition("; run `")
+            return Availability(False, why, SETUP if command else "")
         if driver.software:
-            return Availability(
-                True, f"{driver.name}, a GPU in software, for checking only; {runtime}",
-                checks_only=True,
-            )  # fmt: skip
-        return Availability(True, f"{driver.name}, {runtime}")
+            why = f"{driver.name}, a GPU in software, for checking only; {runtime}"
+            return Availability(True, why, checks_only=True)
+        # Metal is the wheel's own accelerator there, which nobody has tried with this program.
+        untried = "; untried on a Mac" if sys.platform == "darwin" else ""
+        return Availability(True, f"{driver.name}, {runtime}{untried}")
 
     def refuses(self, model: RunModel) -> str:
-        if model.graph is not None and not model.graph.operators:
-            # LiteRT calls it fully accelerated, and gives memory that nobody wrote.
-            return "it has no operators, so a GPU has nothing to compute"
-        return only_tflite(model)
+        return refusal(model)
 
     def load(self, model: RunModel) -> Loaded:
         with said_by(self.name, BackendRefusedError):
-            session = GpuSession(model.content, ("gpu",), driver=self._driver())
+            session = GpuSession(model.content, ("gpu",))
         try:
-            log = session.log
-            # Metal's log has not been seen: only WebGPU's words are looked for.
-            if not log.graphs_built and session.driver is not METAL:
-                raise BackendRefusedError(f"{self.name}: LiteRT built no GPU program of the model")
+            if session.doubts:
+                raise BackendRefusedError(f"{self.name}: {session.doubts[0]}")
             loaded = LiteRtLoaded(self.name, model, session)
         except BaseException:
             session.close()
             raise
-        if log.adapter is not None:
-            loaded.facts = (log.adapter + (" (software)" if log.software else ""),)
+        log = session.log
+        adapter = str(log.adapter) + (" (software)" if log.software else "")
+        loaded.facts = (adapter, f"computes in {session.arithmetic}")
         loaded.checks_only = log.software
         loaded.warnings = tuple(dict.fromkeys(log.mismatches))
         return loaded
-
-    def _driver(self) -> Driver:
-        return METAL if sys.platform == "darwin" else find_driver()

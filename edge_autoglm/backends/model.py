@@ -51,15 +51,18 @@ def read_run_model(source: RunModel | Graph | str | Path) -> RunModel:
     if isinstance(source, RunModel):
         return source
     if isinstance(source, Graph):
-        return RunModel(source.name or "model", TFLITE, write_tflite(source), source)
+        # Read again: boards are asked for the model by the hash of its file.
+        content = write_tflite(source)
+        name = source.name or "model"
+        return RunModel(name, TFLITE, content, replace(read_tflite(content), name=name))
     path = Path(source)
     if path.suffix == ".onnx":
         check_onnx_file(path)
         return RunModel(path.stem, ONNX, path.read_bytes(), None, path)
-    if path.suffix not in (".tflite", ".lite"):
+    if path.suffix not in (".tflite", ".lite") and path.exists():
         raise UsageError(
-            f"{path}: backends run .tflite and .onnx files; convert it first: "
-            f"edge-autoglm convert {path} -o {path.stem or 'model'}.tflite"
+            f"{path}: backends run .tflite and .onnx files; `edge-autoglm convert` makes a .tflite "
+            "of another model"
         )
     content = read_model_file(path)
     graph = replace(read_tflite(content), name=path.stem)

@@ -57,12 +57,15 @@ class OnnxEngine:
 class CEngine:
     """The generated C, built for this machine."""
 
-    def load(self, content: bytes, board: Any, folder: str) -> dict[str, Any]:
+    def load(self, content: bytes, name: str, board: Any, folder: str) -> dict[str, Any]:
+        from dataclasses import replace
+
         from edge_export import HostModel, export_model
         from edge_quantize.ingest.tflite import read_tflite
 
         start = time.perf_counter()
-        exported = export_model(read_tflite(content), board, Path(folder) / "model")
+        graph = replace(read_tflite(content), name=name)
+        exported = export_model(graph, board, Path(folder) / "model")
         self.model = HostModel(exported)
         return {"seconds": time.perf_counter() - start}
 

@@ -143,29 +143,31 @@ def bench(
         if mend:
             out.print(f"  -> {mend}", soft_wrap=True)
     write_json(json, bench_json(result, selection))
-    named = backends not in ("all", "auto")
-    lacking = [row.name for row in result.rows if not row.ran] if named else []
+    asked = {name.strip() for name in backends.split(",")}
+    lacking = [row.name for row in result.rows if not row.ran and not asked & {"all", "auto"}]
     wrong = [row.name for row in result.rows if row.doubt]
     if not result.good or lacking:
         said = [f"wrong: {', '.join(wrong)}"] if wrong else []
         said += [f"not run: {', '.join(lacking)}"] if lacking else []
-        notes().print(f"edge-autoglm: {'; '.join(said) or 'nothing ran'}; see above")
+        text = f"edge-autoglm: {'; '.join(said) or 'nothing ran'}; see above"
+        notes().print(text, soft_wrap=True)
         raise typer.Exit(1)
 
 
 def _named(text: str, board: str | None, load: Callable[[str], Board]) -> list[Backend]:
     """The backends that `--backends` lists, each once."""
     from edge_autoglm.backends import find_backend
-    from edge_autoglm.backends.table import ALL, FORMS, HOST, VIRTUAL
+    from edge_autoglm.backends.table import ALL, AUTO, FORMS, HOST, VIRTUAL
     from edge_autoglm.errors import UsageError
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
         raise UsageError(f"--backends: names none; all, auto, or of {', '.join(FORMS)}")
-    if names == [ALL]:
+    if AUTO in names:
+        raise UsageError(f"--backends: {AUTO} stands alone; it chooses one by itself")
+    if ALL in names:
         # A real board would be flashed: only when it is named.
-        names = [*HOST, *([VIRTUAL] if board is not None else [])]
-    found = {
-        backend.name: backend for backend in (find_backend(name, load, board) for name in names)
-    }
-    return list(found.values())
+        every = [*HOST, *([VIRTUAL] if board is not None else [])]
+        names = [*every, *(name for name in names if name != ALL)]
+    found = [find_backend(name, load, board) for name in names]
+    return list({backend.name: backend for backend in found}.values())

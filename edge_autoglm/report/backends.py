@@ -81,7 +81,7 @@ def _difference(row: Row) -> str | None:
     if not row.ran:
         return None
     if row.difference is None:
-        return "reference"
+        return "reference ✗" if row.doubt else "reference"
     return f"{row.difference} {'✗' if row.doubt else '✓'}"
 
 
@@ -100,7 +100,8 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
         if row.missing:
             lacking.setdefault((row.missing, row.mend), []).append(row.name)
         elif row.doubt:
-            lines.append((f"{row.name}: {row.doubt} (of {row.against})", ""))
+            of = f" ({row.against})" if row.difference is not None else ""
+            lines.append((f"{row.name}: {row.doubt}{of}", ""))
     lines += [
         (f"not run: {', '.join(names)}: {why}", mend) for (why, mend), names in lacking.items()
     ]
