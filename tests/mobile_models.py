@@ -54,7 +54,7 @@ def two_ports() -> Graph:
     b = GraphBuilder("ports")
     left = b.input("left", (1, 4), dtype=DType.FLOAT32)
     right = b.input("right", (1, 2), dtype=DType.FLOAT32)
-    small = b.operator("EXP", [right], dtype=DType.FLOAT32, shape=(1, 2), name="small")
+    small = b.operator("LOGISTIC", [right], dtype=DType.FLOAT32, shape=(1, 2), name="small")
     both = b.operator(
         "CONCATENATION", [left, small], ConcatenationOptions(1, Activation.NONE),
         dtype=DType.FLOAT32, shape=(1, 6), name="both", version=1,

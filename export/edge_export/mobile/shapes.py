@@ -71,14 +71,20 @@ def _resized(model: MobileModel, wanted: Mapping[int, tuple[int, ...]]) -> Mobil
         }
     except (RuntimeError, ValueError) as error:
         said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        shown = " and ".join(f"[{_shown(shape)}]" for shape in wanted.values())
-        raise MobileError(f"{model.name}: cannot compute with inputs of {shown}: {said}") from error
+        raise _unfit(model, wanted, said) from error
+    if any(0 in shape for shape in found.values()):
+        raise _unfit(model, wanted, "a tensor inside would have no element")
     file = tables.unpacked(model.content)
     for index, tensor in enumerate(file.subgraphs[0].tensors):
         tensor.shapeSignature = None
         if index in found:
             tensor.shape = np.array(found[index], np.int32)
     return mobile_model(tables.packed(file), model.name, model.variant, model.labels)
+
+
+def _unfit(model: MobileModel, wanted: Mapping[int, tuple[int, ...]], why: str) -> MobileError:
+    shown = " and ".join(f"[{_shown(shape)}]" for shape in wanted.values())
+    return MobileError(f"{model.name}: cannot compute with inputs of {shown}: {why}")
 
 
 def _shown(shape: tuple[int, ...]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from edge_export.errors import MobileError
 from edge_quantize.data import Samples
+from edge_quantize.graph.edit import compacted
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.half import float16_weights, float_variant, int8_variant, tables
 from edge_quantize.ingest.tflite import read_tflite
@@ -53,7 +54,7 @@ def make(source: MobileModel, variant: Variant, samples: Samples | None = None) 
         widened = float_variant(content)
         content, notes = widened.content, [*widened.notes]
     elif source.variant is Variant.FLOAT16:
-        content = write_tflite(float_graph(read_tflite(content)))
+        content = write_tflite(compacted(float_graph(read_tflite(content))))
     if variant is Variant.FLOAT32:
         return Made(_named_as(source, content, variant), tuple(notes))
     halved = float16_weights(content)
