@@ -7,6 +7,7 @@ for bit, what the Python interface gives.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +19,6 @@ import numpy.typing as npt
 import pytest
 from gpu_drivers import NO_DRIVER
 
-from edge_boards.errors import ToolchainError
-from edge_boards.toolchain import find_host_compiler
 from edge_export.mobile.model import Target, Variant
 from edge_export.mobile.package import Wishes, export_mobile, source_model
 from edge_export.mobile.variants import make
@@ -73,14 +72,13 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Harness:
     library = Path(str(files("ai_edge_litert"))) / "libLiteRt.so"
     if not library.is_file():
         pytest.skip("no libLiteRt.so in this system's LiteRT")
-    try:
-        compiler = find_host_compiler("gcc")
-    except ToolchainError as error:
-        pytest.skip(f"no gcc: {error}")
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        pytest.skip("no gcc")
     folder = tmp_path_factory.mktemp("harness")
     program = folder / "litert_run"
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1"]
-    subprocess.run([compiler.path, *flags, SOURCE, "-o", program, "-ldl"], check=True, timeout=60)
+    subprocess.run([gcc, *flags, SOURCE, "-o", program, "-ldl"], check=True, timeout=60)
     return Harness(program, library, folder)
 
 
