@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -299,15 +300,18 @@ def logcat(phone: _Phone, arguments: list[str]) -> int:
     levels = dict(word.rsplit(":", 1) for word in text.split(" -T 1 ")[1].split())
     order = "VDIWEFS"
     path = phone.home / "logcat"
-    parent = os.getppid()
+    # Until nobody reads any more: the shell between goes on when adb is killed.
+    reader = select.poll()
+    reader.register(1, 0)
     with path.open(encoding="utf-8") as file:
         lines = file.read().splitlines(keepends=True)
         print("--------- beginning of main\n" + lines[-1], end="", flush=True)
         rest = ""
-        while not phone.gone and os.getppid() == parent:
+        while not phone.gone and path.exists():
             rest += file.readline()
             if not rest.endswith("\n"):
-                time.sleep(0.01)
+                if reader.poll(20):
+                    break
                 continue
             fields = re.match(r"\S+ \S+ +\d+ +\d+ (\w) (.*?) *: ", rest)
             assert fields is not None, rest
