@@ -11,16 +11,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .backends import select_backend
     from .search.api import Compiled, Optimized, optimize
 
 __version__ = "0.1.0"
 
-__all__ = ["Compiled", "Optimized", "__version__", "optimize"]
+__all__ = ["Compiled", "Optimized", "__version__", "optimize", "select_backend"]
 
 _MODULES = {
     "Compiled": ".search.api",
     "Optimized": ".search.api",
     "optimize": ".search.api",
+    "select_backend": ".backends",
 }
 
 

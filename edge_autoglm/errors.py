@@ -13,7 +13,13 @@ EdgeError                 base; the CLI prints it as one line and exits 1
 +-- OutputError           a file cannot be written where it was asked for (`files`)
 +-- BundleError           a profile's bundle is damaged, or none (`measure.bundle`)
 +-- CompareError          what is given cannot be compared (`measure.sides`)
++-- PhoneError            a phone over adb, its app, or its log (`adb`)
+|   +-- AdbMissingError, NoPhoneError, PhoneGoneError
 +-- BudgetError           nothing fits the budget (`search.limits`)
++-- BackendError          a backend cannot be had, or fails (`backends`)
+|   +-- BackendUnavailableError  it is not on this machine
+|   +-- BackendRefusedError      it does not take the model
+|   +-- BackendRunError          it failed, or its process ended, while it ran
 +-- SetupError            something cannot be put into the user's cache (`gpu_packages`)
 +-- StudyError            a study cannot be opened, or is of something else (`search.study`)
 
@@ -57,3 +63,7 @@ class ModelUnreadyError(SessionError):
 
 class FlashError(EdgeError):
     """Programming failed, or what was read back differs."""
+
+
+class PhoneError(EdgeError):
+    """A phone, reached through adb, cannot do what was asked."""

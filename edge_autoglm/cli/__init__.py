@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import typer
 
 from . import (
+    backends,
+    bench,
     boards,
     build,
     compare,
@@ -60,6 +62,8 @@ app.command("flash")(flash.flash)
 app.command("profile")(profile.profile)
 app.command("verify")(verify.verify)
 app.command("compare-runtimes")(compare_runtimes.compare_runtimes)
+app.command("backends")(backends.backends)
+app.command("bench")(bench.bench)
 app.command("monitor")(monitor.monitor)
 app.add_typer(boards.app, name="boards")
 app.command("ports")(ports.ports)

@@ -20,6 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_autoglm import pipeline
+from edge_autoglm.backends.base import Backend, Loaded
+from edge_autoglm.backends.choose import Selection, select_backend
+from edge_autoglm.backends.model import read_run_model
+from edge_autoglm.backends.table import AUTO, find_backend
 from edge_autoglm.device.messages import ModelInfo
 from edge_autoglm.device.ports import Port, find_port, open_port
 from edge_autoglm.device.session import Session
@@ -165,7 +169,7 @@ class Optimized:
                 Path(scratch.name) / "c", graph, board, chosen.kernels, self.outcome.asked.fuse_ops
             )
             if where == HOST:
-                return _OnHost(graph, HostModel(exported), scratch)
+                return _OnHost(graph, board, HostModel(exported), scratch)
             return _on_board(graph, exported, board, where, self.model_path, scratch)
         except BaseException:
             scratch.cleanup()
@@ -175,17 +179,25 @@ class Optimized:
 class Compiled(ABC):
     """A model that is loaded and ready to run. A context manager; not for several threads."""
 
-    def __init__(self, graph: Graph, scratch: Any) -> None:
+    def __init__(self, graph: Graph, board: Board, scratch: Any) -> None:
         self.graph = graph
+        self._board = board
         self._scratch = scratch
+        self._backends: dict[str, Loaded] = {}
+        self.selection: Selection | None = None
 
-    def infer(self, *inputs: Any) -> Any:
+    def infer(self, *inputs: Any, backend: str | Backend | None = None) -> Any:
         """One inference. Each input as real numbers, which are quantized here, or as the model's
         own integers (int8 or int16, as its input is), which are taken as they are; with or without
         its batch of 1. Gives the output as float32 (a tuple where there are several).
 
+        Without `backend` it runs where it was compiled for. Else on that backend: a name of
+        `edge-autoglm backends` (`virtual` and `board` alone are of the board it was compiled for),
+        a Backend, or "auto", the fastest that computes right, which `selection` tells from then
+        on. A backend is loaded when it is first asked for, and kept until `close`.
+
         Raises ValueError for a wrong number or shape of inputs, InputDataError for NaN or infinity
-        in one."""
+        in one; UsageError for an unknown backend, BackendError and its kin."""
         tensors = [self.graph.tensors[index] for index in self.graph.inputs]
         if len(inputs) == 1 and len(tensors) > 1 and isinstance(inputs[0], tuple | list):
             inputs = tuple(inputs[0])
@@ -201,9 +213,10 @@ class Compiled(ABC):
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise InputDataError(f"input {number} holds NaN or infinity")
             fed.append(np.ascontiguousarray(quantized(array, tensor).reshape(tensor.shape)))
+        found = self._run(fed) if backend is None else self._on(backend).infer(fed).outputs
         results = tuple(
             real(array.reshape(tensor.shape), tensor.quantization)
-            for array, tensor in zip(self._run(fed), self._outputs(), strict=True)
+            for array, tensor in zip(found, self._outputs(), strict=True)
         )
         return results[0] if len(results) == 1 else results
 
@@ -215,7 +228,9 @@ class Compiled(ABC):
         )
 
     def close(self) -> None:
-        """Removes what was built."""
+        """Removes what was built, and closes every backend."""
+        while self._backends:
+            self._backends.popitem()[1].close()
         self._scratch.cleanup()
 
     def __enter__(self) -> Compiled:
@@ -229,6 +244,27 @@ class Compiled(ABC):
     ) -> None:
         self.close()
 
+    def _on(self, wanted: str | Backend) -> Loaded:
+        """The backend with the model, loaded when it is first asked for."""
+        name = wanted if isinstance(wanted, str) else wanted.name
+        if name == AUTO and self.selection is not None:
+            name = self.selection.chosen.name
+        if name in self._backends:
+            return self._backends[name]
+        model = read_run_model(self.graph)
+        found = wanted
+        if isinstance(wanted, str) and wanted != AUTO:
+            found = find_backend(wanted, self._load_board, self._board.name)
+        selection = select_backend(found, model)
+        loaded = selection.chosen.load(model)
+        if name == AUTO:
+            self.selection = selection
+        self._backends[selection.chosen.name if name == AUTO else name] = loaded
+        return loaded
+
+    def _load_board(self, name: str) -> Board:
+        return self._board if name == self._board.name else load_board(name)
+
     def _outputs(self) -> list[Any]:
         return [self.graph.tensors[index] for index in self.graph.outputs]
 
@@ -238,8 +274,8 @@ class Compiled(ABC):
 
 
 class _OnHost(Compiled):
-    def __init__(self, graph: Graph, model: HostModel, scratch: Any) -> None:
-        super().__init__(graph, scratch)
+    def __init__(self, graph: Graph, board: Board, model: HostModel, scratch: Any) -> None:
+        super().__init__(graph, board, scratch)
         self._model = model
 
     def _run(self, inputs: Sequence[Array]) -> Sequence[Array]:
@@ -252,8 +288,8 @@ class _OnHost(Compiled):
 
 class _OnBoard(Compiled):
     def __init__(self, graph: Graph, board: Board, port: Port, scratch: Any) -> None:
-        super().__init__(graph, scratch)
-        self._board, self._port = board, port
+        super().__init__(graph, board, scratch)
+        self._port = port
         self._session: Session | None = None
         self._model: ModelInfo | None = None
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,9 @@ from edge_autoglm import pipeline
 from edge_autoglm.flash import flash_image
 from edge_autoglm.measure.builds import remember
 from edge_autoglm.measure.figures import Figure
+from edge_autoglm.measure.own_board import virtual_board_of_our_own
 from edge_autoglm.measure.run import run_profile
 from edge_boards import Board
-from edge_boards.errors import BoardsError, ToolchainError
-from edge_boards.platformio.ini import by_framework
-from edge_boards.virtual.state import ENVIRONMENT
 from edge_export import ExportResult, export_model
 from edge_export.aot.names import layer_name, unique
 from edge_quantize.graph import Graph
@@ -122,36 +118,3 @@ def measure(exported: ExportResult, board: Board, model: Path) -> Measured:
         instructions=profile.instructions,
         matches=None if profile.verdict is None else profile.verdict.good,
     )
-
-
-@contextmanager
-def virtual_board_of_our_own(board: Board) -> Iterator[None]:
-    """A state folder of its own, so that the user's virtual board keeps what it runs; what was
-    started there is stopped in the end. For one thread: the folder is named by the environment."""
-    from edge_boards import virtual
-
-    before = os.environ.get(ENVIRONMENT)
-    with tempfile.TemporaryDirectory(prefix="edge-search-") as folder:
-        os.environ[ENVIRONMENT] = folder
-        try:
-            yield
-        finally:
-            with suppress(BoardsError):  # it never started, or ended by itself
-                virtual.stop(board.name)
-            if before is None:
-                del os.environ[ENVIRONMENT]
-            else:
-                os.environ[ENVIRONMENT] = before
-
-
-def why_not_built(board: Board) -> str:
-    """Why no image of the board can be built and measured here; empty where one can."""
-    from edge_boards.toolchain import find_toolchain
-
-    if by_framework(board):
-        return f"{board.title} is linked by its Arduino core"
-    try:
-        find_toolchain(board)
-    except ToolchainError as error:
-        return str(error)
-    return ""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edge_autoglm.errors import UsageError
+from edge_autoglm.measure.own_board import why_not_built
 from edge_boards import Board
 from edge_quantize.check import check_supported
 from edge_quantize.data import Samples
@@ -25,7 +26,7 @@ from edge_quantize.layer_quality import layer_sqnr
 
 from .budget import Budget, Excess, worst
 from .entry import Entry
-from .finalists import export_to, measure, why_not_built
+from .finalists import export_to, measure
 from .folder import ResultFolder
 from .judge import Judge, check_drop, loss_notes
 from .limits import BudgetError, check_possible

@@ -1,0 +1,125 @@
+"""How far a backend's outputs are from those of the runtime that is right by definition."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_autoglm.measure.profile import tolerance
+from edge_export.verify import max_abs_diff
+from edge_quantize.reference import best_reference
+
+from .base import Array, Backend, BackendError, Judge, said_by
+from .litert_cpu import LiteRtCpu
+from .model import RunModel
+from .onnx_cpu import OnnxCpu
+
+Outputs = tuple[Array, ...]
+# What a right GPU may be off: one rounding of an integer output, float sums in another order.
+INTEGER_TOLERANCE, FLOAT_TOLERANCE = 1.0, 1e-3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The output that is furthest off, over all inputs: LSB, or with `relative` the largest
+    difference by the largest expected value. `tolerance` is in the same unit."""
+
+    largest: float
+    relative: bool
+    tolerance: float
+    inputs: int
+
+    @property
+    def good(self) -> bool:
+        return self.largest <= self.tolerance
+
+    def __str__(self) -> str:
+        if math.isinf(self.largest):
+            return "no numbers" if self.relative else "another shape"
+        return f"{self.largest:.1e}" if self.relative else f"{self.largest:g} LSB"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a judge says: `outputs` by input; `name` with which runtime. `integer` and `floating`
+    are how far a right result may be off."""
+
+    judge: Judge
+    name: str
+    outputs: tuple[Outputs, ...]
+    integer: float = INTEGER_TOLERANCE
+    floating: float = FLOAT_TOLERANCE
+
+    def difference(self, found: Sequence[Outputs]) -> Difference:
+        """`found` may be of the first inputs only."""
+        return difference(self.outputs[: len(found)], found, self.integer, self.floating)
+
+
+def difference(
+    wanted: Sequence[Outputs],
+    found: Sequence[Outputs],
+    integer: float = INTEGER_TOLERANCE,
+    floating: float = FLOAT_TOLERANCE,
+) -> Difference:
+    """The worst output, measured by its tolerance."""
+    worst = Difference(0.0, _relative(wanted), floating if _relative(wanted) else integer, 0)
+    for number in range(len(wanted[0])):
+        expected, got = [each[number] for each in wanted], [each[number] for each in found]
+        relative = expected[0].dtype.kind == "f"
+        allowed = floating if relative else integer
+        if any(
+            a.shape != b.shape or a.dtype != b.dtype for a, b in zip(expected, got, strict=True)
+        ):
+            return Difference(math.inf, False, allowed, len(found))
+        apart = max(max_abs_diff(a, b) for a, b in zip(expected, got, strict=True))
+        if relative and apart:
+            largest = max(float(np.abs(a.astype(np.float64)).max(initial=0)) for a in expected)
+            apart = apart / largest if largest else math.inf
+        here = Difference(apart, relative, allowed, len(found))
+        if here.largest / (allowed or 1e-9) >= worst.largest / (worst.tolerance or 1e-9):
+            worst = here
+    return worst
+
+
+def _relative(wanted: Sequence[Outputs]) -> bool:
+    return all(array.dtype.kind == "f" for array in wanted[0])
+
+
+class Judges:
+    """What each judge says of a model's inputs, asked when it is first needed."""
+
+    def __init__(self, model: RunModel, inputs: Sequence[Outputs]) -> None:
+        self._model, self._inputs = model, inputs
+        self._said: dict[Judge, Expected] = {}
+
+    def of(self, judge: Judge) -> Expected:
+        """Raises BackendError where the judge is not here or refuses the model."""
+        if judge not in self._said:
+            self._said[judge] = self._ask(judge)
+        return self._said[judge]
+
+    @property
+    def said(self) -> Mapping[Judge, Expected]:
+        return self._said
+
+    def _ask(self, judge: Judge) -> Expected:
+        if judge is Judge.MICRO:
+            return self._micro()
+        runtime: Backend = LiteRtCpu() if judge is Judge.LITERT else OnnxCpu()
+        found = runtime.available()
+        if not found.ok:
+            raise BackendError(f"no reference: {found.why}; {found.mend}")
+        with runtime.load(self._model) as loaded:
+            outputs = tuple(loaded.infer(each).outputs for each in self._inputs)
+        return Expected(judge, judge.value, outputs)
+
+    def _micro(self) -> Expected:
+        assert self._model.graph is not None
+        with said_by("reference", BackendError):
+            reference = best_reference(self._model.graph)
+            outputs = tuple(reference.run(each) for each in self._inputs)
+        integer, floating = tolerance(reference), tolerance(reference, relative=True)
+        return Expected(Judge.MICRO, reference.name, outputs, integer, floating)

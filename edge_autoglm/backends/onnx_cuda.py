@@ -1,0 +1,12 @@
+"""ONNX Runtime on an Nvidia GPU."""
+
+from __future__ import annotations
+
+from .onnx_session import OnnxRuntime
+
+
+class OnnxCuda(OnnxRuntime):
+    name = "onnx-cuda"
+    title = "ONNX Runtime on CUDA"
+    providers = ("CUDAExecutionProvider",)
+    install = "pip install onnxruntime-gpu"

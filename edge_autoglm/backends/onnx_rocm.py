@@ -1,0 +1,12 @@
+"""ONNX Runtime on an AMD GPU: MIGraphX, or the ROCm provider of releases that have it still."""
+
+from __future__ import annotations
+
+from .onnx_session import OnnxRuntime
+
+
+class OnnxRocm(OnnxRuntime):
+    name = "onnx-rocm"
+    title = "ONNX Runtime on ROCm"
+    providers = ("MIGraphXExecutionProvider", "ROCMExecutionProvider")
+    install = "pip install onnxruntime-migraphx"
