@@ -37,7 +37,8 @@ class Row:
 
     Times in seconds of one inference: `first` after loading, then `median` and `p95` of `runs`
     (None of fewer than 20). `memory` in bytes: of this machine the peak of its process, of a board
-    its RAM. `difference` is from `against`, None for the reference itself.
+    its RAM. `difference` is from `against`, None for the reference itself, and where there is no
+    reference: then `doubt` says why.
     """
 
     name: str
@@ -170,7 +171,10 @@ def _begun(
 def _judged(
     row: Row, backend: Backend, loaded: Loaded, outputs: Sequence[Outputs], judges: Judges
 ) -> Row:
-    expected = judges.of(backend.judge)
+    try:
+        expected = judges.of(backend.judge)
+    except BackendError as error:
+        return replace(row, doubt=f"not compared: {reason(error)}")
     apart = expected.difference(outputs)
     return replace(
         row,

@@ -43,12 +43,17 @@ class Trial:
 
 @dataclass(frozen=True)
 class Selection:
-    """`chosen`, why, and (name, why not) of each that was passed over."""
+    """`chosen` for `model`, why, and (name, why not) of each that was passed over."""
 
+    model: RunModel
     chosen: Backend
     why: str
     passed_over: tuple[tuple[str, str], ...] = ()
     trials: tuple[Trial, ...] = ()
+
+    def load(self) -> Loaded:
+        """The model, loaded by what was chosen. Raises BackendError and its kin."""
+        return self.chosen.load(self.model)
 
     def lines(self) -> list[str]:
         """For people: what was chosen, then what was not."""
@@ -88,7 +93,7 @@ def select_backend(
     if isinstance(name, Backend) or name != AUTO:
         chosen = name if isinstance(name, Backend) else find_backend(name, load)
         require(chosen, read)
-        return Selection(chosen, "named")
+        return Selection(read, chosen, "named")
     found = _automatic(read, samples, host_backends() if candidates is None else candidates)
     LOG.log(logging.WARNING if found.chosen.last_resort else logging.INFO, "%s", found)
     return found
@@ -149,7 +154,7 @@ def _automatic(model: RunModel, samples: Any, candidates: Sequence[Backend]) -> 
         reason = "no GPU is faster here" if others else "no GPU serves"
         why = f"the CPU, because {reason}; {why}"
     order = [backend.name for backend in candidates if backend.name in passed]
-    return Selection(chosen, why, tuple((name, passed[name]) for name in order), trials)
+    return Selection(model, chosen, why, tuple((name, passed[name]) for name in order), trials)
 
 
 def _not_tried(backend: Backend, model: RunModel) -> str:

@@ -61,3 +61,10 @@ def test_what_cannot_be_compared_is_never_good(bad: np.ndarray) -> None:
 def test_anything_against_zeros_is_far() -> None:
     zeros, ones = np.zeros(2, np.float32), np.full(2, 1e-9, np.float32)
     assert math.isinf(difference([(zeros,)], [(ones,)]).largest)
+
+
+def test_wide_integers_are_right_or_wrong() -> None:
+    """An index is no quantized value: the next class is another class."""
+    wanted, off = [(np.array([3], np.int64),)], [(np.array([4], np.int64),)]
+    assert difference(wanted, wanted).good
+    assert not difference(wanted, off).good
