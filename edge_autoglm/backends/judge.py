@@ -39,7 +39,7 @@ class Difference:
 
     def __str__(self) -> str:
         if math.isinf(self.largest):
-            return "no numbers" if self.relative else "another shape"
+            return "no number" if self.relative else "another shape"
         return f"{self.largest:.1e}" if self.relative else f"{self.largest:g} LSB"
 
 
@@ -68,21 +68,27 @@ def difference(
     """The worst output, measured by its tolerance."""
     worst = Difference(0.0, False, 0.0, len(found))
     for number in range(len(wanted[0])):
-        expected, got = [each[number] for each in wanted], [each[number] for each in found]
-        relative = expected[0].dtype.kind == "f"
-        allowed = floating if relative else integer
-        if any(
-            a.shape != b.shape or a.dtype != b.dtype for a, b in zip(expected, got, strict=True)
-        ):
+        pairs = [(a[number], b[number]) for a, b in zip(wanted, found, strict=True)]
+        kind = pairs[0][0].dtype
+        relative = kind.kind == "f"
+        small = kind.kind in "iu" and kind.itemsize <= _QUANTIZED_BYTES
+        allowed = floating if relative else integer if small else 0.0
+        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
             return Difference(math.inf, False, allowed, len(found))
-        apart = max(max_abs_diff(a, b) for a, b in zip(expected, got, strict=True))
+        apart = max(_apart(a, b) for a, b in pairs)
         if relative and apart:
-            largest = max(float(np.abs(a.astype(np.float64)).max(initial=0)) for a in expected)
-            apart = apart / largest if largest else math.inf
+            sizes = [np.abs(a[np.isfinite(a)].astype(np.float64)).max(initial=0) for a, _ in pairs]
+            apart = apart / float(max(sizes)) if any(sizes) else math.inf
         here = Difference(apart, relative, allowed, len(found))
         if not number or _share(here) > _share(worst):
             worst = here
     return worst
+
+
+def _apart(a: Array, b: Array) -> float:
+    # An infinity is no distance from itself, which subtracting would not say.
+    elsewhere = a != b
+    return max_abs_diff(a[elsewhere], b[elsewhere])
 
 
 def _share(apart: Difference) -> float:

@@ -68,3 +68,11 @@ def test_wide_integers_are_right_or_wrong() -> None:
     wanted, off = [(np.array([3], np.int64),)], [(np.array([4], np.int64),)]
     assert difference(wanted, wanted).good
     assert not difference(wanted, off).good
+
+
+def test_infinities_in_the_same_places_are_no_difference() -> None:
+    wanted = [(np.array([-math.inf, 2.0], np.float32),)]
+    assert difference(wanted, [(wanted[0][0].copy(),)]).largest == 0
+    off = [(np.array([-math.inf, 2.5], np.float32),)]
+    assert difference(wanted, off).largest == pytest.approx(0.25)
+    assert not difference(wanted, [(np.array([1.0, 2.0], np.float32),)]).good
