@@ -83,7 +83,7 @@ def bench(
     precision: PrecisionOption = None,
     limit: LimitOption = None,
 ) -> None:
-    """Measure MODEL on this machine's backends and on boards, or on a phone.
+    """Measure MODEL on this machine, on boards, or on a phone.
 
     Load, first inference, median, p95, memory, difference from the reference. Exits 1 when a
     backend computes wrong, or one that was named cannot run the model; with --adb when a run
