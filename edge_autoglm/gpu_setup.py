@@ -33,6 +33,10 @@ from edge_quantize.gpu.probe import Probe, probe
 Say = Callable[[str], None]
 Busy = Callable[[str], AbstractContextManager[object]]
 _ORIGIN = "origin.json"
+_WHERE = (
+    "it lies beside the program in browsers and editors that are built on Chromium, in Debian in "
+    "the package chromium-common"
+)
 _ROOM = 32 << 20  # beside what is fetched: the files unpacked, twice while they are moved
 
 
@@ -136,12 +140,6 @@ def _check(files: Path, origin: str) -> None:
             raise SetupError(f"{origin}: {path.name} in it is no shared library")
         if ours is not None and theirs != ours:
             raise SetupError(f"{origin}: {path.name} in it is for another processor")
-
-
-_WHERE = (
-    "it lies beside the program in browsers and editors that are built on Chromium, in Debian in "
-    "the package chromium-common"
-)
 
 
 def _machine(path: Path) -> tuple[int, int] | None:

@@ -28,7 +28,7 @@ from edge_quantize.errors import (
     GpuUnavailableError,
     InputDataError,
 )
-from edge_quantize.gpu import Driver, GpuSession, probe
+from edge_quantize.gpu import Driver, GpuSession, probe, process
 from edge_quantize.gpu.process import LiteRtProcess
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType
@@ -65,7 +65,7 @@ class TestRuns:
             assert 0 < session.peak_bytes < 1 << 30
 
     def test_a_parents_memory_is_not_the_models(self, driver: Driver) -> None:
-        ballast = np.ones(1 << 26)  # 512 MiB
+        ballast = np.ones(1 << 25)  # 256 MiB
         with GpuSession(write_tflite(relu()), driver=driver) as session:
             assert session.peak_bytes < ballast.nbytes
 
@@ -254,7 +254,7 @@ class TestFailures:
         shape = (1, 256, 256, 16)  # 4 MiB
         x = np.ones(shape, np.float32)
         ended = []
-        for room in (1, 6, 10, 14, 18, 22, 30):
+        for room in (1, 6, 14, 30):
             try:
                 with GpuSession(write_tflite(relu(shape, count=2)), driver=driver) as session:
                     status = Path(f"/proc/{session.pid}/status").read_text()
@@ -286,13 +286,21 @@ class TestFailures:
             time.sleep(0.05)
         assert not stat.exists() or " Z " in stat.read_text()
 
-    def test_many_inferences_have_the_limit_each(self, driver: Driver) -> None:
-        with GpuSession(write_tflite(relu()), driver=driver, run_limit=3) as session:
-            start = time.monotonic()
-            session.run([X])
-            once = time.monotonic() - start
-            repeats = min(20000, int(4 / max(once, 2e-4)))
-            assert len(session.run([X], repeats=repeats).seconds) == repeats
+    def test_many_inferences_have_the_limit_each(
+        self, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both limits: the parent's, and the process's own for when its parent is gone."""
+        worker = tmp_path / "worker.py"
+        text = process._WORKER.read_text(encoding="utf-8")
+        assert "_SPARE_SECONDS = 30" in text
+        worker.write_text(text.replace("_SPARE_SECONDS = 30", "_SPARE_SECONDS = -1"), "utf-8")
+        monkeypatch.setattr(process, "_WORKER", worker)
+        x = np.ones((1, 128, 128, 16), np.float32)
+        with GpuSession(write_tflite(relu(x.shape)), driver=driver, run_limit=4) as session:
+            repeats, took = 16, 0.0
+            while took < 4.5:
+                took = sum(session.run([x], repeats=repeats).seconds)
+                repeats *= 2
 
     @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
     def test_a_crash_while_it_runs_is_named(self, driver: Driver, number: signal.Signals) -> None:
@@ -405,9 +413,9 @@ class TestProtocol:
         worker.write_text(f"import sys\nsys.stdin.readline()\n{answers}\n", encoding="utf-8")
         monkeypatch.setattr("edge_quantize.gpu.process._WORKER", worker)
         monkeypatch.setattr("edge_quantize.gpu.process._END_SECONDS", 0.5)
-        process = LiteRtProcess(b"", None)
+        started = LiteRtProcess(b"", None)
         try:
             with pytest.raises(GpuRunError, match=words):
-                process.ask({"do": "load"}, (), 20, "load the model")
+                started.ask({"do": "load"}, (), 20, "load the model")
         finally:
-            process.close()
+            started.close()
