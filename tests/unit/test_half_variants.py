@@ -118,6 +118,17 @@ def test_names_and_signature_of_the_ends_stay() -> None:
     assert result.ports == ("x", "fully_connected_0")
 
 
+def test_what_quantize_cuts_off_is_cut_off() -> None:
+    b = GraphBuilder("cut")
+    x = b.input("x", (1, 4), dtype=DType.FLOAT32)
+    y = b.quantize(x, 0.01, 0)
+    graph = b.build([b.dequantize(b.elementwise("ADD", y, y, 0.02, 0))])
+    source = np.array([[5, -5, 0.5, 1]], np.float32)
+    made = float_variant(write_tflite(graph))
+    np.testing.assert_allclose(run(made.content, source), [[2.54, -2.56, 1, 2]], rtol=1e-6)
+    np.testing.assert_allclose(run(write_tflite(graph), source), [[2.54, -2.56, 1, 2]], rtol=1e-6)
+
+
 def test_quantize_and_dequantize_at_the_ends_go() -> None:
     graph = cnn()
     data = samples(graph)
@@ -186,8 +197,8 @@ def test_an_added_clamp_stays_within_what_reads_it() -> None:
 
 
 # Whole models on pseudo-random integers, where much saturates. Steps of the outputs, measured:
-# ad 2, kws 9, vww 1, ic 37 (a steep softmax: one step of a logit is 50 of its output).
-@pytest.mark.parametrize(("name", "most"), [("ad", 3), ("kws", 12), ("vww", 2), ("ic", 60)])
+# ad 2, kws 9, vww 1, ic 38 (its logits differ by 6 steps of 0.17, and the softmax is steep there).
+@pytest.mark.parametrize(("name", "most"), [("ad", 3), ("kws", 10), ("vww", 2), ("ic", 45)])
 def test_real_integer_models_keep_their_answers(
     mlperf_tiny: Callable[[str], Path], name: str, most: int
 ) -> None:

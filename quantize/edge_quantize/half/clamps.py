@@ -19,7 +19,7 @@ _MOVING = frozenset(
         *("CONCATENATION", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN", "REDUCE_MAX", "REDUCE_MIN"),
         *("SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND", "PACK"),
         *("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "MAXIMUM", "MINIMUM", "REVERSE_V2"),
-        *("BROADCAST_TO", "SELECT", "SELECT_V2"),
+        *("BROADCAST_TO", "SELECT", "SELECT_V2", "QUANTIZE"),
     )
 )
 _RANGES = {
@@ -48,11 +48,11 @@ def clamp_of(graph: Graph, operator: Operator) -> Clamp | None:
     if len(results) != 1 or not _quantized(results[0]) or operator.op in _BOUNDED:
         return None
     low, high = ends(results[0])
-    if operator.op in _MOVING and all(
-        ends(t)[0] >= low and ends(t)[1] <= high
-        for t in graph.operands(operator)
-        if t is not None and _quantized(t) and not t.is_constant
-    ):
+    sources = [t for t in graph.operands(operator) if t is not None and not t.is_constant]
+    ranges = [ends(t) for t in sources if _quantized(t)]
+    # QUANTIZE of a float tensor cuts off what lies beyond.
+    moving = operator.op in _MOVING and (operator.op != "QUANTIZE" or len(ranges) == len(sources))
+    if moving and all(bottom >= low and top <= high for bottom, top in ranges):
         return None
     near = (high - low) / (1 << 9)  # half an LSB of eight bits
     active = fused_activation(operator) or _OPERATORS.get(operator.op, Activation.NONE)

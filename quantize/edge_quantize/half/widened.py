@@ -49,7 +49,8 @@ def float_variant(content: bytes, *, clamp: bool = True) -> FloatVariant:
 
     Names, order and signature of inputs and outputs stay. Those that were integers become float32
     of the same shape, real numbers in and out: a package gives its caller real numbers either way,
-    and the rounding at the ends goes.
+    and the rounding at the ends goes. So does the cut that an integer input makes at the ends of
+    its range; that of a QUANTIZE inside the model stays.
 
     Integers end somewhere, and models come to rely on it: a layer's results are clamped to what
     its integers reach, by the fused activation where that is the same, else by MINIMUM and MAXIMUM,
@@ -93,10 +94,9 @@ def _made(
             options.quantizedBiasType = schema.TensorType.FLOAT32
         if options is not None and hasattr(options, "asymmetricQuantizeInputs"):
             options.asymmetricQuantizeInputs = False
+        found = clamp_of(graph, operator)
         if _moves(operator, quantized):
             dropped.append(table)
-            continue
-        found = clamp_of(graph, operator)
         if found is None or not (clamp or found.fused):
             continue
         clamps.append(graph.layer_name(operator))
