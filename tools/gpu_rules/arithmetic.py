@@ -132,11 +132,14 @@ def _binary() -> Iterator[tuple[str, Graph]]:
 
 
 def _more(op: str, options: Options | None, out: str) -> Iterator[tuple[str, Graph]]:
-    x = T((1, 4, 4, 8), "i8")
-    y = T((1, 4, 4, 8), "bool" if out == "bool" else "i8")
-    for shape in ((8,), (1, 4, 4, 8)):
-        graph = one_op(op, [x, T(shape, "i8", True)], [y], options, 2)
-        yield f"{op} i8 const{list(shape)}", graph
+    for dtype in ("i8", "i16", "i32", "i64", "u32", "bool"):
+        for shape in ((8,), (1, 4, 4, 8)):
+            x = T((1, 4, 4, 8), dtype)
+            y = T((1, 4, 4, 8), "bool" if out == "bool" else dtype)
+            graph = one_op(op, [x, T(shape, dtype, True)], [y], options, _VERSIONS.get(dtype, 1))
+            if dtype != "i32" or op not in ("BITWISE_XOR", "RIGHT_SHIFT"):
+                if dtype != "bool" or not op.startswith("LOGICAL"):
+                    yield f"{op} {dtype} const{list(shape)}", graph
     if op in ("ADD", "SUB", "MUL", "DIV"):
         f = T((1, 4, 4, 8))
         for name, number in _ACTIVATIONS.items():
