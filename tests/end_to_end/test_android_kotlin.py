@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_export.mobile.android import write_android
-from edge_export.mobile.android.source import kotlin_model
+from edge_export.mobile.android.view import kotlin_model
 from edge_export.mobile.model import Package
 from edge_quantize.graph import DType, Quantization, Tensor
 from edge_quantize.inputs import quantize_array

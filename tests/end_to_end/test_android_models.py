@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from ai_edge_litert.compiled_model import CompiledModel
 
-from edge_export.mobile.android.source import kotlin_class, kotlin_model
+from edge_export.mobile.android.source import kotlin_class
+from edge_export.mobile.android.view import kotlin_model
 from edge_export.mobile.source import mobile_model
 from tests.android_packages import digits
 

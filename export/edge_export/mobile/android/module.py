@@ -8,18 +8,10 @@ from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
 
 from .ports import KotlinPort
-from .source import (
-    LITERT,
-    KotlinModel,
-    half_line,
-    kotlin_class,
-    kotlin_model,
-    usage,
-    verdict_line,
-    weights,
-)
+from .source import kotlin_class
 from .template import fill, load
 from .text import call, comment, float_literal, paragraph
+from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
 
 MIN_SDK = 24
 COMPILE_SDK = 35
