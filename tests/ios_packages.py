@@ -36,6 +36,26 @@ def port(
     return Port(name, name, shape, dtype, quantization)
 
 
+INT8 = Quantization((0.5,), (-128,))
+# Every element type that Swift can hand over, with and without quantization, of ranks 0 to 5.
+EVERY_TYPE = (
+    port("floats", (1, 2)),
+    port("halves", (2,), DType.FLOAT16),
+    port("doubles", (2,), DType.FLOAT64),
+    port("quantized", (1, 8, 8, 3), DType.INT8, INT8),
+    port("bytes", (1, 4), DType.UINT8, Quantization((0.00390625,), (0,))),
+    port("shorts", (1, 4), DType.INT16, Quantization((3.0517578e-05,), (0,))),
+    port("raw8", (3,), DType.INT8),
+    port("raw16", (3,), DType.INT16),
+    port("tokens", (1, 128), DType.INT32),
+    port("unsigned", (2,), DType.UINT32),
+    port("big", (2,), DType.INT64),
+    port("bigger", (2,), DType.UINT64),
+    port("flag", (), DType.BOOL),
+    port("deep", (1, 2, 3, 4, 5)),
+)
+
+
 def delegation(operators: int = 3, refused: int = 0) -> Delegation:
     """`refused` operators at the end stay on the CPU."""
     return Delegation(

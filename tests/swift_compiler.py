@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-STUBS = Path(__file__).parent / "ios_stub"
+STUBS = Path(__file__).parent / "stubs" / "ios"
 METAL = STUBS / "TensorFlowLiteCMetal"
 _MODE = ("-swift-version", "5")
 

@@ -11,30 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ios_packages import from_file, package, port
+from ios_packages import EVERY_TYPE, from_file, package, port
 from swift_compiler import Runtime, build, compiler, run, typecheck
 
 from edge_export.mobile.metal import write_ios
 from edge_export.mobile.model import Golden, Package
-from edge_quantize.graph import DType, Quantization
-
-_INT8 = Quantization((0.5,), (-128,))
-EVERY_TYPE = (
-    port("floats", (1, 2)),
-    port("halves", (2,), DType.FLOAT16),
-    port("doubles", (2,), DType.FLOAT64),
-    port("quantized", (1, 8, 8, 3), DType.INT8, _INT8),
-    port("bytes", (1, 4), DType.UINT8, Quantization((0.00390625,), (0,))),
-    port("shorts", (1, 4), DType.INT16, Quantization((3.0517578e-05,), (0,))),
-    port("raw8", (3,), DType.INT8),
-    port("raw16", (3,), DType.INT16),
-    port("tokens", (1, 128), DType.INT32),
-    port("unsigned", (2,), DType.UINT32),
-    port("big", (2,), DType.INT64),
-    port("bigger", (2,), DType.UINT64),
-    port("flag", (), DType.BOOL),
-    port("deep", (1, 2, 3, 4, 5)),
-)
 
 
 def sources(made: Package, folder: Path) -> list[Path]:
@@ -64,6 +45,15 @@ def test_an_app_that_gives_the_wrong_type_does_not_compile(tmp_path: Path) -> No
     app = tmp_path / "App.swift"
     app.write_text("func use(_ m: Model) throws { _ = try m.run(.init(image: [true])) }\n")
     assert any("cannot convert value of type 'Bool'" in line for line in typecheck([*files, app]))
+
+
+def test_the_tests_for_the_phone_compile(tmp_path: Path) -> None:
+    compiler()
+    golden = Golden((b"\0" * 16,), (b"\0" * 12,), (1e-3,))
+    files = sources(package(golden=golden), tmp_path)
+    (tests,) = tmp_path.glob("Tests/*/*.swift")
+    tests.write_text(tests.read_text().replace("import ModelMetal\n", ""))
+    assert typecheck([*files, tests]) == []
 
 
 @pytest.mark.parametrize("made", [package(labels=("a", "b", "c")), package(EVERY_TYPE, EVERY_TYPE)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from edge_export.mobile.metal import write_ios
 from edge_export.mobile.metal.package import ios_files
 from edge_export.mobile.model import Golden, Package, Variant
 from edge_quantize.graph import DType, Quantization
+from edge_quantize.half import HalfLayer, HalfOutput, HalfReport
 
 
 def readme(made: Package) -> str:
@@ -88,6 +90,57 @@ def test_a_forced_package_warns_wherever_it_is_read() -> None:
     assert "**Do not ship this: wrong.**" in readme(made)
     sources = [c.decode() for n, c in ios_files(made).items() if n.endswith("Model.swift")]
     assert any("- Warning: Not shown to be right on a GPU (wrong)." in text for text in sources)
+
+
+def half(overflows: bool) -> HalfReport:
+    layer = HalfLayer(
+        index=0,
+        name="dense",
+        op="FULLY_CONNECTED",
+        sums="float16",
+        largest=70000.0,
+        overflowed=3 if overflows else 0,
+        overflowed_samples=1 if overflows else 0,
+        own_overflowed=0,
+        subnormal=0,
+        vanished=0,
+        max_abs=1.0,
+        relative=0.004,
+        own_max_abs=1.0,
+        own_relative=0.004,
+    )
+    output = HalfOutput("scores", 0.002, 0.004, 1.0, not overflows)
+    return HalfReport("half", 4, (layer,), (output,))
+
+
+@pytest.mark.parametrize(
+    ("overflows", "words"),
+    [
+        (False, "outputs are then off by up to 4.0e-03 of their largest value (modelled)"),
+        (True, "do not allow it: layer dense passes 65504, the largest float16 (modelled)"),
+    ],
+)
+def test_what_float16_does_stands_at_the_option(overflows: bool, words: str) -> None:
+    made = package()
+    made = replace(made, verdict=replace(made.verdict, half=half(overflows)))
+    assert words in flat(readme(made))
+    settings_file = ios_files(made)["Sources/ModelMetal/Settings.swift"].decode()
+    assert words in flat(settings_file.replace("///", ""))
+
+
+def test_remarks_warnings_and_refusals_of_the_check_are_in_the_readme() -> None:
+    made = package(state="refused")
+    said = replace(
+        made.verdict,
+        notes=("1 constant stays float32",),
+        warnings=("Shape mismatch in `convolution1x1`",),
+        problems=("WHERE: not supported",),
+    )
+    text = readme(replace(made, verdict=said))
+    assert "Remarks:\n\n- 1 constant stays float32.\n" in text
+    assert "The backend warned:\n\n- Shape mismatch in `convolution1x1`.\n" in text
+    assert "Refused for:\n\n- WHERE: not supported.\n" in text
+    assert "\n\n\n" not in text
 
 
 def test_an_unchecked_package_says_so() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ios_packages import package, port
+from ios_packages import EVERY_TYPE, INT8, package, port
 from swift_syntax import declared, foreign_calls, foreign_names, syntax_errors
 
 from edge_export.mobile.metal.package import ios_files
@@ -17,13 +17,12 @@ from edge_export.mobile.metal.words import KEYWORDS
 from edge_export.mobile.model import Golden, Package
 from edge_quantize.graph import DType, Quantization
 
-_STUBS = Path(__file__).parent.parent / "ios_stub"
+_STUBS = Path(__file__).parent.parent / "stubs" / "ios"
 _API = {
     name: parameters
     for header in _STUBS.glob("*/*.h")
     for name, parameters in declared(header).items()
 }
-_INT8 = Quantization((0.5,), (-128,))
 
 
 def swift(made: Package) -> dict[str, str]:
@@ -42,24 +41,6 @@ def model_class(made: Package) -> str:
 def assert_swift(made: Package) -> None:
     for name, text in swift(made).items():
         assert not syntax_errors(text), name
-
-
-EVERY_TYPE = (
-    port("floats", (1, 2)),
-    port("halves", (2,), DType.FLOAT16),
-    port("doubles", (2,), DType.FLOAT64),
-    port("quantized", (1, 8, 8, 3), DType.INT8, _INT8),
-    port("bytes", (1, 4), DType.UINT8, Quantization((0.00390625,), (0,))),
-    port("shorts", (1, 4), DType.INT16, Quantization((3.0517578e-05,), (0,))),
-    port("raw8", (3,), DType.INT8),
-    port("raw16", (3,), DType.INT16),
-    port("tokens", (1, 128), DType.INT32),
-    port("unsigned", (2,), DType.UINT32),
-    port("big", (2,), DType.INT64),
-    port("bigger", (2,), DType.UINT64),
-    port("flag", (), DType.BOOL),
-    port("deep", (1, 2, 3, 4, 5)),
-)
 
 
 def test_every_file_is_swift() -> None:
@@ -116,7 +97,7 @@ def test_a_misspelt_call_is_caught(right: str, wrong: str) -> None:
 
 def test_a_quantized_port_takes_and_gives_real_numbers() -> None:
     text = model_class(
-        package((port("x", (1, 4), DType.INT8, _INT8),), (port("y", (1, 2), DType.INT8, _INT8),))
+        package((port("x", (1, 4), DType.INT8, INT8),), (port("y", (1, 2), DType.INT8, INT8),))
     )
     assert "public var x: [Float]" in text
     assert "public let y: [Float]" in text

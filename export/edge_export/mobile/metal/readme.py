@@ -39,7 +39,7 @@ def readme(source: Source) -> str:
             if quantized
             else "",
             "delegation": _delegation(source),
-            "goldenNote": ", and compare a result with the CPU's" if package.golden else "",
+            "goldenNote": ", and compare the GPU's result with the CPU's" if package.golden else "",
             "checked": _checked(source),
         },
     )
@@ -175,7 +175,7 @@ def wrapped(markdown: str) -> str:
             each if each.lstrip("\n").startswith(("|", "#")) else _paragraph(each) for each in lines
         ]
         blocks.append(re.sub(r"(?m)(^- .*(?:\n  .*)*)\n\n(?=- )", r"\1\n", "\n\n".join(anew)))
-    return "".join(blocks)
+    return re.sub(r"\n{3,}", "\n\n", "".join(blocks))
 
 
 def _paragraph(text: str) -> str:

@@ -309,7 +309,6 @@ def _golden(source: Source, golden: Golden) -> str:
         load("Golden.swift"),
         {
             **source.marks,
-            "tolerance": "the tolerance of the check",
             "arguments": ",\n".join(arguments),
             "comparisons": "\n".join(comparisons),
         },

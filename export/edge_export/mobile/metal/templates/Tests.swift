@@ -1,6 +1,6 @@
 import XCTest
 
-@testable import @{Module}
+import @{Module}
 
 final class @{Class}Tests: XCTestCase {
     func testLoadsAndSaysWhereItRuns() throws {
