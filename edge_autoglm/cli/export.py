@@ -1,25 +1,28 @@
-"""`edge-autoglm export`: a model as C, or as arrays for TFLM."""
+"""`edge-autoglm export`: a model as C, as arrays for TFLM, or as a package for a phone's GPU."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import (
-    BoardOption,
     BoardsOption,
     JsonOption,
     KernelsOption,
-    ModelArgument,
     RuntimeOption,
+    SamplesOption,
+    ScaleOption,
     TflmOption,
     notes,
+    one_of,
     output,
     the_board,
     write_json,
 )
+from .export_mobile import PRECISIONS, TARGETS, Options, export_mobile, unheard
 
 if TYPE_CHECKING:
     from edge_boards import Board
@@ -27,11 +30,32 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: ModelArgument,
-    board: BoardOption,
+    context: typer.Context,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="An int8 .tflite file; for --target any .tflite, or what convert takes.",
+        ),
+    ],
+    board: Annotated[
+        str | None,
+        typer.Option("--board", "-b", metavar="B", help="Board: a name of `boards`, or a file."),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--target",
+            metavar="T",
+            callback=one_of("--target", TARGETS),
+            help=f"A phone's GPU instead of a board: {' or '.join(TARGETS)}.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="The folder (default: MODEL_BOARD)."),
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="The folder (default: MODEL_BOARD, MODEL_TARGET)."
+        ),
     ] = None,
     runtime: RuntimeOption = "aot",
     plan: Annotated[
@@ -53,12 +77,102 @@ def export(
     ] = False,
     tflm: TflmOption = None,
     boards: BoardsOption = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            "--precision",
+            metavar="P",
+            callback=one_of("--precision", PRECISIONS),
+            help="For --target: float16 (weights), float32 or int8. By default an int8 model stays "
+            "so, and others get float16 weights.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="D",
+            help="For --target: samples to compare GPU and CPU on, as `quantize` takes them "
+            "(default: pseudo-random ones).",
+        ),
+    ] = None,
+    samples: SamplesOption = None,
+    scale: ScaleOption = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape",
+            metavar="NAME=N,N,...",
+            help="For --target: an input's shape where the model leaves it open.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="For --target: write it though the GPU's result is wrong."),
+    ] = False,
+    skip_check: Annotated[
+        bool,
+        typer.Option("--skip-check", help="For --target: check nothing; the package says so."),
+    ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Write MODEL as C for a board, or as arrays for TFLM.
+    """Write MODEL as C for a board, as arrays for TFLM, or as a package for a phone's GPU.
 
-    The folder holds sources, header, memory plan and build files.
+    With --board the folder holds sources, header, memory plan and build files. With --target it is
+    a library for an app; the GPU's result is compared with the CPU's first, and a wrong one is not
+    written (exit 1).
     """
+    from edge_autoglm.errors import UsageError
+
+    if board is None and target is None:
+        raise UsageError(f"export: for what? --board B, or --target with {' or '.join(TARGETS)}")
+    if board is not None and target is not None:
+        raise UsageError("--board and --target: one of the two")
+    if target is None:
+        assert board is not None
+        unheard(
+            {"--precision": precision, "--data": data, "--samples": samples, "--scale": scale,
+             "--shape": shape, "--force": force, "--skip-check": skip_check},
+            "--target",
+        )  # fmt: skip
+        asked = _Asked(runtime, plan, labels, kernels, arena, no_fuse)
+        _export_for_board(Path(model), board, out, asked, tflm, boards, json)
+        return
+    given = context.get_parameter_source("runtime")
+    unheard(
+        {"--runtime": given is not None and given.name != "DEFAULT", "--plan": plan,
+         "--kernels": kernels, "--arena": arena, "--no-fuse": no_fuse, "--tflm": tflm,
+         "--boards": boards},
+        "--board",
+    )  # fmt: skip
+    export_mobile(
+        model,
+        Options(
+            target, out, precision, data, samples, scale, shape or (), labels, force, skip_check,
+            json,
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Asked:
+    runtime: str
+    plan: Path | None
+    labels: Path | None
+    kernels: str | None
+    arena: int | None
+    no_fuse: bool
+
+
+def _export_for_board(
+    model: Path,
+    board: str,
+    out: Path | None,
+    wanted: _Asked,
+    tflm: Path | None,
+    boards: Path | None,
+    json: Path | None,
+) -> None:
     from edge_autoglm import pipeline
     from edge_autoglm.errors import UsageError
     from edge_autoglm.report.model import export_json, plan_table
@@ -66,10 +180,17 @@ def export(
     from edge_autoglm.report.tflm import tflm_json, tflm_lines
     from edge_export import TflmExport
 
-    if tflm is not None and runtime != pipeline.TFLM:
+    if tflm is not None and wanted.runtime != pipeline.TFLM:
         raise UsageError("--tflm: only with --runtime tflm")
     aim = the_board(board, boards)
-    asked = pipeline.Asked(runtime, plan, labels, kernels, arena, not no_fuse)
+    asked = pipeline.Asked(
+        wanted.runtime,
+        wanted.plan,
+        wanted.labels,
+        wanted.kernels,
+        wanted.arena,
+        not wanted.no_fuse,
+    )
     result = pipeline.export(model, aim, out, asked, tflm)
     if isinstance(result, TflmExport):
         for line in tflm_lines(result):

@@ -6,6 +6,8 @@ ExportError           base; the CLI prints it as one line and exits 1
 +-- HostBuildError    the generated C did not compile or load on the host
 +-- TflmTreeError     the TFLM that was named is missing, or does not go with the board
 +-- ArenaError        the arena of a graph cannot be stated (`tflm.arena`)
++-- MobileError       a model cannot become a package for a phone as it was asked for
+    +-- UnfitError    the GPU takes not all of it, or computes it wrongly; carries the verdict
 +-- DelegationError   what a GPU backend's log says does not fit the model (`mobile.observation`)
 """
 
@@ -34,6 +36,14 @@ class HostBuildError(ExportError):
 
 class TflmTreeError(ExportError):
     """The TFLM that was named is missing, of another version, or built for something else."""
+
+
+class MobileError(ExportError):
+    """No package for a phone can be made of the model as it was asked for."""
+
+    def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 class DelegationError(ExportError):

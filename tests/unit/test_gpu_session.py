@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import resource
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -15,6 +19,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from cli_tools import environment
 from gpu_drivers import CRASHES, HANGS, any_driver, bad_driver, casts, open_shape, relu
 
 from edge_quantize.errors import (
@@ -23,7 +28,7 @@ from edge_quantize.errors import (
     GpuUnavailableError,
     InputDataError,
 )
-from edge_quantize.gpu import Driver, GpuSession, probe
+from edge_quantize.gpu import Driver, GpuSession, probe, process
 from edge_quantize.gpu.process import LiteRtProcess
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType
@@ -60,7 +65,7 @@ class TestRuns:
             assert 0 < session.peak_bytes < 1 << 30
 
     def test_a_parents_memory_is_not_the_models(self, driver: Driver) -> None:
-        ballast = np.ones(1 << 26)  # 512 MiB
+        ballast = np.ones(1 << 25)  # 256 MiB
         with GpuSession(write_tflite(relu()), driver=driver) as session:
             assert session.peak_bytes < ballast.nbytes
 
@@ -244,13 +249,58 @@ class TestFailures:
             with pytest.raises(GpuRunError, match="gone"):
                 session.run([X])
 
-    def test_many_inferences_have_the_limit_each(self, driver: Driver) -> None:
-        with GpuSession(write_tflite(relu()), driver=driver, run_limit=3) as session:
-            start = time.monotonic()
-            session.run([X])
-            once = time.monotonic() - start
-            repeats = min(20000, int(4 / max(once, 2e-4)))
-            assert len(session.run([X], repeats=repeats).seconds) == repeats
+    def test_memory_that_runs_out_is_an_error_and_no_result(self, driver: Driver) -> None:
+        """The backend logs some of these cases, and goes on."""
+        shape = (1, 256, 256, 16)  # 4 MiB
+        x = np.ones(shape, np.float32)
+        ended = []
+        for room in (1, 6, 14, 30):
+            try:
+                with GpuSession(write_tflite(relu(shape, count=2)), driver=driver) as session:
+                    status = Path(f"/proc/{session.pid}/status").read_text()
+                    size = int(re.search(r"VmSize:\s+(\d+)", status)[1]) << 10  # type: ignore[index]
+                    resource.prlimit(session.pid, resource.RLIMIT_AS, (size + (room << 20),) * 2)
+                    np.testing.assert_array_equal(session.run([x]).outputs[0], x)
+            except GpuRunError as error:
+                ended.append(str(error))
+        assert ended
+
+    @pytest.mark.usefixtures("driver")
+    def test_a_parent_that_is_killed_leaves_no_process(self) -> None:
+        code = (
+            "import os, signal; from gpu_drivers import any_driver, relu, write_tflite; "
+            "from edge_quantize.gpu import GpuSession; "
+            "session = GpuSession(write_tflite(relu()), driver=any_driver()); "
+            "print(session.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        tests = str(Path(__file__).parents[1])
+        env = environment()
+        env["PYTHONPATH"] = os.pathsep.join([tests, env["PYTHONPATH"]])
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        stat = Path(f"/proc/{int(done.stdout)}/stat")
+        deadline = time.monotonic() + 20
+        while stat.exists() and " Z " not in stat.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not stat.exists() or " Z " in stat.read_text()
+
+    def test_many_inferences_have_the_limit_each(
+        self, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Both limits: the parent's, and the process's own for when its parent is gone."""
+        worker = tmp_path / "worker.py"
+        text = process._WORKER.read_text(encoding="utf-8")
+        assert "_SPARE_SECONDS = 30" in text
+        worker.write_text(text.replace("_SPARE_SECONDS = 30", "_SPARE_SECONDS = -1"), "utf-8")
+        monkeypatch.setattr(process, "_WORKER", worker)
+        x = np.ones((1, 128, 128, 16), np.float32)
+        with GpuSession(write_tflite(relu(x.shape)), driver=driver, run_limit=4) as session:
+            repeats, took = 16, 0.0
+            while took < 4.5:
+                took = sum(session.run([x], repeats=repeats).seconds)
+                repeats *= 2
 
     @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
     def test_a_crash_while_it_runs_is_named(self, driver: Driver, number: signal.Signals) -> None:
@@ -313,7 +363,37 @@ class TestFailures:
                 GpuSession(write_tflite(relu()), accelerators, driver=driver)
 
 
+_PLAYED = """\
+import json, sys
+def answer(**fields):
+    fields |= {"peak_bytes": 1, "arrays": fields.get("arrays", [])}
+    sys.stdout.write(json.dumps(fields) + "\\n"); sys.stdout.flush()
+log = lambda words: print(words, file=sys.stderr, flush=True)
+port = {"name": "x", "key": "x", "index": 0, "dtype": "float32", "shape": [1, 0]}
+sys.stdin.readline()
+log("Dynamically loaded GPU accelerator(lib.so) registered.")
+answer(load_seconds=0.1, fully_accelerated=True, signature="s", signatures=["s"], runtime="r",
+       inputs=[port], outputs=[port])
+sys.stdin.readline()
+log("E0000 00:00:17.1 42 environment.cc:105] Unknown reason: vkAllocateMemory failed with "
+    "VK_ERROR_OUT_OF_DEVICE_MEMORY")
+answer(seconds=[0.1], arrays=[["float32", [1, 0]]])
+"""
+
+
 class TestProtocol:
+    def test_an_error_in_the_log_of_a_run_is_no_good_run(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What LiteRT does when the GPU's memory runs out in the middle, played."""
+        worker = tmp_path / "worker.py"
+        worker.write_text(_PLAYED, encoding="utf-8")
+        monkeypatch.setattr("edge_quantize.gpu.process._WORKER", worker)
+        with GpuSession(b"", driver=Driver("played", True, None, None)) as session:
+            assert "the backend named no GPU adapter" in session.doubts
+            with pytest.raises(GpuRunError, match=r"the GPU failed.*OUT_OF_DEVICE_MEMORY"):
+                session.run([np.zeros((1, 0), np.float32)])
+
     @pytest.mark.parametrize(
         ("answers", "words"),
         [
@@ -333,9 +413,9 @@ class TestProtocol:
         worker.write_text(f"import sys\nsys.stdin.readline()\n{answers}\n", encoding="utf-8")
         monkeypatch.setattr("edge_quantize.gpu.process._WORKER", worker)
         monkeypatch.setattr("edge_quantize.gpu.process._END_SECONDS", 0.5)
-        process = LiteRtProcess(b"", None)
+        started = LiteRtProcess(b"", None)
         try:
             with pytest.raises(GpuRunError, match=words):
-                process.ask({"do": "load"}, (), 20, "load the model")
+                started.ask({"do": "load"}, (), 20, "load the model")
         finally:
-            process.close()
+            started.close()

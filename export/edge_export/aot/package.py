@@ -19,12 +19,12 @@ from edge_boards.board import Board
 from edge_boards.data import data_path
 from edge_boards.toolchain import ModelSources
 from edge_export.errors import ExportError, LoweringError, PlanError
+from edge_export.folder import write_folder
 from edge_export.sealed import EXPORT_FILE, read_sealed, seal
 from edge_quantize.graph import Graph
 
 from . import emit
 from .describe import compress, describe
-from .folder import write_folder
 from .lower import lower
 from .memory import MemoryPlan
 from .names import layer_names, prefix

@@ -142,6 +142,18 @@ class OutputDifference:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """One output of a variant against the model as it was given, both on the CPU, over all samples
+    and in real numbers. `relative` = max|variant-given| / max|given|, None where that is 0."""
+
+    name: str
+    max_abs: float
+    rms: float
+    relative: float | None
+    agreement: float | None
+
+
+@dataclass(frozen=True)
 class FirstWrong:
     """The first operator whose own result is wrong on the GPU, given right inputs."""
 
@@ -160,9 +172,11 @@ class Verdict:
     "unchecked" (--skip-check). `why` is one line for people. `adapter` and `arithmetic` say what
     computed ("SwiftShader Device (Subzero)", "float32"); `samples` and `source` what it was fed.
     `on_gpu` operators ran on the GPU in the GPU-only compile. `warnings` are the backend's own
-    (shape mismatches). `half` is the simulation of float16 arithmetic, see
-    `edge_quantize.half.HalfReport`, None where nothing computes in float. `works` is the variant
-    that was found right where this one is not.
+    (shape mismatches). `problems` lists what a "refused" one was refused for, an operator kind a
+    line. `notes` are remarks on what was compared. `drift` is how far this variant is from the
+    model as it was given, both on the CPU; it decides nothing. `half` is the simulation of float16
+    arithmetic, see `edge_quantize.half.HalfReport`, None where nothing computes in float. `works`
+    is the variant that was found right where this one is not.
     """
 
     state: str
@@ -181,10 +195,24 @@ class Verdict:
     half: object | None = None
     works: Variant | None = None
     limits: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    drift: tuple[Drift, ...] = ()
 
     @property
     def right(self) -> bool:
         return self.state == "right"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One inference of the CPU reference, for the package's own test. `inputs` and `outputs` are
+    the tensors' contents, little-endian, in the order of the ports; `tolerances` the greatest
+    absolute difference allowed in each output, in real numbers."""
+
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    tolerances: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -195,3 +223,4 @@ class Package:
     model: MobileModel
     delegation: Delegation
     verdict: Verdict
+    golden: Golden | None = None

@@ -20,10 +20,10 @@ from edge_boards.board import Board
 from edge_boards.toolchain import ModelSources
 from edge_export.aot.describe import DESCRIPTION_VERSION, tensor_of
 from edge_export.aot.emit import Port, ports
-from edge_export.aot.folder import write_folder
 from edge_export.aot.names import layer_names, prefix
 from edge_export.aot.regions import ON_REQUEST, regions
 from edge_export.errors import ExportError, LoweringError, PlanError
+from edge_export.folder import write_folder
 from edge_export.sealed import EXPORT_FILE, read_sealed, seal
 from edge_quantize.check import check_supported
 from edge_quantize.graph import Graph

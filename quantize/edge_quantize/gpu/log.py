@@ -20,6 +20,8 @@ _REGISTERED = re.compile(r"loaded GPU accelerator\((?P<name>[^)]+)\) registered"
 # "ERROR: [file.cc:1] words" and glog's "E0000 00:00:17.1 42 file.cc:1] words".
 _FAILURE = re.compile(r"^(?:ERROR: (?:\[[^\]\s]+\] ?)?|E\d{4} \S+ +\d+ \S+\] )(?P<words>.*\S)")
 _WARNING = re.compile(r"^Warning: (?P<words>.*Vulkan.*\S|vkCreate.*\S)")
+# Versions of LiteRT try an accelerator of another kind first.
+_NPU = "Dispatch API"
 _NO_GPU = "Failed to initialize WebGPU environment"
 _DYNAMIC = "a delegate that only supports static-sized tensors"
 
@@ -58,6 +60,7 @@ def read_log(text: str) -> BackendLog:
     adapter = api = accelerator = no_gpu = None
     software = listing = False
     failures: list[str] = []
+    warnings: list[str] = []
     refused: list[Refusal] = []
     mismatches: list[str] = []
     on_gpu: int | None = None
@@ -82,10 +85,12 @@ def read_log(text: str) -> BackendLog:
             mismatches.append(line[line.index(_MISMATCH) :].strip())
         elif _DYNAMIC in line:
             dynamic = True
-        elif found := _FAILURE.match(line) or _WARNING.match(line):
+        elif found := _WARNING.match(line):
+            warnings.append(found["words"].rstrip("."))
+        elif (found := _FAILURE.match(line)) and _NPU not in line:
             failures.append(found["words"].rstrip("."))
             # What the driver or its loader said before says more.
-            no_gpu = no_gpu or (failures[0] if _NO_GPU in line else None)
+            no_gpu = no_gpu or ([*warnings, *failures][0] if _NO_GPU in line else None)
     return BackendLog(
         adapter, software, tuple(refused), on_gpu, on_cpu, built, tuple(mismatches), dynamic,
         accelerator, api, tuple(failures), no_gpu,

@@ -5,31 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from edge_export.errors import ExportError
 
 
 def write_folder(target: Path, files: Mapping[str, str], marker: str) -> None:
-    """Makes `target` hold exactly `files` (path -> text).
+    """Makes `target` hold exactly `files` (path -> text); see `staged`. Raises ExportError."""
+    with staged(target, marker) as staging:
+        for name, text in files.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
 
-    Everything is written beside it first and then renamed into place, so that an interruption or
-    a full disk leaves what was there. A folder that exists is replaced only when it is empty or
-    has the file `marker`: anything else is somebody's. Raises ExportError.
+
+@contextmanager
+def staged(target: Path, marker: str) -> Iterator[Path]:
+    """A folder beside `target`, to be filled; at the end it takes that place.
+
+    An interruption, an error or a full disk leaves what was there. A folder that exists is replaced
+    only when it is empty or has the file `marker`: anything else is somebody's. Raises ExportError.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link away
-    _refuse_foreign(target, marker)
+    refuse_foreign(target, marker)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise ExportError(f"{target}: cannot be made: {error.strerror or error}") from error
     try:
-        for name, text in files.items():
-            path = staging / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
+        yield staging
         # mkdtemp makes folders for the owner alone; this one is to be shared like any other.
         staging.chmod(0o777 & ~_umask())
         _swap(staging, target)
@@ -39,7 +46,8 @@ def write_folder(target: Path, files: Mapping[str, str], marker: str) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _refuse_foreign(target: Path, marker: str) -> None:
+def refuse_foreign(target: Path, marker: str) -> None:
+    """Raises ExportError for what `staged` would not replace."""
     if not target.exists() and not target.is_symlink():
         return
     if not target.is_dir():

@@ -1,0 +1,186 @@
+"""The Gradle module around the class: build file, manifest, rules, test, README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_export.errors import ExportError
+from edge_export.mobile.model import Package, Verdict
+
+from .ports import KotlinPort
+from .source import kotlin_class
+from .template import fill, load
+from .text import call, comment, float_literal, paragraph
+from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
+
+MIN_SDK = 24
+COMPILE_SDK = 35
+_NEEDS = (
+    f"It needs `minSdk` {MIN_SDK} and `compileSdk` {COMPILE_SDK} or later, the repositories "
+    "`google()` and `mavenCentral()`, and Android Gradle Plugin 8 or 9 (with 8 also the Kotlin "
+    "plugin), in the versions that your project's root declares."
+)
+# What `edge_export.mobile.check` allows where a verdict holds no tolerance (--skip-check).
+_RELATIVE = 1e-3
+_LSB = 1.0
+
+
+def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
+    """Writes a Gradle library module into `directory` and gives its files, sorted.
+
+    The same package gives the same bytes. Raises ExportError for inputs and outputs that LiteRT's
+    Kotlin API cannot write or read (nothing is written then), and for a folder that cannot be
+    written.
+    """
+    kotlin = kotlin_model(package.model)
+    texts = module_texts(package, kotlin)
+    contents = {name: text.encode() for name, text in texts.items()}
+    contents[f"src/main/assets/{kotlin.names.word}.tflite"] = package.model.content
+    paths = []
+    try:
+        for name, content in sorted(contents.items()):
+            path = directory / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            paths.append(path)
+    except OSError as error:
+        raise ExportError(f"{directory}: cannot be written: {error.strerror or error}") from error
+    return tuple(paths)
+
+
+def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
+    """Every text file of the module: path -> content."""
+    named = kotlin.names
+    values = {
+        "package": named.package,
+        "class": named.type,
+        "shown": named.shown,
+        "word": named.word,
+        "litert": LITERT,
+        "min_sdk": str(MIN_SDK),
+        "compile_sdk": str(COMPILE_SDK),
+        "test_tag": f"{named.type[:14]}PhoneTest",
+    }
+    code = f"src/main/kotlin/{named.folder}/{named.type}.kt"
+    test = f"src/androidTest/kotlin/{named.folder}/{named.type}PhoneTest.kt"
+    texts = {
+        ".gitignore": load("gitignore"),
+        "README.md": fill(load("README.md"), values | _readme(package, kotlin)),
+        "build.gradle.kts": fill(load("build.gradle.kts"), values),
+        "consumer-rules.pro": load("consumer-rules.pro"),
+        "src/main/AndroidManifest.xml": load("AndroidManifest.xml"),
+        code: kotlin_class(package, kotlin),
+        test: fill(load("PhoneTest.kt"), values | _test(package.verdict, kotlin)),
+    }
+    if kotlin.labels_file:
+        texts[f"src/main/assets/{kotlin.labels_file}"] = "".join(f"{e}\n" for e in kotlin.labels)
+    return texts
+
+
+def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
+    verdict = package.verdict
+    rows = [_row("in", port) for port in kotlin.inputs]
+    rows += [_row("out", port) for port in kotlin.outputs]
+    remark = f"{kotlin.remark}, so there is no list of them." if kotlin.remark else ""
+    return {
+        "intro": paragraph(
+            f'`{kotlin.names.type}` runs the model "{kotlin.names.shown}" '
+            f"({weights(package.model)}) on the phone's GPU with LiteRT {LITERT}. Where that "
+            "cannot be, it runs on the CPU and says why."
+        ),
+        "verdict": paragraph(verdict_line(verdict), "> ")[2:],
+        "snippet": "\n".join(snippet(kotlin)),
+        "ports": "\n".join(rows),
+        "remark": paragraph(remark),
+        "needs": paragraph(_NEEDS),
+        "half": comment(half_line(verdict)),
+        "checked": _checked(verdict),
+        "placed": _placed(package),
+    }
+
+
+def snippet(kotlin: KotlinModel) -> list[str]:
+    """The README's call; `context` and the inputs are the app's."""
+    named = kotlin.names
+    return [
+        f"import {named.package}.{named.type}",
+        "import java.util.concurrent.Executors",
+        "",
+        "val worker = Executors.newSingleThreadExecutor()",
+        "worker.execute {",
+        f"    val {named.variable} = {named.type}.create(context) {{ fallback ->",
+        "        println(fallback.reason)",
+        "    }",
+        f"    {named.variable}.use {{",
+        *(f"        {line}" for line in usage(kotlin)[1:-1]),
+        "    }",
+        "}",
+    ]
+
+
+def _row(kind: str, port: KotlinPort) -> str:
+    what = port.description
+    if port.name != port.key:
+        what += f"; in the model: `{comment(port.key).replace('`', ' ')}`"
+    return f"| {kind} | `{port.name}` | `{port.array}` | {what.replace('|', chr(92) + '|')} |"
+
+
+def _checked(verdict: Verdict) -> str:
+    how = [f"{verdict.samples} samples ({verdict.source})"]
+    if verdict.adapter:
+        how.append(f"on {verdict.adapter}")
+    if verdict.arithmetic:
+        how.append(f"in {verdict.arithmetic} arithmetic")
+    said = "nothing" if verdict.state == "unchecked" else f"{', '.join(how)}, {verdict.runtime}"
+    return paragraph(f"Checked before the export (`verdict.json`): {comment(said)}.", "- ", "  ")
+
+
+def _placed(package: Package) -> str:
+    delegation = package.delegation
+    total, refused = len(delegation.operators), len(delegation.refused)
+    said = f"all {total}" if not refused else f"{total - refused} of {total}"
+    source = comment(delegation.source)
+    return paragraph(
+        f"Where each operator runs (`delegates.json`): {said} on the GPU, by {source}.", "- ", "  "
+    )
+
+
+def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
+    tolerances = {output.name: output for output in verdict.outputs}
+    allowed = []
+    for port in kotlin.outputs:
+        known = tolerances.get(port.key)
+        if port.dtype.value == "float32":
+            tolerance = known.tolerance if known else _RELATIVE
+            allowed.append(f"Allowed(relative = {float(tolerance)!r}, absolute = 0.0),")
+        else:
+            steps = known.tolerance if known else _LSB
+            absolute = float(float_literal(port.scale)[:-1]) * steps
+            allowed.append(f"Allowed(relative = 0.0, absolute = {absolute!r}),")
+    one = len(kotlin.outputs) == 1
+    return {
+        "input_fields": "\n".join(
+            f"val {port.name} = {port.array}({port.elements}){_random(port)}"
+            for port in kotlin.inputs
+        ),
+        "arguments": "\n".join(
+            call("model.run", [f"{port.name} = {port.name}" for port in kotlin.inputs])
+        ),
+        "output_type": kotlin.outputs[0].array if one else f"{kotlin.names.type}.Output",
+        "results": "\n".join(
+            _doubles("output" if one else f"output.{port.name}", port) for port in kotlin.outputs
+        ),
+        "allowed": "\n".join(allowed),
+    }
+
+
+def _random(port: KotlinPort) -> str:
+    if port.array != "FloatArray":
+        return ""
+    low, high = port.limits if port.quantization else (-1.0, 1.0)
+    return f" {{ random.nextDouble({low!r}, {high!r}).toFloat() }}"
+
+
+def _doubles(name: str, port: KotlinPort) -> str:
+    convert = "if (it) 1.0 else 0.0" if port.array == "BooleanArray" else "it.toDouble()"
+    return f"{name}.map {{ {convert} }}.toDoubleArray(),"

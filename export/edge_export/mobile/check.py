@@ -1,0 +1,335 @@
+"""Whether a GPU computes what the CPU does: the verdict on one variant of a model.
+
+The model is compiled for the GPU alone, so that nothing the CPU computed can pass for the GPU's;
+then both run on the same rows. Besides too large a difference these are wrong: a value that is not
+finite, outputs that stand still where the CPU's vary, a repeated run that differs, and a graph in
+which the backend itself found that shapes do not match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import version
+
+import numpy as np
+
+from edge_quantize.errors import GpuCompileError, GpuRunError, QuantizeError
+from edge_quantize.gpu import BackendLog, Driver, GpuSession, find_driver, read_log
+from edge_quantize.graph import Graph
+from edge_quantize.ingest.tflite import read_tflite
+from edge_quantize.quality import classifies
+
+from .apart import computing
+from .compare import Tolerance, difference, finite, steady
+from .expected import Cpu, Outputs, hybrid, run_in_order, spelt_out
+from .first_wrong import OpenSession, first_mismatched, first_wrong, layer_differences, layer_values
+from .model import FirstWrong, MobileModel, OutputDifference, Verdict
+from .probe import Probe, Row
+
+Progress = Callable[[int, int, str], None]
+
+
+def unsaid(_done: int, _total: int, _doing: str) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """What both sides computed: one tuple of outputs a row, in the model's order. `again` is the
+    GPU's answer to the first row, asked for once more after all others."""
+
+    rows: tuple[Row, ...]
+    cpu: tuple[Outputs, ...]
+    gpu: tuple[Outputs, ...]
+    again: Outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The verdict, the backend's log of the GPU-only compilation that it comes from, and what both
+    sides computed, None where the GPU did not run."""
+
+    verdict: Verdict
+    log: BackendLog
+    runs: Runs | None = None
+
+
+def check(
+    model: MobileModel,
+    probe: Probe,
+    *,
+    driver: Driver | None = None,
+    tolerance: Tolerance | None = None,
+    open_session: OpenSession | None = None,
+    progress: Progress = unsaid,
+) -> Checked:
+    """Runs `model` on the GPU and on the CPU over `probe`.
+
+    `driver` is the Vulkan driver, None for what `find_driver` finds; a test may give its own
+    `open_session`. The verdict's `half`, `works`, `limits` and `drift` are not this function's.
+
+    Raises GpuUnavailableError without a driver, ReferenceRuntimeError when the CPU refuses the
+    model, InputDataError when `probe` is of another model.
+    """
+    graph = read_tflite(model.content)
+    if open_session is None:
+        driver = driver or find_driver()
+        # A real GPU may compute in float16 unless told otherwise; what is compared here is whether
+        # it computes the right thing, and float16 is simulated.
+        open_session = partial(GpuSession, driver=driver, enforce_float32=not driver.software)
+    return _Check(model, graph, probe, tolerance or Tolerance(), open_session, progress).checked()
+
+
+class _Check:
+    def __init__(
+        self,
+        model: MobileModel,
+        graph: Graph,
+        probe: Probe,
+        tolerance: Tolerance,
+        open_session: OpenSession,
+        progress: Progress,
+    ) -> None:
+        self.model = model
+        self.graph = graph
+        self.probe = probe
+        self.tolerance = tolerance
+        self.open = open_session
+        self.progress = progress
+        self.total = len(probe.rows) + 1
+        self.runtime = f"ai-edge-litert {version('ai-edge-litert')}"
+        self.arithmetic: str | None = None
+
+    def checked(self) -> Checked:
+        self.progress(0, self.total, "compiling for the GPU alone")
+        try:
+            with self.open(self.model.content) as session:
+                self.runtime, self.arithmetic = session.runtime, session.arithmetic
+                problem = _not_on_gpu(self.graph, session)
+                log = session.log
+                if problem:
+                    return Checked(self._refused(problem, log), log)
+                runs = self._runs(session)
+                log = session.log
+        except GpuCompileError as error:
+            log = read_log(error.log)
+            return Checked(self._refused(_compile_problem(str(error), log), log), log)
+        except GpuRunError as error:
+            log = read_log(error.log)
+            return Checked(self._refused(f"the GPU run failed: {error}", log), log)
+        return Checked(self._judged(runs, log), log, runs)
+
+    def _runs(self, session: GpuSession) -> Runs:
+        rows, expected, found = [], [], []
+        with Cpu(self.graph, self.model.content) as cpu:
+            for number in range(len(self.probe.rows)):
+                row = self.probe.fed(self.graph, number)
+                rows.append(row)
+                expected.append(cpu.run(row))
+                found.append(run_in_order(session, self.graph, row))
+                self.progress(number + 1, self.total, "comparing GPU and CPU")
+        return Runs(
+            tuple(rows), tuple(expected), tuple(found), run_in_order(session, self.graph, rows[0])
+        )
+
+    def _base(self, state: str, why: str, log: BackendLog) -> Verdict:
+        return Verdict(
+            state=state,
+            why=why,
+            variant=self.model.variant,
+            outputs=(),
+            on_gpu=0,
+            operators=len(self.graph.operators),
+            adapter=log.adapter,
+            arithmetic=self.arithmetic,
+            samples=0,
+            source=self.probe.source,
+            runtime=self.runtime,
+            warnings=log.mismatches,
+        )
+
+    def _refused(self, why: str, log: BackendLog) -> Verdict:
+        problems = tuple(f"{each.op}: {each.reason}" for each in log.refused)
+        verdict = self._base("refused", why, log)
+        return replace(verdict, on_gpu=log.on_gpu or 0, problems=problems)
+
+    def _judged(self, runs: Runs, log: BackendLog) -> Verdict:
+        outputs = self._differences(runs)
+        notes = list(self._notes(runs))
+        why = self._wrong(runs, outputs, log)
+        first: FirstWrong | None = None
+        if why:
+            first = self._first_wrong(runs, log)
+        elif self._steady(runs):
+            # The comparison of outputs could not fail: the layers inside have to show it.
+            why, note = self._layers(runs)
+            notes.append(note)
+        state = "wrong" if why else "right"
+        if not why:
+            why = _agreement(outputs, len(runs.rows))
+        verdict = self._base(state, why, log)
+        return replace(
+            verdict,
+            outputs=outputs,
+            on_gpu=len(self.graph.operators),
+            samples=len(runs.rows),
+            first_wrong=first,
+            notes=tuple(note for note in notes if note),
+        )
+
+    def _differences(self, runs: Runs) -> tuple[OutputDifference, ...]:
+        found = []
+        for position, index in enumerate(self.graph.outputs):
+            tensor = self.graph.tensors[index]
+            classes = position == 0 and (classifies(self.graph) or bool(self.model.labels))
+            found.append(
+                difference(
+                    tensor,
+                    self.model.outputs[position].name,
+                    [outputs[position] for outputs in runs.cpu],
+                    [outputs[position] for outputs in runs.gpu],
+                    self.tolerance.of(tensor),
+                    classes and tensor.elements > 1,
+                )
+            )
+        return tuple(found)
+
+    def _wrong(self, runs: Runs, outputs: tuple[OutputDifference, ...], log: BackendLog) -> str:
+        """Why the result is wrong, the plainest reason first; empty when it is right."""
+        names = [port.name for port in self.model.outputs]
+        for position, name in enumerate(names):
+            if not finite([outputs[position] for outputs in runs.cpu]):
+                return f"output '{name}' is NaN or infinite on the CPU too: the model overflows"
+            if not finite([outputs[position] for outputs in runs.gpu]):
+                return f"output '{name}' is NaN or infinite on the GPU"
+        apart = [each for each in outputs if not each.within]
+        still = [names[p] for p in range(len(names)) if self._stands_still(runs, p)]
+        if still:
+            return f"output '{still[0]}' is the same for every input on the GPU, not on the CPU"
+        if apart:
+            worst = max(apart, key=lambda e: e.max_abs if e.relative is None else e.relative)
+            return f"output '{worst.name}' is {_apart(worst)} from the CPU's"
+        for position, index in enumerate(self.graph.outputs):
+            tensor = self.graph.tensors[index]
+            repeated = difference(
+                tensor, names[position], [runs.gpu[0][position]], [runs.again[position]],
+                self.tolerance.of(tensor),
+            )  # fmt: skip
+            if not repeated.within:
+                return (
+                    f"output '{names[position]}' differs between two runs on the same input by "
+                    f"{_apart(repeated)}"
+                )
+        if log.mismatches:
+            return f"the backend's own log says that shapes do not match: {log.mismatches[0]}"
+        return ""
+
+    def _stands_still(self, runs: Runs, position: int) -> bool:
+        return len(runs.rows) > 1 and (
+            self._still(runs.gpu, position) and not self._still(runs.cpu, position)
+        )
+
+    def _steady(self, runs: Runs) -> bool:
+        """Whether some output is the same for all rows on both sides."""
+        return any(self._still(runs.cpu, p) for p in range(len(self.graph.outputs)))
+
+    def _still(self, side: tuple[Outputs, ...], position: int) -> bool:
+        tensor = self.graph.tensors[self.graph.outputs[position]]
+        return steady(
+            [outputs[position] for outputs in side],
+            self.tolerance.of(tensor),
+            tensor.dtype.numpy.kind == "f",
+        )
+
+    def _worst_row(self, runs: Runs) -> Row:
+        """The row on which the two sides are farthest apart."""
+
+        def apart(number: int) -> float:
+            sides = zip(runs.cpu[number], runs.gpu[number], strict=True)
+            with np.errstate(invalid="ignore", over="ignore"):
+                found = [np.abs(a.astype(np.float64) - b.astype(np.float64)) for a, b in sides]
+            return max(float(np.nan_to_num(d, nan=np.inf).max(initial=0.0)) for d in found)
+
+        return runs.rows[max(range(len(runs.rows)), key=apart)]
+
+    def _first_wrong(self, runs: Runs, log: BackendLog) -> FirstWrong | None:
+        self.progress(self.total, self.total, "looking for the layer that is wrong")
+        found = first_wrong(self.graph, self._worst_row(runs), self.open, self.tolerance)
+        if found is None and log.mismatches:
+            operator = first_mismatched(self.graph, self.open)
+            if operator is not None:
+                name = self.graph.layer_name(operator)
+                found = FirstWrong(operator.index, name, operator.op, 0.0, None)
+        return found
+
+    def _layers(self, runs: Runs) -> tuple[str, str]:
+        """(why it is wrong, what was compared) of the layers, one by one, on the first row."""
+        blind = "the output is the same for every sample, so that it shows nothing"
+        try:
+            values = layer_values(self.graph, runs.rows[0])
+            layers = layer_differences(self.graph, values, self.open, self.tolerance)
+        except QuantizeError as error:
+            return f"{blind}, and the layers cannot be compared one by one ({error})", ""
+        for operator, each in layers:
+            if not each.within:
+                return f"{blind}; {operator.op} '{each.name}' is {_apart(each)} from the CPU's", ""
+        return "", f"{blind}; the {len(layers)} layers were compared one by one instead"
+
+    def _notes(self, runs: Runs) -> tuple[str, ...]:
+        layers = hybrid(self.graph)
+        if not layers or spelt_out(self.graph) is self.graph:
+            return ()
+        apart = self._rounded_by_cpu(runs)
+        note = (
+            f"{len(layers)} of {len(self.graph.operators)} operators have integer weights and "
+            "float activations: GPUs take such weights as floats, and are compared with that; "
+            f"LiteRT's CPU rounds those activations, so that an app's CPU result is {apart}"
+        )
+        return (note,)
+
+    def _rounded_by_cpu(self, runs: Runs) -> str:
+        try:
+            with Cpu(self.graph, self.model.content, as_file=True) as cpu:
+                rounded = [cpu.run(row) for row in runs.rows]
+        except QuantizeError:
+            return "another one"
+        found = []
+        for position, index in enumerate(self.graph.outputs):
+            tensor = self.graph.tensors[index]
+            sides = [[row[position] for row in side] for side in (runs.cpu, rounded)]
+            found.append(difference(tensor, "", sides[0], sides[1], 0.0).relative or 0.0)
+        return f"up to {max(found):.1g} (relative) off"
+
+
+def _not_on_gpu(graph: Graph, session: GpuSession) -> str:
+    """Why the GPU cannot have computed all of it, whatever is claimed; else empty."""
+    if not computing(graph):
+        return "the model computes nothing: no operator depends on its inputs"
+    if session.log.refused:
+        return _compile_problem("", session.log)
+    return "; ".join(session.doubts)
+
+
+def _compile_problem(message: str, log: BackendLog) -> str:
+    if log.refused:
+        kinds = ", ".join(dict.fromkeys(each.op for each in log.refused))
+        share = ""
+        if log.on_gpu is not None and log.on_cpu is not None:
+            share = f" ({log.on_cpu} of {log.on_gpu + log.on_cpu} operators would be the CPU's)"
+        return f"the GPU does not take {kinds}{share}"
+    if log.dynamic:
+        return "the GPU takes no tensors whose size is known only while it runs"
+    return f"the backend refuses the model: {message}"
+
+
+def _apart(each: OutputDifference) -> str:
+    if each.relative is not None:
+        return f"{each.relative:.2g} (relative; at most {each.tolerance:g})"
+    return f"{each.max_abs:g} LSB (at most {each.tolerance:g})"
+
+
+def _agreement(outputs: tuple[OutputDifference, ...], samples: int) -> str:
+    worst = max(outputs, key=lambda e: e.max_abs if e.relative is None else e.relative)
+    return f"{_apart(worst)} from the CPU's result at most, over {samples} samples"
