@@ -39,8 +39,9 @@ def delegates_table(delegation: Delegation, title: str) -> Table:
 
 
 def _row(each: Placement) -> tuple[object, ...]:
-    reason = each.reason or each.words or None
-    return (each.index, each.op, each.name, str(each.place).upper(), each.partition, reason)
+    # The reason's short name; the lines below the table have it in full.
+    why = each.code.replace("-", " ") if each.code not in ("", "said") else each.words or None
+    return (each.index, each.op, each.name, str(each.place).upper(), each.partition, why)
 
 
 def delegates_lines(delegation: Delegation) -> list[str]:

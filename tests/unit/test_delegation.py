@@ -218,7 +218,10 @@ def test_any_model_falls_apart_into_parts_that_fit_together(
 
 def test_the_file_says_what_was_checked_and_what_only_a_phone_shows() -> None:
     content = delegation_json(
-        predict(MODELS["two_partitions"](), Target.ANDROID_GPU), Target.ANDROID_GPU, ["this"], ["that"]
+        predict(MODELS["two_partitions"](), Target.ANDROID_GPU),
+        Target.ANDROID_GPU,
+        ["this"],
+        ["that"],
     )
     jsonschema.validate(content, SCHEMA)
     assert content["summary"] == {"gpu": 3, "cpu": 3, "transfer_bytes": 1024}

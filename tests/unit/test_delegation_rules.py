@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gpu_drivers import any_driver
 
 from edge_export.mobile.model import Target
 from edge_export.mobile.rules import node_of, rules_for
@@ -18,7 +19,6 @@ from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.option_tables import schema_names
 from edge_quantize.graph.options import SoftmaxOptions
 from edge_quantize.graph.writer import write_tflite
-from gpu_drivers import any_driver
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
