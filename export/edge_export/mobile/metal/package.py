@@ -18,8 +18,9 @@ from edge_quantize.run import real
 
 from .ports import SwiftPort
 from .readme import readme
-from .source import Source, printable, source_of, swift_files
+from .source import Source, source_of, swift_files
 from .template import fill, load
+from .text import printable
 
 
 def write_ios(package: Package, directory: Path) -> tuple[Path, ...]:

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from edge_export.mobile.model import OutputDifference, Verdict
 
 from .ports import SwiftPort
-from .source import Source, half_words, printable, sentence
+from .source import Source, half_words
 from .template import fill, load
+from .text import printable, sentence
 
 UNCHECKED = "checked on WebGPU; the Metal delegate is other code, unchecked"
 _UNBUILT = (

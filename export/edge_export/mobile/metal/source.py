@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +11,10 @@ from edge_quantize.half import HalfReport
 
 from .ports import SwiftPort, literal, number, swift_ports
 from .template import fill, load
+from .text import WIDTH, comment, printable, sentence, text
 from .words import KEYWORDS, MODULES
 
 TFLITE_VERSION = "2.17.0"
-_WIDTH = 100
 _MANNERS = (
     "- Important: An instance is not thread-safe: use it from one serial queue or one actor. Do "
     "not run inferences while the app is in the background: iOS stops GPU work there, and the "
@@ -258,7 +257,7 @@ def _parameters(ports: Sequence[SwiftPort]) -> list[str]:
 def _signature(ports: Sequence[SwiftPort]) -> list[str]:
     parameters = [f"{port.name}: [{port.type}]" for port in ports]
     line = f"        public init({', '.join(parameters)}) {{"
-    if len(line) <= _WIDTH:
+    if len(line) <= WIDTH:
         return [line]
     listed = ",\n".join(f"            {parameter}" for parameter in parameters)
     return ["        public init(", listed, "        ) {"]
@@ -319,21 +318,6 @@ def _held(port: SwiftPort) -> str:
     return "UInt8" if port.type == "Bool" else port.type
 
 
-def comment(lines: Sequence[str], indent: int = 0) -> str:
-    """Documentation lines, wrapped. Nothing in them can end the comment: it is one to a line."""
-    start = " " * indent + "///"
-    result = []
-    for line in lines:
-        flat = printable(line)
-        lead = line[: len(line) - len(line.lstrip())]
-        hang = "  " if flat.startswith("- ") else ""
-        wrapped = textwrap.wrap(flat, _WIDTH - len(start) - 1 - len(lead + hang)) or [""]
-        for number_of_line, piece in enumerate(wrapped):
-            space = lead + (hang if number_of_line else "")
-            result.append(f"{start} {space}{piece}".rstrip())
-    return "\n".join(result)
-
-
 def half_words(source: Source) -> str:
     """What is known of float16 arithmetic on the model, for the middle of a sentence."""
     report = source.package.verdict.half
@@ -345,28 +329,3 @@ def half_words(source: Source) -> str:
         return f"do not allow it: {where} passes 65504, the largest float16 (modelled)"
     lost = max((output.relative for output in report.outputs), default=0.0)
     return f"outputs are then off by up to {lost:.1e} of their largest value (modelled)"
-
-
-def printable(words: str) -> str:
-    """One line, whatever names and messages bring in."""
-    flat = " ".join(words.split())
-    return "".join(each if each.isprintable() else "?" for each in flat)
-
-
-def sentence(words: str) -> str:
-    """Words of another stage as one sentence."""
-    flat = printable(words)
-    return flat if not flat or flat[-1] in ".!?" else flat + "."
-
-
-def text(value: str) -> str:
-    """A string literal of Swift: every character that is not printable ASCII is an escape."""
-    pieces = []
-    for character in value:
-        if character in '"\\':
-            pieces.append("\\" + character)
-        elif " " <= character <= "~":
-            pieces.append(character)
-        else:
-            pieces.append(f"\\u{{{ord(character):X}}}")
-    return f'"{"".join(pieces)}"'
