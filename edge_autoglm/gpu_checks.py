@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -24,17 +23,20 @@ def gpu_checks() -> tuple[Check, ...]:
 def _litert() -> Check:
     name = "LiteRT's GPU accelerator"
     try:
-        version = metadata.version("ai-edge-litert")
-        place = importlib.util.find_spec("ai_edge_litert")
-    except (metadata.PackageNotFoundError, ValueError):
-        place = None
-    if place is None or place.origin is None:
+        version, files = metadata.version("ai-edge-litert"), metadata.files("ai-edge-litert")
+    except metadata.PackageNotFoundError:
         return Check(name, False, f"ai-edge-litert is not installed; {_PURPOSE}", _UPGRADE)
-    libraries = sorted(Path(place.origin).parent.glob("libLiteRt*Accelerator.*"))
+    libraries = [
+        path.name
+        for path in files or ()
+        if path.name.startswith("libLiteRt")
+        and "Accelerator" in path.name
+        and Path(str(path.locate())).is_file()
+    ]
     if not libraries:
         detail = f"ai-edge-litert {version} has none on this system; {_PURPOSE}"
         return Check(name, False, detail, _UPGRADE, needed=False)
-    return Check(name, True, f"ai-edge-litert {version}, {libraries[0].name}", needed=False)
+    return Check(name, True, f"ai-edge-litert {version}, {libraries[0]}", needed=False)
 
 
 def _driver() -> Check:

@@ -19,10 +19,10 @@ from edge_autoglm.errors import EdgeError
 from edge_quantize.gpu.driver import LIBRARY, LOADER
 
 PACKAGES = ("chromium-common", "libvulkan1")
-_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+) (?P<size>\d+)(?: SHA256:(?P<digest>\w+))?")
+_LINE = re.compile(r"^'(?P<uri>[^']+)' (?P<file>\S+_\S+) (?P<size>\d+)(?: SHA256:(?P<digest>\w+))?")
 _BY_HAND = (
-    f"{LIBRARY} and {LOADER} lie beside the program in every browser or editor that is built on "
-    "Chromium; find such a folder and give it with --from DIR"
+    f"{LIBRARY} and {LOADER} lie beside the program in browsers and editors that are built on "
+    "Chromium (Chrome, Electron); find such a folder and give it with --from DIR"
 )
 
 
@@ -38,9 +38,12 @@ class Package:
     size: int
     digest: str
 
+    @property
+    def name(self) -> str:
+        return self.file.partition("_")[0]
+
     def describe(self) -> str:
-        name, _, rest = unquote(self.file).partition("_")
-        return f"{name} {rest.partition('_')[0]}"
+        return f"{self.name} {unquote(self.file).split('_')[1]}"
 
 
 def apt_packages() -> tuple[Package, ...]:
@@ -58,12 +61,12 @@ def apt_packages() -> tuple[Package, ...]:
         for line in map(_LINE.match, answer.stdout.splitlines())
         if line
     )
-    if answer.returncode or len(found) < len(PACKAGES):
+    if answer.returncode or sorted(each.name for each in found) != sorted(PACKAGES):
         raise SetupError(
             f"apt-get finds no {' and '.join(PACKAGES)} ({_words(answer)}); refresh its lists with "
             f"`sudo apt-get update`. Where it has none (Ubuntu's Chromium is a snap): {_BY_HAND}"
         )
-    return found
+    return tuple(sorted(found, key=lambda each: PACKAGES.index(each.name)))
 
 
 def fetch(packages: Sequence[Package], folder: Path) -> tuple[Path, ...]:
@@ -78,15 +81,15 @@ def fetch(packages: Sequence[Package], folder: Path) -> tuple[Path, ...]:
     for package in packages:
         path = folder / package.file
         size = path.stat().st_size if path.is_file() else 0
-        whole = size == package.size
-        if whole and package.digest:
-            with path.open("rb") as file:
-                whole = hashlib.file_digest(file, "sha256").hexdigest() == package.digest
-        if not whole:
+        if size != package.size:
             raise SetupError(
-                f"{package.file}: came only in part or damaged ({size} of {package.size} bytes); "
-                "try again"
+                f"{package.file}: came only in part ({size} of {package.size} bytes); try again"
             )
+        if package.digest:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != package.digest:
+                raise SetupError(f"{package.file}: came damaged (its SHA-256 differs); try again")
         paths.append(path)
     return tuple(paths)
 

@@ -7,12 +7,14 @@ folder of any program that is built on Chromium. What is put into the cache has 
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import struct
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +31,12 @@ from edge_quantize.gpu.driver import (
 from edge_quantize.gpu.probe import Probe, probe
 
 Say = Callable[[str], None]
+Busy = Callable[[str], AbstractContextManager[object]]
 _ORIGIN = "origin.json"
+_WHERE = (
+    "it lies beside the program in browsers and editors that are built on Chromium, in Debian in "
+    "the package chromium-common"
+)
 _ROOM = 32 << 20  # beside what is fetched: the files unpacked, twice while they are moved
 
 
@@ -55,9 +62,10 @@ def installed() -> SwiftShader | None:
     return SwiftShader(folder, _origin(folder), probe(driver))
 
 
-def install(sources: Sequence[Path], say: Say) -> SwiftShader:
+def install(sources: Sequence[Path], say: Say, busy: Busy = nullcontext) -> SwiftShader:
     """Puts SwiftShader into the cache, in place of what is there: from `sources` (.deb files or
-    folders), or where there are none from the system's package manager.
+    folders), or where there are none from the system's package manager. `busy` is entered, with
+    words, while that fetches.
 
     Raises SetupError, having changed nothing.
     """
@@ -68,19 +76,22 @@ def install(sources: Sequence[Path], say: Say) -> SwiftShader:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="gpu-", dir=folder.parent) as work:
-            made, origin = _made(Path(work), sources, say)
+            made, origin = _made(Path(work), sources, say, busy)
             run = _tried(made, origin)
             _swap(made, folder, Path(work))
     except OSError as error:
-        place = error.filename or folder
+        place = Path(str(error.filename or folder))
+        if place.is_relative_to(folder.parent):  # a folder of the moment says nothing
+            place = folder.parent
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space, or name" if full else "name"
         raise SetupError(
-            f"{place}: {error.strerror or error}; free some space, or name another folder in "
-            "EDGE_AUTOGLM_CACHE"
+            f"{place}: {error.strerror or error}; {advice} another folder in EDGE_AUTOGLM_CACHE"
         ) from error
     return SwiftShader(folder, origin, run)
 
 
-def _made(work: Path, sources: Sequence[Path], say: Say) -> tuple[Path, str]:
+def _made(work: Path, sources: Sequence[Path], say: Say, busy: Busy) -> tuple[Path, str]:
     """A folder with the three files, and where they are from."""
     files = work / "files"
     files.mkdir()
@@ -98,8 +109,10 @@ def _made(work: Path, sources: Sequence[Path], say: Say) -> tuple[Path, str]:
                 "or name another folder in EDGE_AUTOGLM_CACHE"
             )
         what = " and ".join(f"{each.describe()} ({each.size / 2**20:.1f} MiB)" for each in packages)
-        say(f"fetching {what} with apt-get; of them SwiftShader and the Vulkan loader are kept")
-        for path in fetch(packages, work):
+        say(f"to fetch: {what}; of them SwiftShader and the Vulkan loader are kept")
+        with busy("apt-get is fetching"):
+            paths = fetch(packages, work)
+        for path in paths:
             from_package(path, files)
         origin = ", ".join(each.describe() for each in packages)
     _check(files, origin)
@@ -129,12 +142,6 @@ def _check(files: Path, origin: str) -> None:
             raise SetupError(f"{origin}: {path.name} in it is for another processor")
 
 
-_WHERE = (
-    "it lies beside the program in every browser or editor that is built on Chromium, in Debian in "
-    "the package chromium-common"
-)
-
-
 def _machine(path: Path) -> tuple[int, int] | None:
     """Class and machine of an ELF file; None for another."""
     with path.open("rb") as file:
@@ -156,14 +163,20 @@ def _tried(folder: Path, origin: str) -> Probe:
 
 def _swap(made: Path, folder: Path, work: Path) -> None:
     """Puts `made` where `folder` is; what was there goes with `work`."""
-    if folder.exists() or folder.is_symlink():
-        folder.rename(work / "before")
-    try:
-        made.rename(folder)
-    except BaseException:
-        if (work / "before").exists():
-            (work / "before").rename(folder)
-        raise
+    before = work / "before"
+    for _ in range(3):  # another program may put its own there in between
+        if folder.exists() or folder.is_symlink():
+            before = Path(tempfile.mkdtemp(prefix="before-", dir=work), "gpu")
+            folder.rename(before)
+        try:
+            made.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                if before.exists():
+                    before.rename(folder)
+                raise
+    raise SetupError(f"{folder}: other programs write to it all the time; try again")
 
 
 def _origin(folder: Path) -> str:

@@ -42,12 +42,14 @@ def export_mobile(model: str, options: Options) -> None:
     """Prepares, shows, and writes. Exits 1 when the GPU's result is not right and nobody forces."""
     from dataclasses import replace
 
-    from edge_autoglm.report.mobile import package_json, package_lines, package_tables
+    from edge_autoglm.report.mobile import package_json, package_report
     from edge_autoglm.report.tables import wrapped
     from edge_export.folder import refuse_foreign
     from edge_export.mobile.model import Target, Variant
     from edge_export.mobile.package import Wishes, prepare, source_model, write_package
+    from edge_export.mobile.variants import check_variant
     from edge_export.mobile.verdict_file import VERDICT_FILE
+    from edge_quantize.gpu import find_driver
 
     _check_usage(options)
     shapes = dict(_shape(text) for text in options.shapes)
@@ -64,17 +66,23 @@ def export_mobile(model: str, options: Options) -> None:
     if options.samples is not None:
         wishes = replace(wishes, count=options.samples)
     wishes = replace(wishes, labels=_labels(given, options), samples=_samples(given, options))
+    check_variant(given, wishes.precision, wishes.samples)
+    driver = find_driver() if wishes.check else None
     with progress("checking" if wishes.check else "writing") as advance:
-        package = prepare(content, name, Target(options.target), wishes, progress=advance)
+        package = prepare(
+            content, name, Target(options.target), wishes, driver=driver, progress=advance
+        )
     right = package.verdict.state in ("right", "unchecked")
     files: tuple[Path, ...] = ()
     if right or options.force:
         files = write_package(package, folder, force=options.force)
     console = output(options.json)
-    for grid in package_tables(package):
-        console.print(grid)
-    for line in package_lines(package):
-        console.print(wrapped(line, "  "), soft_wrap=True)
+    for part in package_report(package):
+        if isinstance(part, str):
+            text = part if "\n" in part else wrapped(part, "  ")
+            console.print(text, soft_wrap=True)
+        else:
+            console.print(part)
     _say_what_was_done(package, folder, files, options, model)
     document = package_json(package) | {"directory": str(folder) if files else None,
                                         "files": [str(path) for path in files]}  # fmt: skip

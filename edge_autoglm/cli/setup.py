@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import JsonOption, notes, output, write_json
+from .common import JsonOption, notes, output, progress, write_json
 
 app = typer.Typer(
     help="Put into your cache what checks need. Nothing is installed; no root is needed.",
@@ -71,7 +71,7 @@ def gpu(
                 write_json(json, _json(driver.origin, "", run.adapter, run.runtime, run.seconds))
                 return
     if found is None:
-        found, verb = install(source or (), say), "is ready"
+        found, verb = install(source or (), say, progress), "is ready"
     run = found.run
     line = (
         f"SwiftShader {verb}: {found.folder} (from {found.origin}). A tiny model ran on it with "

@@ -3,14 +3,21 @@ each operator run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.table import Table
 
+from edge_export.mobile.apart import computing
+from edge_export.mobile.delegation import delegates_json
 from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
+from edge_quantize.half import HalfReport, half_lines
+from edge_quantize.ingest.tflite import read_tflite
 
+from .delegates import delegates_lines, delegates_table
+from .summary import short_names
 from .tables import percent, size, table
 
 _WORDS = {
@@ -21,15 +28,48 @@ _WORDS = {
 }
 
 
-def package_tables(package: Package) -> Iterator[Table]:
-    """How far the GPU's outputs are from the CPU's; nothing where nothing was compared."""
-    verdict = package.verdict
+def package_report(package: Package) -> Iterator[Table | str]:
+    """The verdict first, then what it rests on and where each operator runs: tables and lines. A
+    line with a line break in it is wrapped already."""
+    model, verdict = package.model, package.verdict
+    yield (
+        f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
+        f"{_WORDS[verdict.state]}: {verdict.why}"
+    )
+    if verdict.first_wrong is not None:
+        names = short_names(read_tflite(model.content))
+        yield first_wrong_line(verdict.first_wrong, names)
+    yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     if verdict.outputs:
         yield table(
-            f"{package.model.name}, {package.model.variant}: GPU against CPU",
+            "GPU against CPU",
             ("~output", ">max", ">rms", ">relative", ">allowed", ">same class", "<"),
             [_row(each) for each in verdict.outputs],
         )
+    yield from _ran(verdict)
+    yield from _drift(package)
+    yield from (f"Note: {note}." for note in verdict.notes)
+    if isinstance(verdict.half, HalfReport):
+        yield from half_lines(verdict.half)
+    if verdict.samples:
+        yield f"Limits: {'; '.join(verdict.limits)}."
+    yield _where(package)
+    if not package.delegation.refused:  # else they are named one by one
+        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
+    yield from delegates_lines(package.delegation)
+
+
+def _where(package: Package) -> Table:
+    """Where each operator runs; those that only unpack constants are counted."""
+    graph, delegation = read_tflite(package.model.content), package.delegation
+    kept = {operator.index for operator in computing(graph)}
+    shown = tuple(each for each in delegation.operators if each.index in kept)
+    left = len(delegation.operators) - len(shown)
+    title = f"Where {package.model.name} runs"
+    if left and shown:
+        title += f" (beside {left} operators that unpack constants)"
+        delegation = replace(delegation, operators=shown)
+    return delegates_table(delegation, title)
 
 
 def _row(each: OutputDifference) -> tuple[object, ...]:
@@ -45,39 +85,23 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
     )
 
 
-def package_lines(package: Package) -> Iterator[str]:
-    """The verdict first, then what it rests on; a sentence or two a line."""
-    model, verdict = package.model, package.verdict
-    yield (
-        f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
-        f"{_WORDS[verdict.state]}: {verdict.why}"
-    )
-    yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
-    if verdict.first_wrong is not None:
-        yield first_wrong_line(verdict.first_wrong)
-    yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
-    yield from _ran(verdict)
-    yield from _drift(package)
-    yield from (f"Note: {note}." for note in verdict.notes)
-    if verdict.state != "unchecked":
-        yield from (f"Not checked here: {limit}." for limit in verdict.limits)
-
-
-def first_wrong_line(found: FirstWrong) -> str:
+def first_wrong_line(found: FirstWrong, names: Mapping[str, str]) -> str:
+    """`names` are short ones by layer name."""
     if found.relative is not None:
         apart = f"{found.relative:.2g} relative"
     else:
         apart = f"{found.max_abs:g} LSB"
     how = f", off by {apart}" if found.max_abs else ""
-    return f"First wrong layer: {found.index} {found.op} '{found.name}'{how}, given right inputs"
+    name = names.get(found.name, found.name)
+    return f"First wrong layer: {found.index} {found.op} '{name}'{how}, given right inputs"
 
 
 def _ran(verdict: Verdict) -> Iterator[str]:
     if not verdict.samples:
         return
     yield (
-        f"{verdict.on_gpu} of {verdict.operators} operators ran on the GPU ({verdict.adapter}, "
-        f"{verdict.arithmetic}, {verdict.runtime}), over {verdict.samples} samples: "
+        f"What ran: {verdict.on_gpu} of {verdict.operators} operators on the GPU "
+        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
         f"{verdict.source}"
     )
 
@@ -91,10 +115,12 @@ def _drift(package: Package) -> Iterator[str]:
         if each.agreement is not None:
             same = f", the same class in {percent(each.agreement, 1)}% of samples"
         yield (
-            f"Output '{each.name}' of the {package.model.variant} variant is at most {apart} from "
-            f"the model's as given{same} (both on the CPU)"
+            f"Output '{each.name}' of the {package.model.variant} variant, on the CPU, is at most "
+            f"{apart} from that of the model as given{same}"
         )
 
 
 def package_json(package: Package) -> dict[str, Any]:
-    return verdict_json(package.model, package.target, package.verdict)
+    """verdict.json's content, with that of delegates.json in it."""
+    verdict = verdict_json(package.model, package.target, package.verdict)
+    return verdict | {"delegates": delegates_json(package)}

@@ -8,6 +8,7 @@ ExportError           base; the CLI prints it as one line and exits 1
 +-- ArenaError        the arena of a graph cannot be stated (`tflm.arena`)
 +-- MobileError       a model cannot become a package for a phone as it was asked for
     +-- UnfitError    the GPU takes not all of it, or computes it wrongly; carries the verdict
++-- DelegationError   what a GPU backend's log says does not fit the model (`mobile.observation`)
 """
 
 from __future__ import annotations
@@ -43,3 +44,7 @@ class MobileError(ExportError):
     def __init__(self, message: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.problems = problems
+
+
+class DelegationError(ExportError):
+    """The counts in a GPU backend's log fit no placement of the model's operators."""

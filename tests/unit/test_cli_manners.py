@@ -13,7 +13,7 @@ import pytest
 from cli_tools import ROOT, Answer, Program, call, command, environment
 
 COMMANDS = ["inspect", "export", "build", "flash", "profile", "verify", "monitor", "boards",
-            "virtual", "ports", "doctor"]  # fmt: skip
+            "virtual", "ports", "doctor", "setup"]  # fmt: skip
 HEAVY = ("numpy", "rich", "serial", "cbor2", "ai_edge_litert", "flatbuffers", "unicorn",
          "capstone", "tflite_micro", "ziglang", "asyncio")  # fmt: skip
 

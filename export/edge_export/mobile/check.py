@@ -35,14 +35,6 @@ def unsaid(_done: int, _total: int, _doing: str) -> None:
     """Nobody wants to know."""
 
 
-@dataclass(frozen=True)
-class Checked:
-    """The verdict, and the backend's log of the GPU-only compilation that it comes from."""
-
-    verdict: Verdict
-    log: BackendLog
-
-
 @dataclass(frozen=True, eq=False)
 class Runs:
     """What both sides computed: one tuple of outputs a row, in the model's order. `again` is the
@@ -52,6 +44,16 @@ class Runs:
     cpu: tuple[Outputs, ...]
     gpu: tuple[Outputs, ...]
     again: Outputs
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """The verdict, the backend's log of the GPU-only compilation that it comes from, and what both
+    sides computed, None where the GPU did not run."""
+
+    verdict: Verdict
+    log: BackendLog
+    runs: Runs | None = None
 
 
 def check(
@@ -97,7 +99,7 @@ class _Check:
         self.open = open_session
         self.progress = progress
         self.total = len(probe.rows) + 1
-        self.runtime = f"LiteRT {version('ai-edge-litert')}"
+        self.runtime = f"ai-edge-litert {version('ai-edge-litert')}"
         self.arithmetic: str | None = None
 
     def checked(self) -> Checked:
@@ -117,7 +119,7 @@ class _Check:
         except GpuRunError as error:
             log = read_log(error.log)
             return Checked(self._refused(f"the GPU run failed: {error}", log), log)
-        return Checked(self._judged(runs, log), log)
+        return Checked(self._judged(runs, log), log, runs)
 
     def _runs(self, session: GpuSession) -> Runs:
         rows, expected, found = [], [], []
@@ -155,7 +157,7 @@ class _Check:
 
     def _judged(self, runs: Runs, log: BackendLog) -> Verdict:
         outputs = self._differences(runs)
-        notes = list(self._notes())
+        notes = list(self._notes(runs))
         why = self._wrong(runs, outputs, log)
         first: FirstWrong | None = None
         if why:
@@ -275,17 +277,30 @@ class _Check:
                 return f"{blind}; {operator.op} '{each.name}' is {_apart(each)} from the CPU's", ""
         return "", f"{blind}; the {len(layers)} layers were compared one by one instead"
 
-    def _notes(self) -> tuple[str, ...]:
+    def _notes(self, runs: Runs) -> tuple[str, ...]:
         layers = hybrid(self.graph)
         if not layers or spelt_out(self.graph) is self.graph:
             return ()
-        share = f"{len(layers)} of {len(self.graph.operators)} operators"
+        apart = self._rounded_by_cpu(runs)
         note = (
-            f"{share} have integer weights and float activations: GPUs take such weights as "
-            "floats, and are compared with that; LiteRT's CPU rounds those activations too, so "
-            "that what an app gets from the CPU is less exact there"
+            f"{len(layers)} of {len(self.graph.operators)} operators have integer weights and "
+            "float activations: GPUs take such weights as floats, and are compared with that; "
+            f"LiteRT's CPU rounds those activations, so that an app's CPU result is {apart}"
         )
         return (note,)
+
+    def _rounded_by_cpu(self, runs: Runs) -> str:
+        try:
+            with Cpu(self.graph, self.model.content, as_file=True) as cpu:
+                rounded = [cpu.run(row) for row in runs.rows]
+        except QuantizeError:
+            return "another one"
+        found = []
+        for position, index in enumerate(self.graph.outputs):
+            tensor = self.graph.tensors[index]
+            sides = [[row[position] for row in side] for side in (runs.cpu, rounded)]
+            found.append(difference(tensor, "", sides[0], sides[1], 0.0).relative or 0.0)
+        return f"up to {max(found):.1g} (relative) off"
 
 
 def _not_on_gpu(graph: Graph, session: GpuSession) -> str:

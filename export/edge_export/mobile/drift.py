@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,18 +12,20 @@ from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.quality import classifies
 from edge_quantize.run import Floats, real
 
-from .expected import Cpu
+from .expected import Cpu, Outputs
 from .model import Drift, MobileModel
 from .probe import Probe
 
 
-def drift(given: MobileModel, variant: MobileModel, probe: Probe) -> tuple[Drift, ...]:
-    """One for each output; empty where the two are one file, or where the CPU runs one of them
-    not."""
+def drift(
+    given: MobileModel, variant: MobileModel, probe: Probe, outputs: Sequence[Outputs]
+) -> tuple[Drift, ...]:
+    """One for each output; `outputs` are those of `variant` on the CPU, a tuple a row of `probe`.
+    Empty where the two are one file, or where the CPU does not run the model as given."""
     if given.content == variant.content:
         return ()
     try:
-        one, other = _outputs(given, probe), _outputs(variant, probe)
+        one, other = _outputs(given, probe), _real(variant, outputs)
     except QuantizeError:
         return ()  # the verdict does not stand on it
     classes = classifies(read_tflite(given.content)) or bool(given.labels)
@@ -50,10 +53,12 @@ def drift(given: MobileModel, variant: MobileModel, probe: Probe) -> tuple[Drift
 def _outputs(model: MobileModel, probe: Probe) -> list[tuple[Floats, ...]]:
     graph = read_tflite(model.content)
     with Cpu(graph, model.content) as cpu:
-        return [
-            tuple(
-                real(array, graph.tensors[index].quantization)
-                for index, array in zip(graph.outputs, cpu.run(probe.fed(graph, n)), strict=True)
-            )
-            for n in range(len(probe.rows))
-        ]
+        outputs = [cpu.run(probe.fed(graph, number)) for number in range(len(probe.rows))]
+    return _real(model, outputs)
+
+
+def _real(model: MobileModel, rows: Sequence[Outputs]) -> list[tuple[Floats, ...]]:
+    return [
+        tuple(real(a, port.quantization) for a, port in zip(row, model.outputs, strict=True))
+        for row in rows
+    ]

@@ -59,12 +59,15 @@ class Cpu:
     LiteRT's plain integer kernels round twice where XNNPACK and GPUs round once, an LSB a layer;
     with those a right GPU result of a deep int8 model would be many LSB off.
 
-    A context manager. `content` is the graph's file, for what a Graph cannot be written from.
-    Raises ReferenceRuntimeError when LiteRT refuses the model, or dies of it.
+    A context manager. `content` is the graph's file, for what a Graph cannot be written from;
+    `as_file` runs hybrid layers as LiteRT does. Raises ReferenceRuntimeError when LiteRT refuses
+    the model, or dies of it.
     """
 
-    def __init__(self, graph: Graph, content: bytes | None = None) -> None:
-        self.graph = spelt_out(graph)
+    def __init__(
+        self, graph: Graph, content: bytes | None = None, *, as_file: bool = False
+    ) -> None:
+        self.graph = graph if as_file else spelt_out(graph)
         same = content is not None and self.graph is graph
         try:
             self._session = GpuSession(

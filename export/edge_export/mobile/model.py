@@ -73,17 +73,49 @@ class Placement:
     partition: int
     reason: str = ""
     mend: str = ""
+    code: str = ""  # of `edge_export.mobile.rules.reasons.REASONS`
+    words: str = ""  # the backend's own, where it was asked
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A tensor that one partition makes and another, on the other side, reads."""
+
+    tensor: str
+    nbytes: int
+    source: int
+    to: int
+    place: Place  # of the one that reads it
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An operator for which the rules say otherwise than the backend did."""
+
+    index: int
+    op: str
+    predicted: Place
+    observed: Place
 
 
 @dataclass(frozen=True)
 class Delegation:
     """Where everything will run. `transfers` are the tensors (names) that go from CPU to GPU or
     back between partitions; the model's own inputs and outputs are not among them. `source` names
-    the rules or the log that it comes from, with its version."""
+    the rules or the log that it comes from, with its version.
+
+    `moves` are the transfers with their sizes. `observed`: the backend itself said so. `notes` are
+    what a reader has to know beside it. `disagreements`: where the rules were wrong; the backend's
+    word stands in `operators`.
+    """
 
     operators: tuple[Placement, ...]
     transfers: tuple[str, ...]
     source: str
+    moves: tuple[Transfer, ...] = ()
+    observed: bool = False
+    notes: tuple[str, ...] = ()
+    disagreements: tuple[Disagreement, ...] = ()
 
     @property
     def partitions(self) -> int:
@@ -173,6 +205,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Golden:
+    """One inference of the CPU reference, for the package's own test. `inputs` and `outputs` are
+    the tensors' contents, little-endian, in the order of the ports; `tolerances` the greatest
+    absolute difference allowed in each output, in real numbers."""
+
+    inputs: tuple[bytes, ...]
+    outputs: tuple[bytes, ...]
+    tolerances: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Package:
     """All that a package is written from."""
 
@@ -180,3 +223,4 @@ class Package:
     model: MobileModel
     delegation: Delegation
     verdict: Verdict
+    golden: Golden | None = None

@@ -69,12 +69,10 @@ def identifiers(
 
 
 def _words(text: str) -> list[str]:
-    # What is no ASCII must separate words as any other sign does, unless it is an accent.
-    plain = "".join(
-        each if each.isascii() else " "
-        for each in unicodedata.normalize("NFKD", text)
-        if not unicodedata.combining(each)
-    )
+    # "ß" is two letters, "é" an "e"; what else is no ASCII separates words as any sign does.
+    folded = "".join(each if each.isascii() else each.casefold() for each in text)
+    letters = (c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+    plain = "".join(each if each.isascii() else " " for each in letters)
     words: list[str] = []
     left = _LONGEST
     for run in re.findall(r"[0-9A-Za-z]+", plain):

@@ -9,25 +9,27 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from edge_export.errors import ExportError, MobileError
+from edge_export.errors import DelegationError, ExportError, MobileError
 from edge_export.folder import refuse_foreign, staged
 from edge_quantize.data import Samples
-from edge_quantize.errors import QuantizeError
+from edge_quantize.errors import GpuError, QuantizeError
 from edge_quantize.gpu import Driver, find_driver
-from edge_quantize.graph import Graph
+from edge_quantize.half import HalfReport
 from edge_quantize.ingest.tflite import read_tflite
 
-from .check import Progress, check, unsaid
-from .delegation import delegates_json, predict
+from .check import Checked, Progress, check, unsaid
+from .delegation import backend_log, delegates_json, observed, predict
 from .drift import drift
-from .model import MobileModel, Package, Target, Variant, Verdict
+from .golden import golden, half_report
+from .model import Delegation, MobileModel, Package, Target, Variant, Verdict
 from .probe import Probe, from_samples, pseudo_random
 from .shapes import Shapes, with_shapes
 from .source import mobile_model
-from .variants import Made, alternatives, default_variant, make
+from .variants import alternatives, default_variant, make
 from .verdict_file import VERDICT_FILE, verdict_text
 
 DELEGATES_FILE = "delegates.json"
@@ -92,22 +94,29 @@ def prepare(
     if wishes.check:
         driver = driver or find_driver()  # before any work is done
     made = make(given, wishes.precision or default_variant(given), wishes.samples)
-    graph = read_tflite(made.model.content)
+    model, probe = made.model, _probe(given, wishes)
+    half, runs = None, None
+    delegation = predict(model.content, target)
     if not wishes.check:
-        verdict = _unchecked(made, graph)
+        verdict = _unchecked(model)
     else:
-        probe = _probe(given, wishes)
-        verdict = check(made.model, probe, driver=driver, progress=progress).verdict
+        checked = check(model, probe, driver=driver, progress=progress)
+        verdict, runs = checked.verdict, checked.runs
+        delegation = _delegation(delegation, model, target, checked, driver)
         if not verdict.right:
-            works = _works(given, made.model, probe, driver, progress)
+            works = _works(given, model, probe, driver, progress)
             verdict = replace(verdict, works=works)
-        verdict = replace(
-            verdict,
-            drift=drift(given, made.model, probe),
-            notes=(*made.notes, *verdict.notes),
-        )
-    verdict = replace(verdict, limits=_limits(target, verdict, driver))
-    return Package(target, made.model, predict(made.model.content, target), verdict)
+    if runs is not None:
+        progress(0, 1, "simulating float16 arithmetic")
+        half = half_report(model, probe)
+        verdict = replace(verdict, drift=drift(given, model, probe, runs.cpu), half=half)
+    verdict = replace(
+        verdict,
+        notes=(*made.notes, *verdict.notes, *_half_notes(half)),
+        limits=_limits(target, verdict, driver),
+    )
+    expected = golden(model, probe, half, None if runs is None else runs.cpu[0])
+    return Package(target, model, delegation, verdict, expected)
 
 
 def source_model(content: bytes, name: str, wishes: Wishes | None = None) -> MobileModel:
@@ -168,6 +177,24 @@ def _probe(given: MobileModel, wishes: Wishes) -> Probe:
     return pseudo_random(graph, wishes.count)
 
 
+def _delegation(
+    predicted: Delegation,
+    model: MobileModel,
+    target: Target,
+    checked: Checked,
+    driver: Driver | None,
+) -> Delegation:
+    """By the backend's own log, where it is the target's; by the target's rules else."""
+    if target is not Target.ANDROID_GPU:
+        return predicted
+    try:
+        return observed(
+            read_tflite(model.content), checked.log, partial(backend_log, driver=driver)
+        )
+    except (DelegationError, GpuError) as error:
+        return replace(predicted, notes=(*predicted.notes, f"by the rules alone: {error}"))
+
+
 def _works(
     given: MobileModel,
     wrong: MobileModel,
@@ -188,20 +215,32 @@ def _works(
     return None
 
 
-def _unchecked(made: Made, graph: Graph) -> Verdict:
+def _half_notes(half: HalfReport | None) -> tuple[str, ...]:
+    """What an app should do about float16 arithmetic, where it must do something."""
+    if half is None or (half.finite and half.first_overflow is None):
+        return ()
+    first = half.first_overflow
+    where = f"layer '{first.name}' ({first.op})" if first is not None else "an output"
+    note = (
+        f"on a GPU that computes in float16, {where} passes 65504 and becomes infinite: ask the "
+        "phone for float32 (the class's precision option)"
+    )
+    return (note,)
+
+
+def _unchecked(model: MobileModel) -> Verdict:
     return Verdict(
         state="unchecked",
         why="nobody looked whether a GPU computes it rightly (--skip-check)",
-        variant=made.model.variant,
+        variant=model.variant,
         outputs=(),
         on_gpu=0,
-        operators=len(graph.operators),
+        operators=len(read_tflite(model.content).operators),
         adapter=None,
         arithmetic=None,
         samples=0,
         source="none",
-        runtime=f"LiteRT {version('ai-edge-litert')}",
-        notes=made.notes,
+        runtime=f"ai-edge-litert {version('ai-edge-litert')}",
     )
 
 

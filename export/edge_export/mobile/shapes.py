@@ -19,7 +19,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def with_shapes(model: MobileModel, graph: Graph, shapes: Shapes) -> MobileModel:
     """`model`, whose file `graph` was read from, with inputs of the shapes that `shapes` names and
-    every other shape as it follows. An open batch counts as 1; itself where nothing is to be done.
+    every other shape as it follows. An open batch becomes 1, since GPUs take fixed sizes; itself
+    where nothing is open.
 
     Raises MobileError: an open dimension that nobody gave, an unknown input, a shape that the input
     cannot take, or one that the model cannot compute with.
@@ -42,6 +43,8 @@ def with_shapes(model: MobileModel, graph: Graph, shapes: Shapes) -> MobileModel
                     f"input '{port.name}' is [{_shown(declared)}]: say which size the package is "
                     f"for, as in --shape {port.name}={example}"
                 )
+            elif declared[:1] == (-1,):
+                wanted[index] = (1, *port.shape[1:])
         elif len(given) != len(declared) or any(
             size not in (-1, asked) for size, asked in zip(declared, given, strict=True)
         ):
@@ -71,14 +74,20 @@ def _resized(model: MobileModel, wanted: Mapping[int, tuple[int, ...]]) -> Mobil
         }
     except (RuntimeError, ValueError) as error:
         said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-        shown = " and ".join(f"[{_shown(shape)}]" for shape in wanted.values())
-        raise MobileError(f"{model.name}: cannot compute with inputs of {shown}: {said}") from error
+        raise _unfit(model, wanted, said) from error
+    if any(0 in shape for shape in found.values()):
+        raise _unfit(model, wanted, "a tensor inside would have no element")
     file = tables.unpacked(model.content)
     for index, tensor in enumerate(file.subgraphs[0].tensors):
         tensor.shapeSignature = None
         if index in found:
             tensor.shape = np.array(found[index], np.int32)
     return mobile_model(tables.packed(file), model.name, model.variant, model.labels)
+
+
+def _unfit(model: MobileModel, wanted: Mapping[int, tuple[int, ...]], why: str) -> MobileError:
+    shown = " and ".join(f"[{_shown(shape)}]" for shape in wanted.values())
+    return MobileError(f"{model.name}: cannot compute with inputs of {shown}: {why}")
 
 
 def _shown(shape: tuple[int, ...]) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge_export.errors import MobileError
 from edge_quantize.data import Samples
+from edge_quantize.graph.edit import compacted
 from edge_quantize.graph.writer import write_tflite
-from edge_quantize.half import float16_weights, float_variant, tables
+from edge_quantize.half import float16_weights, float_variant, int8_variant, tables
 from edge_quantize.ingest.tflite import read_tflite
-from edge_quantize.ptq import Recipe, quantize
 from edge_quantize.ptq.prepare import float_graph
-from edge_quantize.ptq.recipe import Precision
 
 from .model import MobileModel, Variant
 from .source import mobile_model
@@ -54,11 +54,11 @@ def make(source: MobileModel, variant: Variant, samples: Samples | None = None) 
         widened = float_variant(content)
         content, notes = widened.content, [*widened.notes]
     elif source.variant is Variant.FLOAT16:
-        content = write_tflite(float_graph(read_tflite(content)))
+        content = write_tflite(compacted(float_graph(read_tflite(content))))
     if variant is Variant.FLOAT32:
         return Made(_named_as(source, content, variant), tuple(notes))
     halved = float16_weights(content)
-    notes += [*halved.notes, *(f"'{name}' stays float32: it {why}" for name, why in halved.left)]
+    notes += [*halved.notes, *_left(halved.left)]
     if not halved.converted:
         # What it is, it is called: nothing of it is float16.
         notes.append("no constant became float16, so that the variant is float32")
@@ -66,14 +66,28 @@ def make(source: MobileModel, variant: Variant, samples: Samples | None = None) 
     return Made(_named_as(source, halved.content, variant), tuple(notes))
 
 
-def _integers(source: MobileModel, samples: Samples | None) -> Made:
-    if samples is None:
+def _left(constants: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line for each reason why constants stay float32."""
+    reasons = [why for _, why in constants]
+    for why in dict.fromkeys(reasons):
+        count = reasons.count(why)
+        yield f"{count} constant{'s stay' if count > 1 else ' stays'} float32: each {why}"
+
+
+def check_variant(source: MobileModel, variant: Variant | None, samples: Samples | None) -> None:
+    """Raises MobileError for a variant that cannot be made for want of samples."""
+    if variant is Variant.INT8 and source.variant is not Variant.INT8 and samples is None:
         raise MobileError(
             f"{source.name}: int8 needs samples to take the ranges of activations from: --data FILE"
         )
-    result = quantize(read_tflite(source.content), samples, Recipe.uniform(Precision.INT8))
-    content = write_tflite(result.graph)
-    return Made(_named_as(source, content, Variant.INT8), tuple(result.notes))
+
+
+def _integers(source: MobileModel, samples: Samples | None) -> Made:
+    check_variant(source, Variant.INT8, samples)
+    assert samples is not None
+    made = int8_variant(source.content, samples)
+    model = mobile_model(made.content, source.name, Variant.INT8, source.labels)
+    return Made(model, made.notes)
 
 
 def _named_as(source: MobileModel, content: bytes, variant: Variant) -> MobileModel:

@@ -10,6 +10,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from edge_quantize.half import HalfReport, half_json
+
 from .model import FirstWrong, MobileModel, OutputDifference, Port, Target, Verdict
 
 VERDICT_FILE = "verdict.json"
@@ -46,7 +48,7 @@ def verdict_json(model: MobileModel, target: Target, verdict: Verdict) -> dict[s
         "first_wrong": _first_wrong(verdict.first_wrong),
         "works": verdict.works.value if verdict.works else None,
         "drift": [plain(each) for each in verdict.drift],
-        "half": plain(verdict.half),
+        "half": half_json(verdict.half) if isinstance(verdict.half, HalfReport) else None,
         "notes": list(verdict.notes),
         "limits": list(verdict.limits),
     }

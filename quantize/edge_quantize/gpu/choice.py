@@ -60,20 +60,21 @@ def _chosen(named: str, _environment: tuple[str, ...]) -> Choice:
     if users is not None:
         return Choice(_tried(users, f"{users.origin}={os.environ[users.origin]}"))
     passed: list[str] = []
-    software: Driver | None = None
     system = _system() if not named else None
-    if system is not None:
+    software: Driver | None = None
+    # Where no GPU is to be driven, a system's driver computes on the CPU, and has no precedence.
+    for candidate in _in_order(system):
+        if candidate is not system:
+            return Choice(candidate, tuple(passed))
         try:
-            found = _named_by_adapter(system)
+            found = _named_by_adapter(candidate)
         except GpuError as error:
-            passed.append(f"{system.name} ({system.origin}): {error}")
-        else:
-            if not found.software:
-                return Choice(found)
-            software = found
-            passed.append(f"{found.name} ({found.origin}): computes on the CPU")
-    for driver in swiftshaders():
-        return Choice(driver, tuple(passed))
+            passed.append(f"{candidate.name} ({candidate.origin}): {error}")
+            continue
+        if not found.software:
+            return Choice(found)
+        software = found
+        passed.append(f"{found.name} ({found.origin}): computes on the CPU")
     if software is not None:
         return Choice(software, tuple(passed[:-1]))
     why = f" ({'; '.join(passed)})" if passed else ""
@@ -89,10 +90,15 @@ def _system() -> Driver | None:
     return system_driver()
 
 
+def _in_order(system: Driver | None) -> tuple[Driver, ...]:
+    own = () if system is None else (system,)
+    if sys.platform == "darwin" or graphics_devices():
+        return (*own, *swiftshaders())
+    return (*swiftshaders(), *own)
+
+
 def _named_by_adapter(driver: Driver) -> Driver:
     found = probe(driver)
-    if not found.software and not graphics_devices() and sys.platform == "linux":
-        return replace(driver, name=found.adapter, software=True)
     return replace(driver, name=found.adapter, software=found.software)
 
 

@@ -27,6 +27,7 @@ PLACES = (
     Path("/usr/lib64/chromium-browser"),
     Path("/opt/google/chrome"),
 )
+_SYSTEM = ("/usr/local/etc", "/etc")
 _USERS = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the second is the old name, for old loaders
 _DEVICES = ("dri/renderD*", "nvidia[0-9]*", "dxg", "mali[0-9]*", "kgsl-3d0")
 
@@ -159,7 +160,7 @@ def system_manifests() -> tuple[Path, ...]:
     data = os.environ.get("XDG_DATA_DIRS") or "/usr/local/share:/usr/share"
     bases = [
         os.environ.get("XDG_CONFIG_HOME") or str(home / ".config"), *config.split(os.pathsep),
-        "/usr/local/etc", "/etc", os.environ.get("XDG_DATA_HOME") or str(home / ".local/share"),
+        *_SYSTEM, os.environ.get("XDG_DATA_HOME") or str(home / ".local/share"),
         *data.split(os.pathsep),
     ]  # fmt: skip
     found: list[Path] = []

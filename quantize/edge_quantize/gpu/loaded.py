@@ -68,7 +68,7 @@ class LoadedModel:
 
     Attributes:
         inputs, outputs: of each its "key" in the signature, and of its tensor "name", "dtype",
-            "shape" and "index"; in the signature's order, which need not be the graph's.
+            "shape" and "index"; in the order of `run`, which is the graph's.
         signature, signatures: the key in use ("<placeholder signature>" where the model has none),
             and all.
         fully_accelerated: LiteRT's own word, which is not to be trusted: see `ran_on_gpu`.
@@ -124,6 +124,7 @@ class LoadedModel:
         self.runtime: str = answer["runtime"]
         self.inputs: list[dict[str, Any]] = answer["inputs"]
         self.outputs: list[dict[str, Any]] = answer["outputs"]
+        self._seen = len(log.failures)
         for kind, ports in (("input", self.inputs), ("output", self.outputs)):
             for port in ports:
                 if port["dtype"] not in _TYPES:
@@ -192,10 +193,12 @@ class LoadedModel:
         if not log.graphs_built:
             found.append("the backend built no GPU program")
         if log.refused or log.on_cpu:
-            kinds = ", ".join(each.op for each in log.refused) or "not named"
+            kinds = ", ".join(dict.fromkeys(each.op for each in log.refused)) or "not named"
             found.append(f"{log.on_cpu or 'some'} operators are left to the CPU ({kinds})")
         if log.dynamic:
             found.append("a tensor inside has no fixed size, which keeps the GPU away")
+        if log.failures:
+            found.append(f"the backend logged an error: {log.failures[0]}")
         return tuple(found)
 
     @property
@@ -219,6 +222,10 @@ class LoadedModel:
         request = {"do": "run", "repeats": repeats}
         answer, arrays = self._process.ask(request, inputs, self._run_limit, "run the model")
         self.peak_bytes = int(answer["peak_bytes"])
+        failures = self.log.failures[self._seen :]
+        if failures and "gpu" in self.accelerators:
+            # Memory that ran out on the GPU is such a case: LiteRT itself may call the run good.
+            raise GpuRunError(f"the GPU failed while it ran: {failures[0]}", self.text)
         if "error" in answer:
             words = " ".join(_NOISE.sub(" ", answer["error"]).split())
             raise GpuRunError(words or "LiteRT failed and gives no reason", self.text)

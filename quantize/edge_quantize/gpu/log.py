@@ -8,7 +8,7 @@ from dataclasses import dataclass
 _ADAPTER = re.compile(
     r"Selected adapter: (?P<name>.+?), arch=.*?backend=(?P<api>\w+), adapterType=(?P<type>.+)"
 )
-_REFUSED = re.compile(r"^(?P<op>[A-Z][A-Z0-9_]*(?: \([^)]*\))?): (?P<reason>.+?)\s*$")
+_REFUSED = re.compile(r"^(?P<op>CUSTOM [^:]+|[A-Z][A-Z0-9_]*(?: \([^)]*\))?): (?P<reason>.+?)\s*$")
 _SPLIT = re.compile(
     r"^(?P<gpu>No|\d+) operations will run on the GPU, and (?:the remaining|all) (?P<cpu>\d+) "
     r"operations will run on the CPU"
@@ -20,14 +20,16 @@ _REGISTERED = re.compile(r"loaded GPU accelerator\((?P<name>[^)]+)\) registered"
 # "ERROR: [file.cc:1] words" and glog's "E0000 00:00:17.1 42 file.cc:1] words".
 _FAILURE = re.compile(r"^(?:ERROR: (?:\[[^\]\s]+\] ?)?|E\d{4} \S+ +\d+ \S+\] )(?P<words>.*\S)")
 _WARNING = re.compile(r"^Warning: (?P<words>.*Vulkan.*\S|vkCreate.*\S)")
+# Versions of LiteRT try an accelerator of another kind first.
+_NPU = "Dispatch API"
 _NO_GPU = "Failed to initialize WebGPU environment"
 _DYNAMIC = "a delegate that only supports static-sized tensors"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An operator kind that the backend refused, in its own words. It names a kind once, however
-    many operators of the model are of it."""
+    """An operator kind that the backend refused, in its own words. It names a kind once for each
+    reason, however many operators of the model are of it; some reasons name a tensor."""
 
     op: str
     reason: str
@@ -58,6 +60,7 @@ def read_log(text: str) -> BackendLog:
     adapter = api = accelerator = no_gpu = None
     software = listing = False
     failures: list[str] = []
+    warnings: list[str] = []
     refused: list[Refusal] = []
     mismatches: list[str] = []
     on_gpu: int | None = None
@@ -82,10 +85,12 @@ def read_log(text: str) -> BackendLog:
             mismatches.append(line[line.index(_MISMATCH) :].strip())
         elif _DYNAMIC in line:
             dynamic = True
-        elif found := _FAILURE.match(line) or _WARNING.match(line):
-            failures.append(found["words"])
+        elif found := _WARNING.match(line):
+            warnings.append(found["words"].rstrip("."))
+        elif (found := _FAILURE.match(line)) and _NPU not in line:
+            failures.append(found["words"].rstrip("."))
             # What the driver or its loader said before says more.
-            no_gpu = no_gpu or (failures[0] if _NO_GPU in line else None)
+            no_gpu = no_gpu or ([*warnings, *failures][0] if _NO_GPU in line else None)
     return BackendLog(
         adapter, software, tuple(refused), on_gpu, on_cpu, built, tuple(mismatches), dynamic,
         accelerator, api, tuple(failures), no_gpu,

@@ -16,7 +16,7 @@ from edge_quantize.graph.writer import write_tflite
 from .driver import Driver
 from .loaded import LoadedModel, LoadOptions
 
-_SECONDS = 60.0
+_SECONDS = 30.0
 
 
 @dataclass(frozen=True)

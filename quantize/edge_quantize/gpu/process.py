@@ -41,7 +41,8 @@ class LiteRtProcess:
             environment |= driver.environment()
         number = self._model.fileno()
         self._process = subprocess.Popen(
-            [sys.executable, str(_WORKER), f"/dev/fd/{number}"],
+            # -P: the modules beside the worker have names that others have too.
+            [sys.executable, "-P", str(_WORKER), f"/dev/fd/{number}"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment,
             pass_fds=(number,),
         )  # fmt: skip
@@ -119,7 +120,8 @@ class LiteRtProcess:
         except subprocess.TimeoutExpired:
             self._kill()
             return f"LiteRT's process closed its output when it was to {doing}"
-        return f"LiteRT's process {_ending(code)} when it was to {doing}"
+        last = self.log.strip().rpartition("\n")[2].strip() if code == 1 else ""
+        return f"LiteRT's process {_ending(code, last)} when it was to {doing}"
 
     def _kill(self) -> None:
         self._process.kill()
@@ -186,10 +188,10 @@ def _nameless(content: bytes) -> IO[bytes]:
     return file
 
 
-def _ending(code: int) -> str:
-    """How a process ended, in words: `code` is negative for a signal."""
+def _ending(code: int, last: str) -> str:
+    """How a process ended, in words: `code` is negative for a signal, `last` what it said."""
     if code >= 0:
-        return f"ended (exit code {code})"
+        return f"ended ({last or f'exit code {code}'})"
     try:
         name = signal.Signals(-code).name
     except ValueError:

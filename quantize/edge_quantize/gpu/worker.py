@@ -22,6 +22,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+_SPARE_SECONDS = 30
+
 
 def main(path: str) -> None:
     # Ctrl-C goes to the whole group of processes; the parent ends this one.
@@ -33,8 +35,7 @@ def main(path: str) -> None:
         request = json.loads(line)
         results: list[Any] = []
         arrays = [_read(sys.stdin.buffer, *each) for each in request["arrays"]]
-        # The parent stops what takes too long; where the parent is gone, the system does.
-        signal.alarm(int(request["seconds"]) + 30)
+        _limit(request)
         try:
             if request["do"] == "load":
                 loaded = _Loaded(path, request)
@@ -51,6 +52,11 @@ def main(path: str) -> None:
         ctypes.CDLL(None).fflush(None)
         answer["peak_bytes"] = _peak_bytes()
         _write(answers, answer, results)
+
+
+def _limit(request: dict[str, Any]) -> None:
+    """The parent stops what takes too long; where the parent is gone, the system does."""
+    signal.alarm(int(request["seconds"]) + _SPARE_SECONDS)
 
 
 class _Loaded:
@@ -76,7 +82,7 @@ class _Loaded:
         self.number = self.model.get_signature_index(self.key)
         for index, dims in request["resize"]:
             self.model.resize_input_tensor(index, dims, self.number)
-        # Buffers are in the signature's order; the details of tensors have none of their own.
+        # Buffers are in the order of these lists; the details of tensors have none of their own.
         names = self.model.get_signature_list()[self.key]
         details = self.model.get_input_tensor_details(self.key)
         self.inputs = [{**details[name], "key": name} for name in names["inputs"]]
@@ -111,6 +117,7 @@ class _Loaded:
         seconds: list[float] = []
         results: list[Any] = []
         for number in range(request["repeats"]):
+            _limit(request)
             start = time.perf_counter()
             for buffer, array in zip(self.sources, arrays, strict=True):
                 # As bytes: the wrapper knows few element types (no int16, no int64).

@@ -8,6 +8,7 @@ tables themselves, by the schema's object API.
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +17,14 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_quantize.errors import ModelFileError
 from edge_quantize.graph.option_tables import schema_names
+from edge_quantize.ingest.flatbuffer import Walk
 from edge_quantize.ingest.tflite import read_tflite
 
 _IDENTIFIER = b"TFL3"
 _BUFFER_ALIGNMENT = 16
+_SPARE = 1 << 16
 _PLACEHOLDER_MOST = 127  # codes past it do not fit the file's older 8-bit field
 _NAMES = schema_names(schema.BuiltinOperator)
 
@@ -57,25 +61,103 @@ class _Buffer(schema.BufferT):  # type: ignore[misc]
 def unpacked(content: bytes) -> Any:
     """The file's `ModelT`, its buffers and custom options all inside.
 
-    Raises ModelFileError for what is not a sound `.tflite` file: it is read and checked first.
+    Raises ModelFileError for what is not a sound `.tflite` file: it is read and checked first, and
+    further subgraphs, which no Graph holds, as far as the tables point at each other.
     """
     read_tflite(content)
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    _pay(content)
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    except (struct.error, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise ModelFileError("an offset points outside the file; was it damaged?") from error
+    problems = list(_loose_ends(model))
+    if problems:
+        raise ModelFileError(f"malformed model: {problems[0]}", tuple(problems))
+    if _weight(model) > 2 * len(content) + _SPARE:
+        raise ModelFileError("the file's tables hold more than the file can")
     buffers = []
-    for buffer in model.buffers or []:
+    for buffer in model.buffers:
         own = _Buffer()
         own.data = buffer.data
         if buffer.offset > 1 or buffer.size > 0:
-            own.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            own.data = _behind(content, buffer.offset, buffer.size)
         buffers.append(own)
     model.buffers = buffers
     for subgraph in model.subgraphs:
         for operator in subgraph.operators or []:
             start, size = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
             if start > 1 or size > 0:
-                operator.customOptions = np.frombuffer(content, np.uint8, size, start)
+                operator.customOptions = _behind(content, start, size)
             operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
     return model
+
+
+def _behind(content: bytes, start: int, size: int) -> npt.NDArray[np.uint8]:
+    if start + size > len(content):
+        raise ModelFileError(f"{size} bytes at offset {start} reach past the file's end")
+    return np.frombuffer(content, np.uint8, size, start)
+
+
+def _pay(content: bytes) -> None:
+    """Count the tables that the object API will make, which may point at the same ones a million
+    times: see `edge_quantize.ingest.flatbuffer`."""
+    walk = Walk(len(content))
+    model = schema.Model.GetRootAs(content)
+    for number in range(walk.count("subgraphs", model.SubgraphsLength)):
+        where = f"subgraph {number}"
+        subgraph = walk.get(where, model.Subgraphs, number)
+        for index in range(walk.count(f"{where}: tensors", subgraph.TensorsLength)):
+            tensor = walk.get(where, subgraph.Tensors, index)
+            walk.count(where, tensor.VariantTensorsLength)
+            sparsity = walk.get(where, tensor.Sparsity)
+            if sparsity is not None:
+                walk.count(where, sparsity.DimMetadataLength)
+        walk.count(f"{where}: operators", subgraph.OperatorsLength)
+    for name in ("Metadata", "OperatorCodes", "SignatureDefs", "ExternalBuffers"):
+        # LiteRT before 2.2 has no external buffers in its schema.
+        length = getattr(model, f"{name}Length", None)
+        if length is not None:
+            walk.count(name, length)
+
+
+def _loose_ends(model: Any) -> Iterator[str]:
+    """What points at nothing, a line each."""
+    if any(each is None for each in model.buffers or [None]):
+        yield "a buffer is missing"
+        return
+    for number, subgraph in enumerate(model.subgraphs or [None]):
+        if subgraph is None:
+            yield f"subgraph {number} is missing"
+            continue
+        count = len(subgraph.tensors or [])
+        for tensor in subgraph.tensors or []:
+            if tensor is None or not 0 <= tensor.buffer < len(model.buffers):
+                yield f"subgraph {number}: a tensor without a buffer"
+        for operator in subgraph.operators or []:
+            if operator is None or not 0 <= operator.opcodeIndex < len(model.operatorCodes or []):
+                yield f"subgraph {number}: an operator without a code"
+                continue
+            named = [*indices(operator.inputs), *indices(operator.outputs)]
+            if any(not -1 <= i < count for i in named):
+                yield f"subgraph {number}: an operator's tensor does not exist"
+        if any(not 0 <= i < count for i in (*indices(subgraph.inputs), *indices(subgraph.outputs))):
+            yield f"subgraph {number}: an input or output does not exist"
+    for code in model.operatorCodes or []:
+        if max(code.deprecatedBuiltinCode, code.builtinCode) not in _NAMES:
+            yield f"operator {code.builtinCode} is not in the schema"
+
+
+def _weight(value: Any) -> int:
+    """Bytes of everything that `value` holds, counted as often as it is held."""
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, bytes | str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_weight, value))
+    if hasattr(value, "__dict__"):
+        return sum(map(_weight, vars(value).values()))
+    return 0
 
 
 def packed(model: Any) -> bytes:

@@ -17,10 +17,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from . import tables
 
-LARGEST_HALF = 65504.0
 # Rounding of normal float16 numbers, relative to the number: half a unit of 11 bits.
 HALF_ROUNDING = 2.0**-11
-SMALLEST_NORMAL_HALF = 2.0**-14
 # Below this many elements a DEQUANTIZE, with its tensor, takes more bytes than it saves.
 LEAST_ELEMENTS = 64
 _DEQUANTIZE_VERSION = 3  # the first that takes float16. Source: TensorFlow Lite's op_version.cc
@@ -64,6 +62,30 @@ def float16_weights(content: bytes) -> Float16Result:
     return Float16Result(
         made, tuple(work.converted), tuple(work.left), work.notes(), len(content), len(made)
     )
+
+
+def float16_fault(values: npt.NDArray[np.generic]) -> str:
+    """What float16 would do to a constant's float32 values, beyond rounding them; empty if nothing.
+
+    Rounding of normal numbers loses at most 2^-11 of the whole (in the 2-norm); more is lost only
+    where the values lie below 2^-14, where float16 has fewer bits.
+    """
+    exact = values[np.isfinite(values)].astype(np.float64)
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(np.float32).astype(np.float16).astype(np.float64)
+    infinite = np.isinf(rounded)
+    if infinite.any():
+        largest = float(np.abs(exact[infinite]).max())
+        count = int(infinite.sum())
+        return f"{count} values pass 65504, up to {largest:g}: float16 would make them infinite"
+    norm, lost = float(np.linalg.norm(exact)), float(np.linalg.norm(exact - rounded))
+    if lost > HALF_ROUNDING * norm:
+        largest = float(np.abs(exact).max())
+        return (
+            f"its values are too small for float16, which has fewer bits below 6.1e-5 (largest "
+            f"{largest:.2g}): {lost / norm:.1%} of them would be lost"
+        )
+    return ""
 
 
 class _Work:
@@ -123,14 +145,7 @@ class _Work:
         # XNNPACK refuses a layer whose weights are integers and whose bias is no constant.
         if values.size >= LEAST_ELEMENTS and any(self.packed(subgraph, o) for o in readers):
             return "is read beside integer weights, where runtimes need a float32 constant"
-        with np.errstate(over="ignore"):
-            rounded = values.astype(np.float16).astype(np.float32)
-        infinite = np.isinf(rounded) & np.isfinite(values)
-        if infinite.any():
-            largest = float(np.abs(values[infinite]).max())
-            count = int(infinite.sum())
-            return f"{count} values pass 65504, up to {largest:g}: float16 would make them infinite"
-        return self.lost(values, rounded)
+        return float16_fault(values)
 
     def packed(self, subgraph: Any, operator: Any) -> bool:
         """Whether the operator reads integer weights (dynamic range, weight only)."""
@@ -139,20 +154,6 @@ class _Work:
             for tensor in (subgraph.tensors[i] for i in tables.indices(operator.inputs) if i >= 0)
             if tensor.quantization is not None and tensor.quantization.scale is not None
         )
-
-    def lost(self, values: npt.NDArray[np.float32], rounded: npt.NDArray[np.float32]) -> str:
-        finite = np.isfinite(values)
-        exact = values[finite].astype(np.float64)
-        error = exact - rounded[finite]
-        norm = float(np.linalg.norm(exact))
-        if norm and float(np.linalg.norm(error)) > HALF_ROUNDING * norm:
-            largest = float(np.abs(exact).max())
-            share = float(np.linalg.norm(error)) / norm
-            return (
-                f"its values are too small for float16 (largest {largest:.2g}; below 6.1e-5 it "
-                f"loses bits): {share:.1%} of them would be lost"
-            )
-        return ""
 
     def halved(self, subgraph: Any, index: int, values: npt.NDArray[np.float32]) -> Any:
         """The tensor's DEQUANTIZE; the tensor is its result from now on."""

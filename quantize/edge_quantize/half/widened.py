@@ -6,6 +6,7 @@ the integers compute, so it serves where a GPU gets the integer model wrong.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,21 +16,19 @@ import numpy.typing as npt
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_quantize.errors import UnsupportedModelError
-from edge_quantize.graph.edit import fused_activation
 from edge_quantize.graph.model import DType, Graph, Operator, Quantization, Tensor
 from edge_quantize.graph.names import layer_names
-from edge_quantize.graph.options import Activation
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.run import real
 
 from . import tables
+from .clamps import Clamp, clamp_of
 
 _INTEGERS = frozenset({DType.INT4, DType.INT8, DType.UINT8, DType.INT16})
 _SUMS = frozenset({DType.INT32, DType.INT64})
 _LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
 # They take the integers for what they are, not for the reals that these stand for.
 _OF_INTEGERS = frozenset({"CAST", "BITCAST", "BITWISE_XOR", "RIGHT_SHIFT", "ASSIGN_VARIABLE"})
-_CLAMPED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL"})
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,18 @@ class FloatVariant:
     notes: tuple[str, ...]
 
 
-def float_variant(content: bytes) -> FloatVariant:
+def float_variant(content: bytes, *, clamp: bool = True) -> FloatVariant:
     """The file with every quantized tensor as float32: constants as the reals they stand for,
     activations computed in float, QUANTIZE and DEQUANTIZE gone.
 
     Names, order and signature of inputs and outputs stay. Those that were integers become float32
     of the same shape, real numbers in and out: a package gives its caller real numbers either way,
-    and the rounding at the ends goes. A layer whose integers could not fall below 0 (its zero point
-    is the least integer) gets RELU, or RELU6 where they end at 6, so that a clamp which only the
-    range expressed is kept. Upper ends otherwise are the calibration's, and are not clamped at.
+    and the rounding at the ends goes. So does the cut that an integer input makes at the ends of
+    its range; that of a QUANTIZE inside the model stays.
+
+    Integers end somewhere, and models come to rely on it: a layer's results are clamped to what
+    its integers reach, by the fused activation where that is the same, else by MINIMUM and MAXIMUM,
+    which GPU backends fuse into the layer. Without `clamp` only the fused ones are set.
 
     A float model whose weights are integers (dynamic range) is widened alike. A model without
     quantized tensors is returned as it is. Raises ModelFileError, and UnsupportedModelError, with
@@ -69,10 +71,12 @@ def float_variant(content: bytes) -> FloatVariant:
         raise UnsupportedModelError(
             f"{graph.name}: has no float variant: {problems[0]}{more}", problems
         )
-    return _made(content, graph, quantized)
+    return _made(content, graph, quantized, clamp)
 
 
-def _made(content: bytes, graph: Graph, quantized: dict[int, Quantization]) -> FloatVariant:
+def _made(
+    content: bytes, graph: Graph, quantized: dict[int, Quantization], clamp: bool
+) -> FloatVariant:
     model = tables.unpacked(content)
     (subgraph,) = model.subgraphs
     for index, quantization in quantized.items():
@@ -82,20 +86,26 @@ def _made(content: bytes, graph: Graph, quantized: dict[int, Quantization]) -> F
         data = graph.tensors[index].data
         if data is not None:
             table.buffer = tables.new_buffer(model, real(data, quantization))
-    clamps = []
-    dropped = set()
+    clamps, dropped, operators = [], [], []
     for operator, table in zip(graph.operators, subgraph.operators, strict=True):
+        operators.append(table)
         options = table.builtinOptions
         if options is not None and hasattr(options, "quantizedBiasType"):
             options.quantizedBiasType = schema.TensorType.FLOAT32
         if options is not None and hasattr(options, "asymmetricQuantizeInputs"):
             options.asymmetricQuantizeInputs = False
-        clamp = _clamp(graph, operator)
-        if clamp is not None:
-            options.fusedActivationFunction = getattr(schema.ActivationFunctionType, clamp.name)
-            clamps.append(graph.layer_name(operator))
+        found = clamp_of(graph, operator)
         if _moves(operator, quantized):
-            dropped.add(operator.index)
+            dropped.append(table)
+        if found is None or not (clamp or found.fused):
+            continue
+        clamps.append(graph.layer_name(operator))
+        if found.fused:
+            number = getattr(schema.ActivationFunctionType, found.fused.name)
+            options.fusedActivationFunction = number
+        if clamp:
+            operators += _clamping(model, table, found)
+    subgraph.operators = operators
     _bypass(subgraph, dropped)
     tables.drop_unused_buffers(model)
     ends = [i for i in (*graph.inputs, *graph.outputs) if i in quantized]
@@ -105,7 +115,7 @@ def _made(content: bytes, graph: Graph, quantized: dict[int, Quantization]) -> F
         kinds = {graph.tensors[i].dtype.value for i in ends}
         notes.append(f"inputs and outputs that were {' and '.join(sorted(kinds))} are float32")
     if clamps:
-        notes.append(f"{len(clamps)} layers got the activation that their integers' range implied")
+        notes.append(f"{len(clamps)} layers are clamped to what their integers reached")
     return FloatVariant(tables.packed(model), ports, tuple(clamps), tuple(notes))
 
 
@@ -170,28 +180,42 @@ def _moves(operator: Operator, quantized: dict[int, Quantization]) -> bool:
     return bool({*operator.inputs, *operator.outputs} & quantized.keys())
 
 
-def _clamp(graph: Graph, operator: Operator) -> Activation | None:
-    """The activation that the range of an operator's integers stands for, where it has none."""
-    if operator.op not in _CLAMPED or fused_activation(operator) is not Activation.NONE:
-        return None
-    (result,) = graph.results(operator)
-    quantization = result.quantization
-    if quantization is None or result.dtype not in (DType.INT8, DType.UINT8):
-        return None
-    limits = np.iinfo(result.dtype.value)
-    if quantization.zero_point != limits.min:
-        return None
-    most = quantization.scale * (int(limits.max) - quantization.zero_point)
-    return Activation.RELU6 if abs(most - 6) <= quantization.scale / 2 else Activation.RELU
+def _clamping(model: Any, table: Any, clamp: Clamp) -> list[Any]:
+    """MINIMUM and MAXIMUM behind an operator; the last of them writes the operator's result."""
+    (subgraph,) = model.subgraphs
+    ends = [("MINIMUM", clamp.high), ("MAXIMUM", clamp.low)]
+    steps = [(op, end) for op, end in ends if end is not None]
+    added = []
+    writer = table
+    for op, end in steps:
+        (result,) = tables.indices(writer.outputs)
+        name = subgraph.tensors[result].name or b""
+        source = copy.copy(subgraph.tensors[result])
+        source.name = name + f"/before_{op.lower()}".encode()
+        limit = schema.TensorT()
+        limit.name = name + f"/{op.lower()}".encode()
+        limit.shape, limit.type, limit.hasRank = np.array([1], np.int32), tables.FLOAT32, True
+        limit.buffer = tables.new_buffer(model, np.array([end], np.float32))
+        subgraph.tensors += [source, limit]
+        place = len(subgraph.tensors)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = tables.operator_code(model, op, 1)
+        operator.inputs = np.array([place - 2, place - 1], np.int32)
+        operator.outputs = np.array([result], np.int32)
+        operator.builtinOptionsType = schema.BuiltinOptions.MaximumMinimumOptions
+        operator.builtinOptions = schema.MaximumMinimumOptionsT()
+        writer.outputs = np.array([place - 2], np.int32)
+        added.append(operator)
+        writer = operator
+    return added
 
 
-def _bypass(subgraph: Any, dropped: set[int]) -> None:
+def _bypass(subgraph: Any, dropped: list[Any]) -> None:
     """Drop QUANTIZE and DEQUANTIZE; their readers read what they read. Where the result is the
     model's output it is the one that stays, with its name, and the source gives way."""
     ends = set(tables.indices(subgraph.outputs))
     starts = set(tables.indices(subgraph.inputs))
-    for index in sorted(dropped):
-        operator = subgraph.operators[index]
+    for operator in dropped:
         (source,), (result,) = tables.indices(operator.inputs), tables.indices(operator.outputs)
         gone, stays = result, source
         if result in ends:
@@ -205,7 +229,7 @@ def _bypass(subgraph: Any, dropped: set[int]) -> None:
         for other in subgraph.operators:
             other.inputs = _renamed(other.inputs, gone, stays)
             other.outputs = _renamed(other.outputs, gone, stays)
-    subgraph.operators = [o for i, o in enumerate(subgraph.operators) if i not in dropped]
+    subgraph.operators = [o for o in subgraph.operators if not any(o is d for d in dropped)]
 
 
 def _renamed(values: Any, gone: int, stays: int) -> npt.NDArray[np.int32]:

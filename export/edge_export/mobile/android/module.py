@@ -8,12 +8,18 @@ from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
 
 from .ports import KotlinPort
-from .source import LITERT, KotlinModel, kotlin_class, kotlin_model, usage, verdict_line
+from .source import kotlin_class
 from .template import fill, load
-from .text import comment, float_literal, paragraph
+from .text import call, comment, float_literal, paragraph
+from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
 
 MIN_SDK = 24
 COMPILE_SDK = 35
+_NEEDS = (
+    f"It needs `minSdk` {MIN_SDK} and `compileSdk` {COMPILE_SDK} or later, the repositories "
+    "`google()` and `mavenCentral()`, and Android Gradle Plugin 8 or 9 (with 8 also the Kotlin "
+    "plugin), in the versions that your project's root declares."
+)
 # What `edge_export.mobile.check` allows where a verdict holds no tolerance (--skip-check).
 _RELATIVE = 1e-3
 _LSB = 1.0
@@ -53,6 +59,7 @@ def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
         "litert": LITERT,
         "min_sdk": str(MIN_SDK),
         "compile_sdk": str(COMPILE_SDK),
+        "test_tag": f"{named.type[:14]}PhoneTest",
     }
     code = f"src/main/kotlin/{named.folder}/{named.type}.kt"
     test = f"src/androidTest/kotlin/{named.folder}/{named.type}PhoneTest.kt"
@@ -71,17 +78,22 @@ def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
 
 
 def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
-    model, verdict = package.model, package.verdict
+    verdict = package.verdict
     rows = [_row("in", port) for port in kotlin.inputs]
     rows += [_row("out", port) for port in kotlin.outputs]
     remark = f"{kotlin.remark}, so there is no list of them." if kotlin.remark else ""
     return {
-        "weights": "int8" if model.variant == "int8" else f"{model.variant} weights",
+        "intro": paragraph(
+            f'`{kotlin.names.type}` runs the model "{kotlin.names.shown}" '
+            f"({weights(package.model)}) on the phone's GPU with LiteRT {LITERT}. Where that "
+            "cannot be, it runs on the CPU and says why."
+        ),
         "verdict": paragraph(verdict_line(verdict), "> ")[2:],
-        "snippet": "\n".join(f"   {line}".rstrip() for line in snippet(kotlin)),
+        "snippet": "\n".join(snippet(kotlin)),
         "ports": "\n".join(rows),
-        "remark": paragraph(remark, ""),
-        "half": "simulated: see `half` in `verdict.json`" if verdict.half else "not checked",
+        "remark": paragraph(remark),
+        "needs": paragraph(_NEEDS),
+        "half": comment(half_line(verdict)),
         "checked": _checked(verdict),
         "placed": _placed(package),
     }
@@ -90,20 +102,20 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
 def snippet(kotlin: KotlinModel) -> list[str]:
     """The README's call; `context` and the inputs are the app's."""
     named = kotlin.names
-    variable = named.variable
-    lines = [
+    return [
         f"import {named.package}.{named.type}",
         "import java.util.concurrent.Executors",
         "",
         "val worker = Executors.newSingleThreadExecutor()",
         "worker.execute {",
-        f"    {named.type}.create(context) {{ fallback -> println(fallback.reason) }}"
-        f".use {{ {variable} ->",
+        f"    val {named.variable} = {named.type}.create(context) {{ fallback ->",
+        "        println(fallback.reason)",
+        "    }",
+        f"    {named.variable}.use {{",
         *(f"        {line}" for line in usage(kotlin)[1:-1]),
         "    }",
         "}",
     ]
-    return lines
 
 
 def _row(kind: str, port: KotlinPort) -> str:
@@ -114,22 +126,23 @@ def _row(kind: str, port: KotlinPort) -> str:
 
 
 def _checked(verdict: Verdict) -> str:
-    if verdict.state == "unchecked":
-        return "nothing."
     how = [f"{verdict.samples} samples ({verdict.source})"]
     if verdict.adapter:
         how.append(f"on {verdict.adapter}")
     if verdict.arithmetic:
         how.append(f"in {verdict.arithmetic} arithmetic")
-    return comment(f"{', '.join(how)}, with {verdict.runtime}, against the CPU.")
+    said = "nothing" if verdict.state == "unchecked" else f"{', '.join(how)}, {verdict.runtime}"
+    return paragraph(f"Checked before the export (`verdict.json`): {comment(said)}.", "- ", "  ")
 
 
 def _placed(package: Package) -> str:
     delegation = package.delegation
     total, refused = len(delegation.operators), len(delegation.refused)
-    if not refused:
-        return f"all {total} on the GPU, by {comment(delegation.source)}."
-    return f"{total - refused} of {total} on the GPU, by {comment(delegation.source)}."
+    said = f"all {total}" if not refused else f"{total - refused} of {total}"
+    source = comment(delegation.source)
+    return paragraph(
+        f"Where each operator runs (`delegates.json`): {said} on the GPU, by {source}.", "- ", "  "
+    )
 
 
 def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
@@ -150,8 +163,11 @@ def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
             f"val {port.name} = {port.array}({port.elements}){_random(port)}"
             for port in kotlin.inputs
         ),
-        "arguments": ", ".join(f"{port.name} = {port.name}" for port in kotlin.inputs),
-        "results": ", ".join(
+        "arguments": "\n".join(
+            call("model.run", [f"{port.name} = {port.name}" for port in kotlin.inputs])
+        ),
+        "output_type": kotlin.outputs[0].array if one else f"{kotlin.names.type}.Output",
+        "results": "\n".join(
             _doubles("output" if one else f"output.{port.name}", port) for port in kotlin.outputs
         ),
         "allowed": "\n".join(allowed),
@@ -159,9 +175,12 @@ def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
 
 
 def _random(port: KotlinPort) -> str:
-    return " { random.nextFloat() * 2 - 1 }" if port.array == "FloatArray" else ""
+    if port.array != "FloatArray":
+        return ""
+    low, high = port.limits if port.quantization else (-1.0, 1.0)
+    return f" {{ random.nextDouble({low!r}, {high!r}).toFloat() }}"
 
 
 def _doubles(name: str, port: KotlinPort) -> str:
     convert = "if (it) 1.0 else 0.0" if port.array == "BooleanArray" else "it.toDouble()"
-    return f"{name}.map {{ {convert} }}.toDoubleArray()"
+    return f"{name}.map {{ {convert} }}.toDoubleArray(),"

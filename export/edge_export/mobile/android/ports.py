@@ -15,51 +15,17 @@ from edge_quantize.graph import DType, Quantization
 
 from .text import float_literal
 
-HARD_KEYWORDS = frozenset(
-    [
-        "as",
-        "break",
-        "class",
-        "continue",
-        "do",
-        "else",
-        "false",
-        "for",
-        "fun",
-        "if",
-        "in",
-        "interface",
-        "is",
-        "null",
-        "object",
-        "package",
-        "return",
-        "super",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typealias",
-        "typeof",
-        "val",
-        "var",
-        "when",
-        "while",
-    ]
-)
-# What the body of `run` names beside its parameters.
-_USED_IN_RUN = frozenset(
-    [
-        "inputBuffers",
-        "outputBuffers",
-        "compiled",
-        "calling",
-        "quantize",
-        "dequantize",
-        "require",
-        "runs",
-    ]
-)
+_KEYWORDS = """
+as break class continue do else false for fun if in interface is null object package return super
+this throw true try typealias typeof val var when while
+"""
+HARD_KEYWORDS = frozenset(_KEYWORDS.split())
+# What `run`, the phone's test and the examples name beside the inputs.
+_IN_RUN = """
+SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers it model
+output outputBuffers quantize random require runs worker
+"""
+VALUE_NAMES = HARD_KEYWORDS | frozenset(_IN_RUN.split())
 # LiteRT 2.3's Kotlin TensorBuffer has these five element types: the words of its methods, and the
 # arrays that they take. An unsigned byte goes through the signed one's methods, which copy bytes.
 _METHODS = {
@@ -115,12 +81,15 @@ class KotlinPort:
         return (least - zero_point) * self.scale, (most - zero_point) * self.scale
 
     @property
+    def count(self) -> str:
+        return "1 value" if self.elements == 1 else f"{self.elements} values"
+
+    @property
     def description(self) -> str:
         """Shape, count and meaning, for the documentation."""
         shape = f"`[{', '.join(map(str, self.shape))}]`"
-        count = "1 value" if self.elements == 1 else f"{self.elements} values"
-        text = f"{shape}, {count}" if self.shape else "one value"
-        if len(self.shape) > 1 and self.elements > 1:
+        text = f"{shape}, {self.count}" if self.shape else self.count
+        if sum(size > 1 for size in self.shape) > 1:
             text += ", the last dimension fastest"
         if self.quantization:
             least, most = self.limits
@@ -145,7 +114,7 @@ def kotlin_ports(model: MobileModel) -> tuple[tuple[KotlinPort, ...], tuple[Kotl
 def _ports(kind: str, ports: Sequence[Port]) -> tuple[KotlinPort, ...]:
     names = identifiers(
         [port_text(port.name) for port in ports],
-        keywords=HARD_KEYWORDS | _USED_IN_RUN,
+        keywords=VALUE_NAMES,
         fallback=kind,
     )
     return tuple(

@@ -4,174 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from edge_export.mobile.model import MobileModel, Package, Verdict
-from edge_export.mobile.naming import Style, identifier
+from edge_export.mobile.model import Package
 from edge_quantize.graph import DType
 
-from .ports import HARD_KEYWORDS, KotlinPort, kotlin_ports
+from .ports import KotlinPort
 from .template import fill, load
-from .text import comment, float_literal, literal, paragraph
+from .text import call, comment, float_literal, literal, paragraph
+from .view import LITERT, KotlinModel, half_line, usage, verdict_line, weights
 
-LITERT = "2.3.0"
-_JAVA_KEYWORDS = frozenset(
-    [
-        "abstract",
-        "assert",
-        "boolean",
-        "byte",
-        "case",
-        "catch",
-        "char",
-        "const",
-        "default",
-        "double",
-        "enum",
-        "extends",
-        "final",
-        "finally",
-        "float",
-        "goto",
-        "implements",
-        "import",
-        "instanceof",
-        "int",
-        "long",
-        "native",
-        "new",
-        "private",
-        "protected",
-        "public",
-        "short",
-        "static",
-        "strictfp",
-        "switch",
-        "synchronized",
-        "throws",
-        "transient",
-        "void",
-        "volatile",
-    ]
-)
-# Types that the generated file names; a model's own class must not hide them.
-_TYPES = frozenset(
-    [
-        "Accelerator",
-        "Any",
-        "Array",
-        "AtomicBoolean",
-        "AutoCloseable",
-        "Boolean",
-        "BooleanArray",
-        "Byte",
-        "ByteArray",
-        "CompiledModel",
-        "Context",
-        "Environment",
-        "Exception",
-        "Fallback",
-        "FallbackListener",
-        "File",
-        "Float",
-        "FloatArray",
-        "Int",
-        "IntArray",
-        "Label",
-        "LinkageError",
-        "List",
-        "LiteRtAccelerator",
-        "LiteRtException",
-        "Log",
-        "Long",
-        "LongArray",
-        "Map",
-        "Options",
-        "Output",
-        "Precision",
-        "Priority",
-        "Set",
-        "String",
-        "Throwable",
-        "Unit",
-        "Use",
-        "AssetManager",
-    ]
-)
-# Kotlin compiles a list of so many strings in one method; longer ones are read from an asset.
-_LABELS_IN_CODE = 500
-
-
-@dataclass(frozen=True)
-class Names:
-    """What the module's parts are called: `word` in file names, package and asset."""
-
-    shown: str
-    word: str
-    package: str
-    type: str
-    variable: str
-
-    @property
-    def folder(self) -> str:
-        return self.package.replace(".", "/")
-
-
-def names(model: MobileModel) -> Names:
-    """Valid for Kotlin, Java (Android's R class), Gradle and every file system."""
-    word = identifier(model.name, HARD_KEYWORDS | _JAVA_KEYWORDS, Style.SNAKE, "model")
-    kind = identifier(model.name, _TYPES, Style.UPPER_CAMEL, "model")
-    variable = identifier(model.name, HARD_KEYWORDS | {"context"}, Style.LOWER_CAMEL, "model")
-    return Names(comment(model.name) or word, word, f"edgeautoglm.{word}", kind, variable)
-
-
-@dataclass(frozen=True)
-class KotlinModel:
-    """The model as the templates see it. `labels` are empty where they do not fit the output."""
-
-    model: MobileModel
-    names: Names
-    inputs: tuple[KotlinPort, ...]
-    outputs: tuple[KotlinPort, ...]
-    labels: tuple[str, ...]
-    remark: str  # why there are no labels though the model has some
-
-    @property
-    def labels_file(self) -> str | None:
-        """The asset that holds the labels, where the code does not."""
-        return f"{self.names.word}.labels.txt" if len(self.labels) > _LABELS_IN_CODE else None
-
-    @property
-    def call(self) -> str:
-        """A call of `run` with its inputs as variables."""
-        return f"{self.names.variable}.run({', '.join(port.name for port in self.inputs)})"
-
-
-def kotlin_model(model: MobileModel) -> KotlinModel:
-    """Raises ExportError for inputs and outputs that Kotlin cannot write or read."""
-    inputs, outputs = kotlin_ports(model)
-    # A label is a line of a file and of a screen.
-    labels = tuple(" ".join(label.split()) for label in model.labels)
-    remark = ""
-    if labels and len(outputs) != 1:
-        remark = f"The model names {len(labels)} classes for {len(outputs)} outputs"
-    elif labels and outputs[0].elements != len(labels):
-        remark = f"The model names {len(labels)} classes for {outputs[0].elements} values"
-    elif labels and outputs[0].array != "FloatArray":
-        remark = f"The model's output is {outputs[0].dtype.value} without a scale: no scores"
-    return KotlinModel(model, names(model), inputs, outputs, () if remark else labels, remark)
-
-
-def verdict_line(verdict: Verdict) -> str:
-    """The verdict in one line, with what it leaves open."""
-    head = {
-        "right": "Checked: the GPU computes what the CPU does.",
-        "wrong": "WRONG ON THE GPU, and written all the same (--force).",
-        "refused": "THE GPU BACKEND REFUSED IT, and it was written all the same (--force).",
-        "unchecked": "UNCHECKED: nobody compared the GPU's result with the CPU's.",
-    }[verdict.state]
-    parts = [head, verdict.why, *verdict.limits]
-    return " ".join(part.rstrip(".") + "." for part in map(comment, parts) if part)
+# Android's limit for the tag of a log line, before version 8.
+_LOG_TAG = 23
 
 
 def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
@@ -183,20 +26,22 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "package": named.package,
         "class": named.type,
         "litert": LITERT,
-        "summary": f'"{named.shown}" ({_weights(model)}) on the phone\'s GPU.',
+        "summary": paragraph(f'"{named.shown}" ({weights(model)}) on the phone\'s GPU.', " * "),
         "verdict_doc": paragraph(verdict_line(package.verdict), " * "),
         "usage_doc": "\n".join(f" * {line}" for line in usage(kotlin)),
+        "half": comment(half_line(package.verdict)),
         "name": literal(named.shown),
+        "tag": literal(named.type[:_LOG_TAG]),
         "asset": literal(f"{named.word}.tflite"),
         "signature": literal(model.signature or ""),
         "cache_key": literal(f"{named.word}-{digest}"),
-        "input_buffers": "\n".join(_buffer("Input", port) for port in kotlin.inputs),
-        "output_buffers": "\n".join(_buffer("Output", port) for port in kotlin.outputs),
+        "input_buffers": _buffers("Input", kotlin.inputs),
+        "output_buffers": _buffers("Output", kotlin.outputs),
         "output_class": _output_class(kotlin.outputs),
         "run_doc": _run_doc(kotlin),
         "run": _run(kotlin),
         "bad_argument": _bad_argument(kotlin.inputs),
-        "zeros": zeros(kotlin.inputs),
+        "warm_up": _warm_up(kotlin.inputs),
         "math_imports": _math_imports(kotlin.inputs),
         "helpers": _helpers(kotlin),
         "constants": _labels_in_code(kotlin),
@@ -206,10 +51,10 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
             if labels_file
             else ""
         ),
-        "labels_argument": ", readLabels(context.assets)" if labels_file else "",
+        "labels_argument": "readLabels(context.assets)," if labels_file else "",
         "labels_property": (
             "/** Names of the classes, in the order of the output. */\n"
-            "val labels: List<String> get() = LABELS\n"
+            "val labels: List<String> get() = LABELS"
             if kotlin.labels and not labels_file
             else ""
         ),
@@ -219,27 +64,10 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
     return fill(load("Model.kt"), values)
 
 
-def usage(kotlin: KotlinModel) -> list[str]:
-    """The lines of the smallest use."""
-    named = kotlin.names
-    lines = [f"val {named.variable} = {named.type}.create(context)", f"val output = {kotlin.call}"]
-    if kotlin.labels:
-        lines.append(f"val best = {named.variable}.top(output, count = 1).first().name")
-    return [*lines, f"{named.variable}.close()"]
-
-
-def zeros(inputs: Sequence[KotlinPort]) -> str:
-    """Arguments of `run` that are zero all over."""
-    return ", ".join(f"{port.name} = {port.array}({port.elements})" for port in inputs)
-
-
-def _weights(model: MobileModel) -> str:
-    return "int8" if model.variant == "int8" else f"{model.variant} weights"
-
-
-def _buffer(kind: str, port: KotlinPort) -> str:
-    key = literal(port.key)
-    return f"{key} to compiled.create{kind}Buffer({key}, SIGNATURE),"
+def _buffers(kind: str, ports: Sequence[KotlinPort]) -> str:
+    names = call(f"private val {kind.lower()}Buffers = listOf", [literal(p.key) for p in ports])
+    create = f".associateWith {{ compiled.create{kind}Buffer(it, SIGNATURE) }}"
+    return "\n".join([*names, f"    {create}"])
 
 
 def _output_class(outputs: Sequence[KotlinPort]) -> str:
@@ -257,8 +85,7 @@ def _tag(tag: str, port: KotlinPort) -> list[str]:
     said = f"{tag} {port.description}"
     if port.name != port.key:
         said += f"; in the model: `{comment(port.key).replace('`', ' ')}`"
-    first, *rest = paragraph(said, " * ", 94).splitlines()
-    return [first, *(f" *   {line[3:]}" for line in rest)]
+    return paragraph(said, " * ", " *   ", 94).splitlines()
 
 
 def _run_doc(kotlin: KotlinModel) -> str:
@@ -266,6 +93,15 @@ def _run_doc(kotlin: KotlinModel) -> str:
     if len(kotlin.outputs) == 1:
         lines += _tag("@return", kotlin.outputs[0])
     return "\n".join(lines)
+
+
+def _warm_up(inputs: Sequence[KotlinPort]) -> str:
+    """A run on arguments that are zero all over, as often as asked."""
+    arguments = [f"{port.name} = {port.array}({port.elements})" for port in inputs]
+    lines = call("run", arguments)
+    if len(lines) == 1:
+        return f"repeat(runs) {{ {lines[0]} }}"
+    return "\n".join(["repeat(runs) {", *(f"    {line}" for line in lines), "}"])
 
 
 def _bad_argument(inputs: Sequence[KotlinPort]) -> str:
@@ -282,46 +118,55 @@ def _run(kotlin: KotlinModel) -> str:
         head = ["fun run("]
         head += [f"    {port.name}: {port.array}," for port in inputs]
         head += [f"): {result} {{"]
-    checks = [
-        line
-        for port in inputs
-        for line in (
-            f"    require({port.name}.size == {port.elements}) {{",
-            f'        "{port.name} takes {port.elements} values, not ${{{port.name}.size}}"',
-            "    }",
-        )
-    ]
-    body = ["    return calling {"]
-    body += [
-        f"        inputBuffers.getValue({literal(port.key)}).write{port.method}({_written(port)})"
-        for port in inputs
-    ]
-    body += ["        compiled.run(inputBuffers, outputBuffers, SIGNATURE)"]
+    checks = [line for port in inputs for line in _check(port)]
+    body: list[str] = []
+    for port in inputs:
+        body += _write(port)
+    body += ["compiled.run(inputBuffers, outputBuffers, SIGNATURE)"]
     if len(outputs) == 1:
-        body += [f"        {_read(outputs[0])}"]
+        body += _read(outputs[0])
     else:
-        body += ["        Output("]
-        body += [f"            {port.name} = {_read(port)}," for port in outputs]
-        body += ["        )"]
-    return "\n".join([*head, *checks, *body, "    }", "}"])
+        named = [line for port in outputs for line in _read(port, f"{port.name} = ", ",")]
+        body += ["Output(", *(f"    {line}" for line in named), ")"]
+    body = ["    return calling {", *(f"        {line}" for line in body), "    }"]
+    return "\n".join([*head, *checks, *body, "}"])
 
 
-def _written(port: KotlinPort) -> str:
+def _check(port: KotlinPort) -> list[str]:
+    head = f"    require({port.name}.size == {port.elements}) {{"
+    message = f'"{port.name} takes {port.count}, not ${{{port.name}.size}}"'
+    line = f"{head} {message} }}"
+    return [line] if len(line) <= 96 else [head, f"        {message}", "    }"]
+
+
+def _buffer_of(kind: str, port: KotlinPort) -> str:
+    return f"{kind}Buffers.getValue({literal(port.key)})"
+
+
+def _write(port: KotlinPort) -> list[str]:
+    head = f"{_buffer_of('input', port)}.write{port.method}"
     if not port.quantization:
-        return port.name
+        return call(head, [port.name])
     least, most = port.range
-    return (
-        f"quantize({port.name}, {float_literal(port.scale)}, "
-        f"{port.quantization.zero_point}, {least}..{most})"
-    )
+    arguments = [literal(port.name), port.name, *_affine(port), f"{least}..{most}"]
+    inner = call("quantize", arguments)
+    if len(inner) == 1:
+        return call(head, inner)
+    return [f"{head}(", *(f"    {line}" for line in inner[:-1]), f"    {inner[-1]},", ")"]
 
 
-def _read(port: KotlinPort) -> str:
-    read = f"outputBuffers.getValue({literal(port.key)}).read{port.method}()"
+def _read(port: KotlinPort, before: str = "", after: str = "") -> list[str]:
+    read = f"{_buffer_of('output', port)}.read{port.method}()"
     if not port.quantization:
-        return read
+        return [f"{before}{read}{after}"]
     function = "dequantizeUnsigned" if port.dtype is DType.UINT8 else "dequantize"
-    return f"{function}({read}, {float_literal(port.scale)}, {port.quantization.zero_point})"
+    return call(f"{before}{function}", [read, *_affine(port)], after)
+
+
+def _affine(port: KotlinPort) -> list[str]:
+    assert port.quantization is not None
+    zero_point = port.quantization.zero_point
+    return [f"scale = {float_literal(port.scale)}", f"zeroPoint = {zero_point}"]
 
 
 def _math_imports(inputs: Sequence[KotlinPort]) -> str:
@@ -349,4 +194,4 @@ def _helpers(kotlin: KotlinModel) -> str:
         blocks.append(
             fill(load("read_labels.kt"), {"file": literal(kotlin.labels_file)}).rstrip("\n")
         )
-    return "".join(f"\n{block}\n" for block in blocks)
+    return "\n\n".join(blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -34,12 +35,32 @@ def comment(text: str) -> str:
     return line.replace("*/", "* /").replace("/*", "/ *").replace("@", "(at)")
 
 
-def paragraph(text: str, prefix: str, width: int = 100) -> str:
-    """`text` wrapped to lines of `width`, each beginning with `prefix`."""
-    lines = textwrap.wrap(text, width - len(prefix), break_long_words=False, break_on_hyphens=False)
-    return "\n".join(f"{prefix}{line}" for line in lines)
+def paragraph(text: str, prefix: str = "", rest: str | None = None, width: int = 100) -> str:
+    """`text` wrapped to lines of `width` that begin with `prefix`, from the second on `rest`."""
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=prefix,
+        subsequent_indent=prefix if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def sentence(text: str) -> str:
+    """`text`, on one line, with a capital and a full stop."""
+    line = comment(text).rstrip(".")
+    return f"{line[:1].upper()}{line[1:]}." if line else ""
+
+
+def call(head: str, arguments: Sequence[str], tail: str = "", width: int = 80) -> list[str]:
+    """The lines of a call: one where it fits, else one an argument."""
+    line = f"{head}({', '.join(arguments)}){tail}"
+    if len(line) <= width:
+        return [line]
+    return [f"{head}(", *(f"    {argument}," for argument in arguments), f"){tail}"]
 
 
 def float_literal(value: float) -> str:
     """The shortest Kotlin literal that is this float32."""
-    return f"{np.float32(value)}f"
+    return str(np.float32(value)) + "f"

@@ -1,0 +1,31 @@
+    /// The GPU's result against the CPU's, which was computed where the package was exported.
+    func testGPUAgreesWithTheReference() throws {
+        let model = try @{Class}()
+        try XCTSkipIf(model.accelerator == .cpu, model.fallback ?? "")
+        let output = try model.run(
+            @{Class}.Input(
+@{arguments}
+            ))
+@{comparisons}
+    }
+
+    private func golden<Element>(_ name: String, as type: Element.Type) throws -> [Element] {
+        #if SWIFT_PACKAGE
+        let bundle = Bundle.module
+        #else
+        let bundle = Bundle(for: @{Class}Tests.self)
+        #endif
+        let url = try XCTUnwrap(
+            bundle.url(forResource: name, withExtension: "bin", subdirectory: "Golden")
+                ?? bundle.url(forResource: name, withExtension: "bin"))
+        let data = try Data(contentsOf: url)
+        return data.withUnsafeBytes { Array($0.bindMemory(to: type)) }
+    }
+
+    /// Asserts that the greatest difference is at most `tolerance`.
+    private func assertClose(_ found: [Double], _ expected: [Double], within tolerance: Double) {
+        XCTAssertEqual(found.count, expected.count)
+        let greatest = zip(found, expected).map { abs($0 - $1) }.max() ?? 0
+        // Written so that NaN fails.
+        XCTAssertTrue(greatest <= tolerance, "differs by \(greatest), \(tolerance) allowed")
+    }

@@ -1,0 +1,113 @@
+"""From which operators the GPU would take to where each one runs, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_quantize.graph.model import Graph
+
+from .model import Delegation, Place, Placement
+from .partitions import largest, partitions, transfers
+from .rules import Refused, float16_constants, refused
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Positions in `graph.operators` that the GPU does not take, and why; `words` are the
+    backend's own, where it said any."""
+
+    reasons: Mapping[int, Refused]
+    words: Mapping[int, str]
+
+
+def placed(graph: Graph, refusals: Refusals, source: str, **more: object) -> Delegation:
+    """The delegation where the GPU refuses these operators and takes the others: one partition
+    goes to it, the largest. `more` are further fields of the `Delegation`."""
+    unpacking = _unpacking(graph)
+    able = set(range(len(graph.operators))) - set(refusals.reasons) - unpacking
+    if len(able) + len(unpacking) == len(graph.operators):
+        # All are taken, and what unpacks float16 weights goes with them.
+        able |= unpacking
+        unpacking = set()
+    chosen = largest(graph, able)
+    reasons = dict(refusals.reasons)
+    reasons |= {position: refused("float16-unpacked") for position in unpacking}
+    cut = _cut(graph, refusals.reasons)
+    for position in able - set(chosen):
+        reasons[position] = refused("other-partition", largest=len(chosen), cut=cut)
+    return _delegation(graph, set(chosen), Refusals(reasons, refusals.words), source, more)
+
+
+def all_on_cpu(
+    graph: Graph, reasons: Mapping[int, Refused], source: str, **more: object
+) -> Delegation:
+    """The delegation of a model that the GPU refuses whole."""
+    return _delegation(graph, set(), Refusals(reasons, {}), source, more)
+
+
+def _delegation(
+    graph: Graph, chosen: set[int], refusals: Refusals, source: str, more: Mapping[str, object]
+) -> Delegation:
+    parts = partitions(graph, chosen)
+    places = [Place.GPU if part[0] in chosen else Place.CPU for part in parts]
+    part_of = {position: number for number, part in enumerate(parts) for position in part}
+    operators = []
+    for position, operator in enumerate(graph.operators):
+        reason = refusals.reasons.get(position)
+        operators.append(
+            Placement(
+                index=operator.index,
+                name=graph.layer_name(operator),
+                op=operator.op,
+                place=places[part_of[position]],
+                partition=part_of[position],
+                reason=reason.why if reason else "",
+                mend=reason.mend if reason else "",
+                code=reason.code if reason else "",
+                words=refusals.words.get(position, ""),
+            )
+        )
+    moves = transfers(graph, parts, places, float16_constants(graph))
+    fields: dict[str, object] = {"moves": moves, "notes": (), **more}
+    fields["notes"] = (*_notes(graph), *fields["notes"])  # type: ignore[misc]
+    names = tuple(dict.fromkeys(move.tensor for move in moves))
+    return Delegation(tuple(operators), names, source, **fields)  # type: ignore[arg-type]
+
+
+def _unpacking(graph: Graph) -> set[int]:
+    made = float16_constants(graph)
+    return {
+        position
+        for position, operator in enumerate(graph.operators)
+        if operator.op == "DEQUANTIZE" and operator.outputs and operator.outputs[0] in made
+    }
+
+
+def _cut(graph: Graph, reasons: Mapping[int, Refused]) -> str:
+    """The refused operators by name, for a sentence."""
+    named = [
+        f"{graph.operators[position].op} '{graph.layer_name(graph.operators[position])}'"
+        for position in sorted(reasons)
+    ]
+    if len(named) > _MOST_NAMED:
+        named = [*named[:_MOST_NAMED], f"{len(named) - _MOST_NAMED} more"]
+    return " and ".join(filter(None, [", ".join(named[:-1]), *named[-1:]]))
+
+
+def _notes(graph: Graph) -> tuple[str, ...]:
+    found = []
+    if not graph.operators:
+        found.append("the model has no operator: nothing runs, and its output is not written")
+    if graph.other_subgraphs:
+        names = ", ".join(f"'{name}'" for name in graph.other_subgraphs)
+        found.append(f"only the first subgraph is listed, not {names}")
+    opened = [t for t in map(graph.tensor, graph.inputs) if -1 in t.shape_signature]
+    found += [
+        f"input '{t.name}' has an open shape {list(t.shape_signature)}: it runs as "
+        f"{list(t.shape)} unless the app resizes it"
+        for t in opened
+    ]
+    return tuple(found)

@@ -1,0 +1,251 @@
+"""An Android package as text; its Kotlin is compiled and run by an end-to-end test."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_export.errors import ExportError
+from edge_export.mobile.android import write_android
+from edge_export.mobile.android.source import kotlin_class
+from edge_export.mobile.android.template import fill
+from edge_export.mobile.android.text import comment, float_literal, literal
+from edge_export.mobile.android.view import kotlin_model, names
+from edge_export.mobile.model import Place, Port
+from edge_quantize.graph import DType, Quantization
+from tests.android_packages import digits, package, packages, port, verdict
+
+
+def texts(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_text("utf-8")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".tflite"
+    }
+
+
+def test_the_module_has_the_files_that_gradle_looks_for(tmp_path: Path) -> None:
+    written = write_android(digits(content=b"\x00model\xff"), tmp_path)
+    assert [str(path.relative_to(tmp_path)) for path in written] == [
+        ".gitignore",
+        "README.md",
+        "build.gradle.kts",
+        "consumer-rules.pro",
+        "src/androidTest/kotlin/edgeautoglm/digits/DigitsPhoneTest.kt",
+        "src/main/AndroidManifest.xml",
+        "src/main/assets/digits.tflite",
+        "src/main/kotlin/edgeautoglm/digits/Digits.kt",
+    ]
+    assert (tmp_path / "src/main/assets/digits.tflite").read_bytes() == b"\x00model\xff"
+    ET.parse(tmp_path / "src/main/AndroidManifest.xml")
+
+
+def test_the_same_package_gives_the_same_bytes(tmp_path: Path) -> None:
+    for each in packages():
+        first, second = tmp_path / "first" / each.model.name[:9], tmp_path / "second"
+        for folder in (first, second):
+            write_android(each, folder)
+        assert all(
+            (second / path.relative_to(first)).read_bytes() == path.read_bytes()
+            for path in first.rglob("*")
+            if path.is_file()
+        )
+
+
+def test_nothing_is_left_of_a_template_nor_trailing_nor_doubly_blank(tmp_path: Path) -> None:
+    for number, each in enumerate(packages()):
+        write_android(each, tmp_path / str(number))
+        for name, text in texts(tmp_path / str(number)).items():
+            assert "@{" not in text, name
+            assert not re.search(r"[ \t]+$", text, re.M), name
+            assert "\n\n\n" not in text, name
+            assert text.endswith("\n"), name
+
+
+def test_code_keeps_to_a_hundred_columns(tmp_path: Path) -> None:
+    for each in packages()[:7]:
+        write_android(each, tmp_path / each.model.name)
+    long = [
+        f"{name}:{number}"
+        for name, text in texts(tmp_path).items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if len(line) > 100 and not line.startswith("|")
+    ]
+    assert not long
+
+
+def test_litert_and_its_gpu_are_pinned_side_by_side(tmp_path: Path) -> None:
+    write_android(digits(), tmp_path)
+    build = (tmp_path / "build.gradle.kts").read_text("utf-8")
+    assert '"com.google.ai.edge.litert:litert:2.3.0"' in build
+    assert '"com.google.ai.edge.litert:litert-gpu:2.3.0"' in build
+    assert "minSdk = 24\n" in build
+    assert 'namespace = "edgeautoglm.digits"' in build
+    assert 'noCompress += "tflite"' in build
+    assert 'consumerProguardFiles("consumer-rules.pro")' in build
+
+
+def test_r8_keeps_what_native_code_looks_up_by_name(tmp_path: Path) -> None:
+    write_android(digits(), tmp_path)
+    rules = (tmp_path / "consumer-rules.pro").read_text("utf-8")
+    kept = re.findall(r"^-keep class (\S+)", rules, re.M)
+    assert "com.google.ai.edge.litert.LiteRtException" in kept
+    assert "native <methods>;" in rules
+
+
+@pytest.mark.parametrize(
+    ("state", "head"),
+    [
+        ("right", "Checked: the GPU computes what the CPU does."),
+        ("wrong", "WRONG ON THE GPU"),
+        ("refused", "THE GPU BACKEND REFUSED IT"),
+        ("unchecked", "UNCHECKED: nobody compared"),
+    ],
+)
+def test_the_verdict_and_its_limits_stand_in_the_readme_and_the_class(
+    tmp_path: Path, state: str, head: str
+) -> None:
+    write_android(digits(judged=verdict(state)), tmp_path)
+    for name in ("README.md", "src/main/kotlin/edgeautoglm/digits/Digits.kt"):
+        text = " ".join(re.sub(r"^(?: \*|>)", "", texts(tmp_path)[name], flags=re.M).split())
+        assert head in text
+        assert "The greatest difference is 3.1e-05 of the greatest value (1e-3 allowed)." in text
+        assert "A phone's own GPU was not there." in text
+
+
+def test_the_readme_says_how_much_was_checked_and_where_it_runs(tmp_path: Path) -> None:
+    write_android(digits(places=(Place.GPU, Place.CPU, Place.GPU)), tmp_path)
+    readme = " ".join((tmp_path / "README.md").read_text("utf-8").split())
+    assert "12 samples (pseudo-random input), on SwiftShader Device (Subzero), in float32" in readme
+    assert "2 of 3 on the GPU, by the log of LiteRT 2.3.0" in readme
+    write_android(digits(judged=verdict("unchecked")), tmp_path)
+    readme = (tmp_path / "README.md").read_text("utf-8")
+    assert "Checked before the export (`verdict.json`): nothing." in readme
+
+
+def test_the_phones_test_allows_what_the_check_allowed(tmp_path: Path) -> None:
+    write_android(digits(), tmp_path)
+    test = next(text for name, text in texts(tmp_path).items() if name.endswith("PhoneTest.kt"))
+    assert "Allowed(relative = 0.001, absolute = 0.0)" in test
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "complaints"),
+    [
+        (
+            (port("a", (1,), DType.FLOAT16), port("b", (1,), DType.INT16, (0.1, 0))),
+            (port("c", (1,), DType.COMPLEX64),),
+            ["input 'a' is float16", "input 'b' is int16", "output 'c' is complex64"],
+        ),
+        ((port("a", (1, 0)),), (port("b", (-1, 3)),), ["'a' has no fixed shape", "'b' has no"]),
+        ((port("a", (1,)), port("a", (2,))), (port("b", (1,)),), ["2 inputs are called 'a'"]),
+        ((port("", (1,)),), (port("b", (1,)),), ["an input has no name"]),
+        ((), (port("b", (1,)),), ["the model has no inputs"]),
+        ((port("a", (1,)),), (), ["the model has no outputs"]),
+        (
+            (Port("a", "a", (1, 2), DType.INT8, Quantization((0.1, 0.2), (0, 0))),),
+            (port("b", (1,), DType.INT32, (0.1, 0)),),
+            ["'a' has a scale for each channel", "'b' is int32 with a scale"],
+        ),
+    ],
+)
+def test_what_kotlin_cannot_hold_is_refused_all_at_once_and_nothing_is_written(
+    tmp_path: Path, inputs: tuple[Port, ...], outputs: tuple[Port, ...], complaints: list[str]
+) -> None:
+    with pytest.raises(ExportError) as refusal:
+        write_android(package("odd", inputs, outputs), tmp_path / "module")
+    assert all(complaint in str(refusal.value) for complaint in complaints)
+    assert not (tmp_path / "module").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="file"):
+        write_android(digits(), tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"labels": ("a", "b")}, "The model names 2 classes for 10 values"),
+        ({"labels": ()}, ""),
+    ],
+)
+def test_class_names_that_do_not_fit_are_left_out_and_the_readme_says_so(
+    tmp_path: Path, changes: dict[str, object], why: str
+) -> None:
+    write_android(digits(**changes), tmp_path)
+    assert "fun top(" not in texts(tmp_path)["src/main/kotlin/edgeautoglm/digits/Digits.kt"]
+    readme = texts(tmp_path)["README.md"]
+    assert (f"{why}, so there is no list of them." in readme) == bool(why)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "kind"),
+    [
+        ("kws_int8", "kws_int8", "KwsInt8"),
+        ("1-weird name", "model_1_weird_name", "Model1WeirdName"),
+        ("Context", "context", "ModelContext"),
+        ("native", "model_native", "Native"),
+        ("日本", "model", "Model"),
+    ],
+)
+def test_a_models_name_gives_a_namespace_and_a_class(name: str, word: str, kind: str) -> None:
+    named = names(package(name, (port("x", (1,)),), (port("y", (1,)),)).model)
+    assert (named.package, named.type) == (f"edgeautoglm.{word}", kind)
+
+
+@given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=20), min_size=1, unique=True))
+def test_no_name_ends_a_comment_or_a_string(name: str, ports: list[str]) -> None:
+    given_package = package(
+        name, tuple(port(each, (1, 2)) for each in ports), (port("y", (2,)),), labels=("a", name)
+    )
+    source = kotlin_class(given_package, kotlin_model(given_package.model))
+    code = re.sub(r'"(?:\\.|[^"\\\n])*"', '""', re.sub(r"/\*.*?\*/", "", source, flags=re.S))
+    assert "*/" not in code
+    assert "/*" not in code
+    assert code.count('"') % 2 == 0
+    assert code.isascii()
+
+
+@given(st.text())
+def test_a_string_literal_holds_the_text_again(text: str) -> None:
+    written = literal(text)
+    assert written[0] == written[-1] == '"'
+    assert not re.search(r'(?<!\\)(?:\\\\)*[$"]', written[1:-1])
+    simple = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "$": "$", "\\": "\\"}
+    units = re.sub(
+        r"\\(?:u([0-9a-f]{4})|(.))",
+        lambda m: chr(int(m[1], 16)) if m[1] else simple[m[2]],
+        written[1:-1],
+    )
+    assert units.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass") == text
+
+
+@given(st.text())
+def test_a_comment_is_one_line_that_ends_nothing(text: str) -> None:
+    line = comment(text)
+    assert line.splitlines() in ([line], [])
+    assert "*/" not in line
+    assert "/*" not in line
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_a_float_literal_is_that_float32(value: float) -> None:
+    written = float_literal(value)
+    assert re.fullmatch(r"-?\d+(?:\.\d+)?(?:e[-+]\d+)?f", written)
+    assert np.float32(written[:-1]) == np.float32(value)
+
+
+def test_a_block_keeps_its_indentation_and_an_empty_one_leaves_no_gap() -> None:
+    template = "a\n\n  @{block}\n\nb @{word}\n"
+    assert fill(template, {"block": "x\n  y", "word": "c"}) == "a\n\n  x\n    y\n\nb c\n"
+    assert fill(template, {"block": "", "word": "@{c}"}) == "a\n\nb @{c}\n"
+    with pytest.raises(KeyError):
+        fill(template, {"block": ""})

@@ -1,0 +1,57 @@
+"""The simulation of float16 arithmetic as people read it, in a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from float_graphs import FloatNet
+from rich.console import Console
+
+from edge_autoglm.report.half import half_table, half_text
+from edge_quantize.data import Samples
+from edge_quantize.graph.options import ElementwiseOptions
+from edge_quantize.half import HalfReport, simulate_half
+
+
+@pytest.fixture
+def report() -> HalfReport:
+    net = FloatNet("net", 0)
+    x = net.conv(net.input(4, 4, 2), 3, "a_layer_with_quite_a_long_name/conv2d", size=3)
+    w = net.builder.constant("gain", np.array([1e5], np.float32))
+    graph = net.build(net.op("MUL", [x, w], ElementwiseOptions(), "loud"))
+    return simulate_half(graph, net.samples(graph, 4))
+
+
+def drawn(report: HalfReport, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = io.StringIO()
+    console = Console(file=out, width=80, markup=False)
+    console.print(half_table(report))
+    console.print(half_text(report), soft_wrap=True)
+    return out.getvalue().splitlines()
+
+
+def test_the_table_fits_and_says_what_is_modelled(
+    report: HalfReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = drawn(report, monkeypatch)
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "sums in float32 (modelled, 4 samples)" in text
+    assert "past 65504" in text
+
+
+def test_the_lines_name_the_layer_the_constant_and_the_output(report: HalfReport) -> None:
+    text = " ".join(half_text(report).split())
+    assert "layer 'loud' (MUL) passes 65504" in text
+    assert "constant 'gain': 1 values pass 65504" in text
+    assert "output 'loud': infinite or NaN where float32 is not" in text
+
+
+def test_a_layer_that_loses_nothing_is_shown_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = FloatNet("net", 0)
+    graph = net.build(net.dense(net.input(3), 2, "dense"))
+    report = simulate_half(graph, Samples((np.zeros((2, 3), np.float32),)))
+    assert any("dense" in line for line in drawn(report, monkeypatch))

@@ -1,0 +1,280 @@
+"""A model as a package: which variant, what is written, and when nothing is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from gpu_drivers import any_driver
+from mobile_models import float_net, float_ops, int8_net, strided, two_ports
+
+from edge_export.errors import ExportError, MobileError
+from edge_export.mobile import package as package_module
+from edge_export.mobile.model import Target, Variant
+from edge_export.mobile.package import (
+    DELEGATES_FILE,
+    UNCHECKED_METAL,
+    WRITERS,
+    UnfitError,
+    Wishes,
+    export_mobile,
+    prepare,
+    write_package,
+)
+from edge_export.mobile.source import mobile_model
+from edge_export.mobile.variants import alternatives, default_variant, make
+from edge_export.mobile.verdict_file import SCHEMA_PATH, VERDICT_FILE
+from edge_quantize.data import Samples
+from edge_quantize.errors import GpuUnavailableError
+from edge_quantize.gpu import Driver
+from edge_quantize.graph import DType
+from edge_quantize.graph.writer import write_tflite
+from edge_quantize.ingest.tflite import read_tflite
+
+SCHEMA = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
+UNCHECKED = Wishes(check=False)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Driver:
+    return any_driver()
+
+
+def verdict_of(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / VERDICT_FILE).read_text(encoding="utf-8"))
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+class TestVariants:
+    def test_the_default_keeps_integers_and_halves_floats(self) -> None:
+        integers = mobile_model(write_tflite(int8_net()), "int8")
+        floats = mobile_model(write_tflite(float_net()), "net")
+        assert default_variant(integers) is Variant.INT8
+        assert default_variant(floats) is Variant.FLOAT16
+        assert make(integers, Variant.INT8).model is integers
+        assert make(floats, Variant.FLOAT32).model is floats
+        assert alternatives(integers, Variant.INT8) == (Variant.FLOAT16, Variant.FLOAT32)
+        assert alternatives(floats, Variant.FLOAT16) == (Variant.FLOAT32,)
+
+    @pytest.mark.parametrize("variant", list(Variant))
+    def test_inputs_and_outputs_keep_names_order_and_shapes(self, variant: Variant) -> None:
+        random = np.random.default_rng(0)
+        for graph in (float_net(), int8_net(), two_ports()):
+            source = mobile_model(write_tflite(graph), graph.name)
+            samples = Samples(
+                tuple(
+                    random.standard_normal((8, *graph.tensors[i].shape[1:])).astype(np.float32)
+                    for i in graph.inputs
+                )
+            )
+            made = make(source, variant, samples).model
+            for one, other in (
+                (source.inputs, made.inputs),
+                (source.outputs, made.outputs),
+            ):
+                assert [p.name for p in one] == [p.name for p in other]
+                assert [p.shape for p in one] == [p.shape for p in other]
+            assert made.signature == source.signature
+            integers = made.variant is Variant.INT8
+            assert {p.dtype for p in made.inputs} == {DType.INT8 if integers else DType.FLOAT32}
+
+    def test_halves_become_whole_floats_again(self) -> None:
+        source = mobile_model(write_tflite(float_net()), "net")
+        half = mobile_model(make(source, Variant.FLOAT16).model.content, "net")
+        assert half.variant is Variant.FLOAT16
+        whole = make(half, Variant.FLOAT32).model
+        assert not any(t.dtype is DType.FLOAT16 for t in read_tflite(whole.content).tensors)
+        assert whole.signature == source.signature
+
+    def test_a_model_without_anything_to_halve_says_so(self) -> None:
+        made = make(mobile_model(write_tflite(float_ops("exp", "EXP")), "exp"), Variant.FLOAT16)
+        assert made.model.variant is Variant.FLOAT32
+        assert any("no constant became float16" in note for note in made.notes)
+
+    def test_int8_of_a_float_model_needs_samples(self) -> None:
+        with pytest.raises(MobileError, match="--data"):
+            make(mobile_model(write_tflite(float_net()), "net"), Variant.INT8)
+
+
+class TestRightPackages:
+    @pytest.mark.parametrize("target", list(Target))
+    def test_a_package_holds_the_model_its_verdict_and_where_it_runs(
+        self, target: Target, driver: Driver, tmp_path: Path
+    ) -> None:
+        made = export_mobile(
+            write_tflite(float_net()), "net", target, tmp_path / "out", driver=driver
+        )
+        assert made.verdict.right
+        said = verdict_of(tmp_path / "out")
+        assert said["state"] == "right"
+        assert said["target"] == target
+        (model,) = (tmp_path / "out").rglob("*.tflite")
+        content = model.read_bytes()
+        assert content == made.model.content
+        assert said["model"]["sha256"] == hashlib.sha256(content).hexdigest()  # type: ignore[index]
+        assert said["model"]["variant"] == "float16"  # type: ignore[index]
+        assert said["half"]["arithmetic"] == "float16, sums in float16"  # type: ignore[index]
+        assert (UNCHECKED_METAL in said["limits"]) == (target is Target.IOS_METAL)  # type: ignore[operator]
+        assert (tmp_path / "out" / "README.md").is_file()
+        json.loads((tmp_path / "out" / DELEGATES_FILE).read_text(encoding="utf-8"))
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    def test_how_far_a_variant_is_from_the_model_as_given(self, driver: Driver) -> None:
+        made = prepare(write_tflite(float_net()), "net", Target.ANDROID_GPU, driver=driver)
+        (drift,) = made.verdict.drift
+        assert drift.relative is not None
+        assert 0 < drift.relative < 1e-2
+        same = Wishes(precision=Variant.FLOAT32)
+        made = prepare(write_tflite(float_net()), "net", Target.ANDROID_GPU, same, driver=driver)
+        assert made.verdict.drift == ()
+
+    def test_the_packages_own_test_gets_an_inference_of_the_cpu(self, driver: Driver) -> None:
+        made = prepare(write_tflite(int8_net()), "int8", Target.ANDROID_GPU, driver=driver)
+        assert made.golden is not None
+        assert [len(each) for each in made.golden.inputs] == [6 * 6 * 3]
+        assert [len(each) for each in made.golden.outputs] == [6 * 6 * 4]
+        assert made.golden.tolerances[0] >= 0.4  # one step of the output
+
+    def test_a_users_samples_are_what_is_compared(self, driver: Driver) -> None:
+        random = np.random.default_rng(0)
+        samples = Samples((random.standard_normal((5, 8, 8, 3)).astype(np.float32),), source="mine")
+        made = prepare(
+            write_tflite(float_net()),
+            "net",
+            Target.ANDROID_GPU,
+            Wishes(precision=Variant.INT8, samples=samples),
+            driver=driver,
+        )
+        assert (made.verdict.samples, made.verdict.source) == (5, "mine")
+        assert made.model.variant is Variant.INT8
+
+
+class TestWrongPackages:
+    def test_nothing_is_written_and_the_variant_that_works_is_named(
+        self, driver: Driver, tmp_path: Path
+    ) -> None:
+        content = write_tflite(strided())
+        with pytest.raises(UnfitError, match="wrong") as caught:
+            export_mobile(content, "strided", Target.ANDROID_GPU, tmp_path / "out", driver=driver)
+        verdict = caught.value.package.verdict
+        assert verdict.works is Variant.FLOAT16
+        assert verdict.first_wrong is not None
+        assert not list(tmp_path.iterdir())
+        # What is offered is right.
+        offered = Wishes(precision=verdict.works)
+        made = export_mobile(
+            content, "strided", Target.ANDROID_GPU, tmp_path / "out", offered, driver=driver
+        )
+        assert made.verdict.right
+        assert made.verdict.drift  # and how far it is from the integers is said
+
+    def test_force_writes_it_with_the_verdict_inside(self, driver: Driver, tmp_path: Path) -> None:
+        made = export_mobile(
+            write_tflite(strided()), "strided", Target.IOS_METAL, tmp_path / "out", force=True,
+            driver=driver,
+        )  # fmt: skip
+        assert made.verdict.state == "wrong"
+        said = verdict_of(tmp_path / "out")
+        assert (said["state"], said["works"]) == ("wrong", "float16")
+        assert said["first_wrong"]["op"] == "CONV_2D"  # type: ignore[index]
+        assert "wrong" in (tmp_path / "out" / "README.md").read_text("utf-8").lower()
+
+    def test_what_the_gpu_lacks_is_listed(self, driver: Driver, tmp_path: Path) -> None:
+        content = write_tflite(float_ops("lacking", "LOG_SOFTMAX", "ZEROS_LIKE"))
+        with pytest.raises(UnfitError, match="LOG_SOFTMAX, ZEROS_LIKE") as caught:
+            export_mobile(content, "lacking", Target.ANDROID_GPU, tmp_path / "out", driver=driver)
+        assert len(caught.value.problems) == 2
+        assert not list(tmp_path.iterdir())
+
+    def test_numbers_that_are_not_finite_are_null(self, driver: Driver, tmp_path: Path) -> None:
+        content = write_tflite(float_ops("over", *["EXP"] * 5))
+        export_mobile(
+            content, "over", Target.ANDROID_GPU, tmp_path / "out", force=True, driver=driver
+        )
+        assert verdict_of(tmp_path / "out")["state"] == "wrong"
+
+
+class TestUnchecked:
+    def test_it_needs_no_driver_and_says_so_in_the_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("EDGE_AUTOGLM_GPU", "none")
+        content = write_tflite(strided())
+        made = export_mobile(content, "strided", Target.ANDROID_GPU, tmp_path / "out", UNCHECKED)
+        assert made.verdict.state == "unchecked"
+        said = verdict_of(tmp_path / "out")
+        assert said["state"] == "unchecked"
+        assert said["outputs"] == []
+        assert "unchecked" in (tmp_path / "out" / "README.md").read_text("utf-8").lower()
+
+    def test_without_a_driver_there_is_no_checked_package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("EDGE_AUTOGLM_GPU", "none")
+        with pytest.raises(GpuUnavailableError):
+            export_mobile(write_tflite(float_net()), "net", Target.ANDROID_GPU, tmp_path / "out")
+        assert not list(tmp_path.iterdir())
+
+    def test_the_same_model_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        content = write_tflite(float_net())
+        for name in ("one", "two"):
+            export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / name, UNCHECKED)
+        one, two = (
+            {p.relative_to(tmp_path / name): p.read_bytes()
+             for p in (tmp_path / name).rglob("*") if p.is_file()}
+            for name in ("one", "two")
+        )  # fmt: skip
+        assert one == two
+
+
+class TestFolders:
+    def test_a_package_takes_the_place_of_the_one_before(self, tmp_path: Path) -> None:
+        content = write_tflite(float_net())
+        export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / "out", UNCHECKED)
+        (tmp_path / "out" / "stale").write_text("x")
+        export_mobile(content, "net", Target.IOS_METAL, tmp_path / "out", UNCHECKED)
+        assert verdict_of(tmp_path / "out")["target"] == "ios-metal"
+        assert not (tmp_path / "out" / "stale").exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    def test_somebody_elses_folder_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "thesis.txt").write_text("x")
+        with pytest.raises(ExportError, match="not made by an export"):
+            export_mobile(
+                write_tflite(float_net()), "net", Target.ANDROID_GPU, tmp_path / "theirs", UNCHECKED
+            )
+        assert [p.name for p in (tmp_path / "theirs").iterdir()] == ["thesis.txt"]
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+    def test_a_package_that_cannot_be_finished_leaves_what_was_there(
+        self, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        content = write_tflite(float_net())
+        export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / "out", UNCHECKED)
+        before = (tmp_path / "out" / VERDICT_FILE).read_bytes()
+
+        def fails(_: object) -> dict[str, object]:
+            raise error
+
+        monkeypatch.setattr(package_module, "delegates_json", fails)
+        with pytest.raises((ExportError, KeyboardInterrupt)):
+            export_mobile(content, "net", Target.IOS_METAL, tmp_path / "out", UNCHECKED)
+        assert (tmp_path / "out" / VERDICT_FILE).read_bytes() == before
+        assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    def test_every_target_has_a_writer(self) -> None:
+        assert set(WRITERS) == set(Target)
+
+    def test_a_verdict_is_asked_for_before_anything_is_written(self, tmp_path: Path) -> None:
+        package = prepare(write_tflite(float_net()), "net", Target.ANDROID_GPU, UNCHECKED)
+        wrong = replace(package, verdict=replace(package.verdict, state="wrong"))
+        with pytest.raises(UnfitError):
+            write_package(wrong, tmp_path / "out")
+        assert not list(tmp_path.iterdir())

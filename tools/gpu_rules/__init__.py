@@ -1,0 +1,1 @@
+"""What LiteRT's GPU backend takes, asked operator by operator."""
