@@ -178,9 +178,9 @@ def _judged(
     apart = expected.difference(outputs)
     return replace(
         row,
-        difference=None if backend.last_resort else apart,
+        difference=None if backend.last_resort and expected.as_file else apart,
         against=expected.name,
-        doubt=doubt(backend, loaded, apart),
+        doubt=doubt(backend, loaded, apart, expected),
     )
 
 

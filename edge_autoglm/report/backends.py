@@ -84,6 +84,8 @@ def _difference(row: Row) -> str | None:
         if not row.against:
             return "unknown ✗"
         return "reference ✗" if row.doubt else "reference"
+    if not row.doubt and not row.difference.good:
+        return str(row.difference)  # the CPU's own, where its arithmetic is coarser
     return f"{row.difference} {'✗' if row.doubt else '✓'}"
 
 
@@ -125,7 +127,7 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
         lines.append(("times include reading the output back", ""))
         lines.append(
             (
-                "memory: here the peak of the process that ran it, Python included; on a board RAM",
+                "memory: the peak of the process that ran it, Python included; of a board, RAM",
                 "",
             )
         )
