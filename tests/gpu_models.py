@@ -249,6 +249,13 @@ TEN: dict[str, Callable[[], bytes]] = {
 }  # fmt: skip
 MORE: dict[str, Callable[[], bytes]] = {
     f.__name__: f
-    for f in (known_custom, equal_partitions, branches, float16_weights, computed_shape, one_kind_two_ways)
+    for f in (
+        known_custom,
+        equal_partitions,
+        branches,
+        float16_weights,
+        computed_shape,
+        one_kind_two_ways,
+    )
 }
 MODELS = TEN | MORE

@@ -1,11 +1,9 @@
 """Where a model can run, and how to choose.
 
     from edge_autoglm import select_backend
-    from edge_autoglm.backends import read_run_model
-    model = read_run_model("kws.tflite")
-    found = select_backend("auto", model)
+    found = select_backend("auto", "kws.tflite")
     print(found)
-    with found.chosen.load(model) as loaded:
+    with found.load() as loaded:
         outputs = loaded.infer(inputs).outputs
 
 `base` has the interface, `table` one row a backend. Names are imported when they are first used:

@@ -79,7 +79,8 @@ class Loaded(ABC):
     """A model that is loaded by one backend. A context manager; not for several threads.
 
     Attributes:
-        load: seconds from the file to ready, None where that says nothing (an emulated flash).
+        load: seconds from the file to ready, the start of a process left out; None where that says
+            nothing (an emulated flash).
         kind: where its seconds come from.
         facts: lines about what computes: the adapter, the providers, the arithmetic.
         warnings: what the backend itself said that makes its outputs doubtful.

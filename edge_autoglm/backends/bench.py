@@ -16,7 +16,6 @@ import numpy as np
 from edge_autoglm.measure.figures import Figure, Kind
 
 from .base import Backend, BackendError, Inference, Loaded, reason
-from .board import BoardLoaded
 from .choose import doubt
 from .judge import Difference, Judges, Outputs, difference
 from .model import RunModel
@@ -37,7 +36,8 @@ class Row:
 
     Times in seconds of one inference: `first` after loading, then `median` and `p95` of `runs`
     (None of fewer than 20). `memory` in bytes: of this machine the peak of its process, of a board
-    its RAM. `difference` is from `against`, None for the reference itself.
+    its RAM. `difference` is from `against`, None for the reference itself, and where there is no
+    reference: then `doubt` says why.
     """
 
     name: str
@@ -97,7 +97,7 @@ def bench(
     progress: Progress | None = None,
 ) -> Bench:
     """Measures `model` on `backends`, whose rows come in the same order. A backend that cannot run
-    it has a row with the reason. Raises BackendError where no reference can judge it."""
+    it has a row with the reason."""
     judges = Judges(model, inputs)
     boards = [b for b in backends if isinstance(b, VirtualBoard | RealBoard)]
     steps = len(backends) + ROUNDS
@@ -121,9 +121,11 @@ def bench(
                 rows[backend.name] = begun
             else:
                 running.append(begun)
-        for _ in range(ROUNDS):
+        for turn in range(ROUNDS):
             say("measuring in turns")
-            _round(running, inputs[0], -(-runs // ROUNDS))
+            repeats = runs // ROUNDS + (turn < runs % ROUNDS)
+            if repeats:
+                _round(running, inputs[0], repeats)
         for each in running:
             rows[each.backend.name] = _finished(each)
     finally:
@@ -133,9 +135,8 @@ def bench(
     for backend in boards:
         say(f"running on {backend.name}")
         rows[backend.name] = _on_board(backend, model, inputs, judges, runs)
-    digest = model.sha256
     ordered = tuple(rows[backend.name] for backend in backends)
-    return Bench(model.name, digest, source, len(inputs), ordered, _between(judges))
+    return Bench(model.name, model.sha256, source, len(inputs), ordered, _between(judges))
 
 
 def _begun(
@@ -170,13 +171,16 @@ def _begun(
 def _judged(
     row: Row, backend: Backend, loaded: Loaded, outputs: Sequence[Outputs], judges: Judges
 ) -> Row:
-    expected = judges.of(backend.judge)
+    try:
+        expected = judges.of(backend.judge)
+    except BackendError as error:
+        return replace(row, doubt=f"not compared: {reason(error)}")
     apart = expected.difference(outputs)
     return replace(
         row,
-        difference=None if backend.last_resort else apart,
+        difference=None if backend.last_resort and expected.as_file else apart,
         against=expected.name,
-        doubt=doubt(backend, loaded, apart),
+        doubt=doubt(backend, loaded, apart, expected),
     )
 
 
@@ -223,7 +227,6 @@ def _on_board(
     if isinstance(begun, Row):
         return begun
     with begun.loaded as loaded:
-        assert isinstance(loaded, BoardLoaded)
         try:
             more = VIRTUAL_RUNS if loaded.kind is Kind.MODELLED else runs
             seconds = loaded.infer(inputs[0], more).seconds or ()

@@ -63,6 +63,8 @@ class BoardLoaded(Loaded):
         self.facts = (f"{self._board.title}, {built.toolchain}",)
         self._session = self._stack.enter_context(Session(open_port(self._port)))
         self._model = same_model(self._session, self._graph)
+        if not self._session.info.counter.tells_time:
+            self.facts += (f"it counts {self._session.info.counter.word}, which tell no time",)
 
     def _infer(self, inputs: Sequence[Array], repeats: int) -> Inference:
         with said_by(self._name, BackendRunError), self.place():

@@ -33,6 +33,7 @@ class Child:
         self.folder = Path(self._temporary.name)
         self.peak_bytes = 0
         self._kept_log: str | None = None
+        self._usable = True
         roots = [path for path in sys.path if path]
         environment = {
             **os.environ,
@@ -67,6 +68,10 @@ class Child:
         """One call of the engine. Raises `kind` with its words, BackendRunError when it dies."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if not self._usable:
+            raise BackendRunError(f"{self._name}: its process is gone, so that it cannot {what}")
+        # Until the whole answer is there; what interrupts this leaves half of one behind.
+        self._usable = False
         late = threading.Event()
 
         def stop() -> None:
@@ -90,6 +95,7 @@ class Child:
             ) from error
         finally:
             watch.cancel()
+        self._usable = True
         if not ok:
             raise kind(f"{self._name}: {answer}")
         return answer
@@ -110,11 +116,13 @@ class Child:
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if not self._usable:  # it is busy, or gone, and may never read what was sent
+            self._kill()
+        self._usable = False
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         try:
-            # It is idle, and ends when its input does; or it is busy and will not be waited for.
-            self._process.wait(2)
+            self._process.wait(2)  # it is idle, and ends when its input does
         except subprocess.TimeoutExpired:
             self._kill()
             self._process.wait()

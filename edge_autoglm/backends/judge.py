@@ -9,17 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_autoglm.measure.profile import tolerance
+from edge_export.mobile.expected import spelt_out
 from edge_export.verify import max_abs_diff
 from edge_quantize.reference import best_reference
 
 from .base import Array, Backend, BackendError, Judge, said_by
 from .litert_cpu import LiteRtCpu
-from .model import RunModel
+from .model import RunModel, read_run_model
 from .onnx_cpu import OnnxCpu
 
 Outputs = tuple[Array, ...]
-# What a right GPU may be off: one rounding of an integer output, float sums in another order.
+# What a right GPU may be off: one rounding of a quantized output, float sums in another order.
 INTEGER_TOLERANCE, FLOAT_TOLERANCE = 1.0, 1e-3
+_QUANTIZED_BYTES = 2  # wider integers are counts and indices, which are right or wrong
 
 
 @dataclass(frozen=True)
@@ -38,20 +40,21 @@ class Difference:
 
     def __str__(self) -> str:
         if math.isinf(self.largest):
-            return "no numbers" if self.relative else "another shape"
+            return "no number" if self.relative else "another shape"
         return f"{self.largest:.1e}" if self.relative else f"{self.largest:g} LSB"
 
 
 @dataclass(frozen=True)
 class Expected:
     """What a judge says: `outputs` by input; `name` with which runtime. `integer` and `floating`
-    are how far a right result may be off."""
+    are how far a right result may be off. `as_file`: it ran the model as the file has it."""
 
     judge: Judge
     name: str
     outputs: tuple[Outputs, ...]
     integer: float = INTEGER_TOLERANCE
     floating: float = FLOAT_TOLERANCE
+    as_file: bool = True
 
     def difference(self, found: Sequence[Outputs]) -> Difference:
         """`found` may be of the first inputs only."""
@@ -65,27 +68,36 @@ def difference(
     floating: float = FLOAT_TOLERANCE,
 ) -> Difference:
     """The worst output, measured by its tolerance."""
-    worst = Difference(0.0, _relative(wanted), floating if _relative(wanted) else integer, 0)
+    worst = Difference(0.0, False, 0.0, len(found))
     for number in range(len(wanted[0])):
-        expected, got = [each[number] for each in wanted], [each[number] for each in found]
-        relative = expected[0].dtype.kind == "f"
-        allowed = floating if relative else integer
-        if any(
-            a.shape != b.shape or a.dtype != b.dtype for a, b in zip(expected, got, strict=True)
-        ):
+        pairs = [(a[number], b[number]) for a, b in zip(wanted, found, strict=True)]
+        kind = pairs[0][0].dtype
+        relative = kind.kind == "f"
+        small = kind.kind in "iu" and kind.itemsize <= _QUANTIZED_BYTES
+        allowed = floating if relative else integer if small else 0.0
+        if any(a.shape != b.shape or a.dtype != b.dtype for a, b in pairs):
             return Difference(math.inf, False, allowed, len(found))
-        apart = max(max_abs_diff(a, b) for a, b in zip(expected, got, strict=True))
+        apart = max(_apart(a, b) for a, b in pairs)
         if relative and apart:
-            largest = max(float(np.abs(a.astype(np.float64)).max(initial=0)) for a in expected)
-            apart = apart / largest if largest else math.inf
+            sizes = [np.abs(a[np.isfinite(a)].astype(np.float64)).max(initial=0) for a, _ in pairs]
+            apart = apart / float(max(sizes)) if any(sizes) else math.inf
         here = Difference(apart, relative, allowed, len(found))
-        if here.largest / (allowed or 1e-9) >= worst.largest / (worst.tolerance or 1e-9):
+        if not number or _share(here) > _share(worst):
             worst = here
     return worst
 
 
-def _relative(wanted: Sequence[Outputs]) -> bool:
-    return all(array.dtype.kind == "f" for array in wanted[0])
+def _apart(a: Array, b: Array) -> float:
+    # An infinity is no distance from itself, which subtracting would not say.
+    elsewhere = a != b
+    return max_abs_diff(a[elsewhere], b[elsewhere])
+
+
+def _share(apart: Difference) -> float:
+    """Of what is allowed."""
+    if not apart.largest:
+        return 0.0
+    return apart.largest / apart.tolerance if apart.tolerance else math.inf
 
 
 class Judges:
@@ -112,9 +124,14 @@ class Judges:
         found = runtime.available()
         if not found.ok:
             raise BackendError(f"no reference: {found.why}; {found.mend}")
-        with runtime.load(self._model) as loaded:
+        model, name = self._model, judge.value
+        floating = spelt_out(model.graph) if model.graph is not None else None
+        if floating is not model.graph and floating is not None:
+            # LiteRT's CPU rounds activations to int8 before int8 weights; a GPU does not.
+            model, name = read_run_model(floating), f"{name}, weights as float"
+        with runtime.load(model) as loaded:
             outputs = tuple(loaded.infer(each).outputs for each in self._inputs)
-        return Expected(judge, judge.value, outputs)
+        return Expected(judge, name, outputs, as_file=model is self._model)
 
     def _micro(self) -> Expected:
         assert self._model.graph is not None

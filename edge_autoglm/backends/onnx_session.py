@@ -133,7 +133,9 @@ class OnnxRuntime(Backend):
                 self._why_down(provider, child.log)
                 or f"{self.name}: ONNX Runtime took {', '.join(used)} instead of {provider}"
             )
-        loaded.facts = (f"onnxruntime {loaded.answer['version']}, {provider}, one thread",)
+        loaded.facts = (f"onnxruntime {loaded.answer['version']}", provider)
+        if provider == CPU:
+            loaded.facts += ("one thread",)
         return loaded
 
     def _why_down(self, provider: str, log: str) -> str:

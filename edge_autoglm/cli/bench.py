@@ -142,8 +142,13 @@ def bench(
         out.print(wrapped(line, "  "), soft_wrap=True)
         if mend:
             out.print(f"  -> {mend}", soft_wrap=True)
-    write_json(json, bench_json(result, selection))
     asked = {name.strip() for name in backends.split(",")}
+    if "all" in asked and board is None:
+        notes().print(
+            "no board took part; --board B adds its virtual one, board:B a real one",
+            soft_wrap=True,
+        )
+    write_json(json, bench_json(result, selection))
     lacking = [row.name for row in result.rows if not row.ran and not asked & {"all", "auto"}]
     wrong = [row.name for row in result.rows if row.doubt]
     if not result.good or lacking:

@@ -116,11 +116,11 @@ def export(
     ] = False,
     json: JsonOption = None,
 ) -> None:
-    """Write MODEL as C for a board, as arrays for TFLM, or as a package for a phone's GPU.
+    """Write MODEL as C, arrays for TFLM, or for a phone.
 
-    With --board the folder holds sources, header, memory plan and build files. With --target it is
-    a library for an app; the GPU's result is compared with the CPU's first, and a wrong one is not
-    written (exit 1).
+    With --board the folder holds sources, header, memory plan and build files, or arrays for TFLM
+    with --runtime tflm. With --target it is a library for an app: the GPU's result is compared with
+    the CPU's first, and a wrong one is not written (exit 1).
     """
     from edge_autoglm.errors import UsageError
 

@@ -42,7 +42,7 @@ def export_mobile(model: str, options: Options) -> None:
     """Prepares, shows, and writes. Exits 1 when the GPU's result is not right and nobody forces."""
     from dataclasses import replace
 
-    from edge_autoglm.report.mobile import package_json, package_lines, package_tables, verdict_line
+    from edge_autoglm.report.mobile import package_json, package_report
     from edge_autoglm.report.tables import wrapped
     from edge_export.folder import refuse_foreign
     from edge_export.mobile.model import Target, Variant
@@ -77,11 +77,12 @@ def export_mobile(model: str, options: Options) -> None:
     if right or options.force:
         files = write_package(package, folder, force=options.force)
     console = output(options.json)
-    console.print(wrapped(verdict_line(package), "  "), soft_wrap=True)
-    for grid in package_tables(package):
-        console.print(grid)
-    for line in package_lines(package):
-        console.print(wrapped(line, "  "), soft_wrap=True)
+    for part in package_report(package):
+        if isinstance(part, str):
+            text = part if "\n" in part else wrapped(part, "  ")
+            console.print(text, soft_wrap=True)
+        else:
+            console.print(part)
     _say_what_was_done(package, folder, files, options, model)
     document = package_json(package) | {"directory": str(folder) if files else None,
                                         "files": [str(path) for path in files]}  # fmt: skip

@@ -14,7 +14,7 @@ from edge_quantize.graph.analysis import analyse
 class Kind(enum.Enum):
     """Where a figure comes from."""
 
-    MEASURED = "measured"  # read from a board's own counter
+    MEASURED = "measured"  # read from a board's own counter, or this machine's clock
     EXACT = "exact"  # counted, without error: instructions on a virtual board, MACs
     MODELLED = "modelled"  # a virtual board's cycles, and what follows from them
     DATASHEET = "datasheet"  # computed with a figure somebody published

@@ -81,7 +81,11 @@ def _difference(row: Row) -> str | None:
     if not row.ran:
         return None
     if row.difference is None:
+        if not row.against:
+            return "unknown ✗"
         return "reference ✗" if row.doubt else "reference"
+    if not row.doubt and not row.difference.good:
+        return str(row.difference)  # the CPU's own, where its arithmetic is coarser
     return f"{row.difference} {'✗' if row.doubt else '✓'}"
 
 
@@ -120,8 +124,13 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
         one, other, apart = bench.between
         lines.append((f"{one} and {other} themselves are {apart} apart on these inputs", ""))
     if any(row.memory and row.load for row in bench.rows):
-        text = "a host's memory is the peak of the process that ran it, Python included"
-        lines.append((f"times include reading the output back; {text}", ""))
+        lines.append(("times include reading the output back", ""))
+        lines.append(
+            (
+                "memory: the peak of the process that ran it, Python included; of a board, RAM",
+                "",
+            )
+        )
     return lines
 
 

@@ -4,20 +4,22 @@ each operator run."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.table import Table
 
-from edge_export.mobile.delegation import delegates_json, refusals
+from edge_export.mobile.apart import computing
+from edge_export.mobile.delegation import delegates_json
 from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
 from edge_quantize.half import HalfReport, half_lines
 from edge_quantize.ingest.tflite import read_tflite
 
+from .delegates import delegates_lines, delegates_table
 from .summary import short_names
 from .tables import percent, size, table
 
-_MOST_REFUSED = 10
 _WORDS = {
     "right": "right",
     "wrong": "WRONG",
@@ -26,15 +28,48 @@ _WORDS = {
 }
 
 
-def package_tables(package: Package) -> Iterator[Table]:
-    """How far the GPU's outputs are from the CPU's; nothing where nothing was compared."""
-    verdict = package.verdict
+def package_report(package: Package) -> Iterator[Table | str]:
+    """The verdict first, then what it rests on and where each operator runs: tables and lines. A
+    line with a line break in it is wrapped already."""
+    model, verdict = package.model, package.verdict
+    yield (
+        f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
+        f"{_WORDS[verdict.state]}: {verdict.why}"
+    )
+    if verdict.first_wrong is not None:
+        names = short_names(read_tflite(model.content))
+        yield first_wrong_line(verdict.first_wrong, names)
+    yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     if verdict.outputs:
         yield table(
             "GPU against CPU",
             ("~output", ">max", ">rms", ">relative", ">allowed", ">same class", "<"),
             [_row(each) for each in verdict.outputs],
         )
+    yield from _ran(verdict)
+    yield from _drift(package)
+    yield from (f"Note: {note}." for note in verdict.notes)
+    if isinstance(verdict.half, HalfReport):
+        yield from half_lines(verdict.half)
+    if verdict.samples:
+        yield f"Limits: {'; '.join(verdict.limits)}."
+    yield _where(package)
+    if not package.delegation.refused:  # else they are named one by one
+        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
+    yield from delegates_lines(package.delegation)
+
+
+def _where(package: Package) -> Table:
+    """Where each operator runs; those that only unpack constants are counted."""
+    graph, delegation = read_tflite(package.model.content), package.delegation
+    kept = {operator.index for operator in computing(graph)}
+    shown = tuple(each for each in delegation.operators if each.index in kept)
+    left = len(delegation.operators) - len(shown)
+    title = f"Where {package.model.name} runs"
+    if left and shown:
+        title += f" (beside {left} operators that unpack constants)"
+        delegation = replace(delegation, operators=shown)
+    return delegates_table(delegation, title)
 
 
 def _row(each: OutputDifference) -> tuple[object, ...]:
@@ -48,34 +83,6 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
         None if each.agreement is None else f"{percent(each.agreement, 1)}%",
         "" if each.within else "wrong",
     )
-
-
-def verdict_line(package: Package) -> str:
-    """What matters most, in one line."""
-    model, verdict = package.model, package.verdict
-    return (
-        f"{model.name} for {package.target}, {model.variant}, {size(len(model.content))}: "
-        f"{_WORDS[verdict.state]}: {verdict.why}"
-    )
-
-
-def package_lines(package: Package) -> Iterator[str]:
-    """What the verdict rests on, a sentence or two a line."""
-    model, verdict = package.model, package.verdict
-    if not package.delegation.refused:  # else they are named one by one
-        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
-    if verdict.first_wrong is not None:
-        names = short_names(read_tflite(model.content))
-        yield first_wrong_line(verdict.first_wrong, names)
-    yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
-    yield from _ran(verdict)
-    yield from _placed(package)
-    yield from _drift(package)
-    yield from (f"Note: {note}." for note in verdict.notes)
-    if isinstance(verdict.half, HalfReport):
-        yield from half_lines(verdict.half)
-    if verdict.samples:
-        yield f"Limits: {'; '.join(verdict.limits)}."
 
 
 def first_wrong_line(found: FirstWrong, names: Mapping[str, str]) -> str:
@@ -97,28 +104,6 @@ def _ran(verdict: Verdict) -> Iterator[str]:
         f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
         f"{verdict.source}"
     )
-
-
-def _placed(package: Package) -> Iterator[str]:
-    """Where the operators will run; those that the GPU does not take one by one."""
-    delegation = package.delegation
-    total, refused = len(delegation.operators), len(delegation.refused)
-    if not refused:
-        yield f"Where it runs: all {total} operators on the GPU, by {delegation.source}"
-    else:
-        yield (
-            f"Where it runs: {total - refused} of {total} operators on the GPU, in "
-            f"{_count(delegation.partitions, 'partition')} with "
-            f"{_count(len(delegation.transfers), 'transfer')} between them, by {delegation.source}"
-        )
-    yield from (f"- {line}" for line in refusals(delegation)[:_MOST_REFUSED])
-    if refused > _MOST_REFUSED:
-        yield f"- and {refused - _MOST_REFUSED} more: see delegates.json, or --json"
-    yield from (f"Note: {note}." for note in delegation.notes)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _drift(package: Package) -> Iterator[str]:

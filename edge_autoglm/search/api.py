@@ -251,12 +251,11 @@ class Compiled(ABC):
             name = self.selection.chosen.name
         if name in self._backends:
             return self._backends[name]
-        model = read_run_model(self.graph)
         found = wanted
         if isinstance(wanted, str) and wanted != AUTO:
             found = find_backend(wanted, self._load_board, self._board.name)
-        selection = select_backend(found, model)
-        loaded = selection.chosen.load(model)
+        selection = select_backend(found, read_run_model(self.graph))
+        loaded = selection.load()
         if name == AUTO:
             self.selection = selection
         self._backends[selection.chosen.name if name == AUTO else name] = loaded

@@ -1,4 +1,4 @@
-"""The graph as C that a microcontroller runs.
+"""The graph as C that a microcontroller runs, or as a package for a phone's GPU.
 
     from edge_export import export_model, load_export, HostModel, verify_host
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .aot.package import ExportResult, compile_model, export_model
     from .aot.plan_file import plan_rows
     from .host import HostModel
+    from .mobile.package import export_mobile
     from .runtimes import RUNTIMES, Exported, load_export
     from .tflm.package import TflmExport, export_tflm
     from .tflm.tree import TflmTree, find_tree
@@ -35,6 +36,7 @@ __all__ = [
     "TflmTree",
     "TflmTreeError",
     "compile_model",
+    "export_mobile",
     "export_model",
     "export_tflm",
     "find_tree",
@@ -52,6 +54,7 @@ _MODULES = {
     "compile_model": ".aot.package",
     "TflmExport": ".tflm.package",
     "TflmTree": ".tflm.tree",
+    "export_mobile": ".mobile.package",
     "export_model": ".aot.package",
     "export_tflm": ".tflm.package",
     "find_tree": ".tflm.tree",

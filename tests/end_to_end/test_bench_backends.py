@@ -89,6 +89,22 @@ def test_a_gpu_that_computes_right_is_said_to(
     assert gpu["memory"]["value"] > cpu["memory"]["value"]
 
 
+def test_int8_weights_in_a_float_model_are_judged_by_the_floats_they_stand_for(
+    mlperf_tiny: Models, program: Program
+) -> None:
+    """LiteRT's CPU rounds the activations to int8 there, so that it is the one that is off."""
+    need_gpu()
+    done = program.done(
+        "bench", mlperf_tiny("kws_float.tflite"), "--backends", "litert-gpu,litert-cpu", "-n", "5",
+        "--json", "h.json",
+    )  # fmt: skip
+    gpu, cpu = json.loads((program.folder / "h.json").read_bytes())["backends"]
+    assert gpu["difference"]["largest"] < 1e-5
+    assert 1e-4 < cpu["difference"]["largest"] < 0.1
+    assert cpu["doubt"] is None
+    assert "weights as float" in done.stdout
+
+
 def test_the_int8_convolutions_that_a_gpu_gets_wrong_are_caught(
     mlperf_tiny: Models, program: Program
 ) -> None:

@@ -78,6 +78,8 @@ class NotAutomatic(Fast):
 def test_the_fastest_that_computes_right_is_chosen() -> None:
     found = select_backend("auto", float_net(), candidates=[Slow(), Fast(), LiteRtCpu()])
     assert found.chosen.name == "fast"
+    with found.load() as loaded:
+        assert loaded.infer([np.zeros((1, 6, 6, 2), np.float32)]).outputs[0].shape == (1, 6, 6, 3)
     why = dict(found.passed_over)
     assert set(why) == {"slow", "litert-cpu"}
     assert "slower" in why["slow"]

@@ -61,3 +61,18 @@ def test_what_cannot_be_compared_is_never_good(bad: np.ndarray) -> None:
 def test_anything_against_zeros_is_far() -> None:
     zeros, ones = np.zeros(2, np.float32), np.full(2, 1e-9, np.float32)
     assert math.isinf(difference([(zeros,)], [(ones,)]).largest)
+
+
+def test_wide_integers_are_right_or_wrong() -> None:
+    """An index is no quantized value: the next class is another class."""
+    wanted, off = [(np.array([3], np.int64),)], [(np.array([4], np.int64),)]
+    assert difference(wanted, wanted).good
+    assert not difference(wanted, off).good
+
+
+def test_infinities_in_the_same_places_are_no_difference() -> None:
+    wanted = [(np.array([-math.inf, 2.0], np.float32),)]
+    assert difference(wanted, [(wanted[0][0].copy(),)]).largest == 0
+    off = [(np.array([-math.inf, 2.5], np.float32),)]
+    assert difference(wanted, off).largest == pytest.approx(0.25)
+    assert not difference(wanted, [(np.array([1.0, 2.0], np.float32),)]).good

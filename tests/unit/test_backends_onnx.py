@@ -82,7 +82,7 @@ class TestWithTheRuntime:
             np.testing.assert_allclose(run.outputs[0], np.maximum(X @ W, 0))
             assert run.seconds is not None
             assert len(run.seconds) == 4
-            assert "CPUExecutionProvider" in loaded.facts[0]
+            assert loaded.facts[1:] == ("CPUExecutionProvider", "one thread")
             memory = loaded.memory()
             assert memory is not None
             assert memory.value > 10 << 20

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -136,3 +138,19 @@ def test_what_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendRunError, match="1 s"):
         child.ask(BackendError, "run", inputs=(), repeats=1)
     child.close()
+
+
+def test_an_interrupted_run_ends_its_process_and_is_not_gone_on_with(
+    temporary: Path,
+) -> None:
+    graph = classifier()
+    (inputs,) = generated(graph, 1)
+    with find_backend("c").load(read_run_model(graph)) as loaded:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            loaded.infer(inputs, repeats=100_000_000)
+        with pytest.raises(BackendRunError, match="gone"):
+            loaded.infer(inputs)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 2  # and is not waited for
+    assert not [*temporary.iterdir()]

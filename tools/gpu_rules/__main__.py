@@ -1,7 +1,7 @@
 """What LiteRT's GPU backend takes, operator by operator, beside what our rules say.
 
     python tools/gpu_rules            # asks the backend; exit 1 where the rules say otherwise
-    python tools/gpu_rules --write    # asks, and writes export/edge_export/mobile/rules/litert_gpu.json
+    python tools/gpu_rules --write    # asks, and writes the rules' litert_gpu.json
     python tools/gpu_rules --only CONV_2D
 
 Each operator goes alone, in some thousand forms (element types, dimensions, constants, options,
@@ -23,13 +23,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 sys.path[:0] = [str(ROOT / name) for name in ("quantize", "export", "boards")]
 
-from gpu_rules.ask import Finding, adapter, ask  # noqa: E402
-from gpu_rules.cases import Case, cases  # noqa: E402
-
 from edge_export.mobile.rules.findings import RECORD, plain  # noqa: E402
 from edge_export.mobile.rules.litert import rule_set  # noqa: E402
 from edge_export.mobile.rules.node import node_of  # noqa: E402
 from edge_quantize.graph.writer import write_tflite  # noqa: E402
+from gpu_rules.ask import Finding, adapter, ask  # noqa: E402
+from gpu_rules.cases import Case, cases  # noqa: E402
 
 _SAYS_NOTHING = "unloadable"
 
@@ -45,7 +44,8 @@ def main() -> int:
     found = ask([write_tflite(case.graph) for case in asked])
     learnt = [(c, f) for c, f in zip(asked, found, strict=True) if f.place != _SAYS_NOTHING]
     wrong, words = compared(learnt)
-    print(f"{len(asked)} models, {len(learnt)} that LiteRT loads; the rules are wrong for {len(wrong)}")
+    loaded = f"{len(asked)} models, {len(learnt)} that LiteRT loads"
+    print(f"{loaded}; the rules are wrong for {len(wrong)}")
     for line in wrong:
         print(f"  {line}")
     if options.write:

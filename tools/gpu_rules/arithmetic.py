@@ -132,11 +132,14 @@ def _binary() -> Iterator[tuple[str, Graph]]:
 
 
 def _more(op: str, options: Options | None, out: str) -> Iterator[tuple[str, Graph]]:
-    x = T((1, 4, 4, 8), "i8")
-    y = T((1, 4, 4, 8), "bool" if out == "bool" else "i8")
-    for shape in ((8,), (1, 4, 4, 8)):
-        graph = one_op(op, [x, T(shape, "i8", True)], [y], options, 2)
-        yield f"{op} i8 const{list(shape)}", graph
+    for dtype in ("i8", "i16", "i32", "i64", "u32", "bool"):
+        for shape in ((8,), (1, 4, 4, 8)):
+            x = T((1, 4, 4, 8), dtype)
+            y = T((1, 4, 4, 8), "bool" if out == "bool" else dtype)
+            graph = one_op(op, [x, T(shape, dtype, True)], [y], options, _VERSIONS.get(dtype, 1))
+            asked = dtype == "i32" and op in ("BITWISE_XOR", "RIGHT_SHIFT")
+            if not asked and not (dtype == "bool" and op.startswith("LOGICAL")):
+                yield f"{op} {dtype} const{list(shape)}", graph
     if op in ("ADD", "SUB", "MUL", "DIV"):
         f = T((1, 4, 4, 8))
         for name, number in _ACTIVATIONS.items():
@@ -171,11 +174,13 @@ def _converted() -> Iterator[tuple[str, Graph]]:
         graph = one_op("CAST", [T(_RANKS[rank], "i32")], [T(_RANKS[rank])])
         yield f"CAST i32 to f32 rank{rank}", graph
     for dtype in ("i4", "i8", "u8", "i16", "f16"):
-        yield f"DEQUANTIZE {dtype}", one_op(
-            "DEQUANTIZE", [T(shape, dtype)], [T(shape)], version=3 if dtype == "i16" else 2
+        yield (
+            f"DEQUANTIZE {dtype}",
+            one_op("DEQUANTIZE", [T(shape, dtype)], [T(shape)], version=3 if dtype == "i16" else 2),
         )
-        yield f"DEQUANTIZE {dtype} per channel", one_op(
-            "DEQUANTIZE", [T(shape, dtype, channels=3)], [T(shape)], version=5
+        yield (
+            f"DEQUANTIZE {dtype} per channel",
+            one_op("DEQUANTIZE", [T(shape, dtype, channels=3)], [T(shape)], version=5),
         )
     for rank in (0, 1, 2, 3, 5):
         graph = one_op("DEQUANTIZE", [T(_RANKS[rank], "i8")], [T(_RANKS[rank])], version=2)
@@ -184,10 +189,18 @@ def _converted() -> Iterator[tuple[str, Graph]]:
         yield f"QUANTIZE f32 to i8 rank{rank}", graph
     for a in ("f32", "i8", "u8", "i16"):
         for b in ("i8", "u8", "i16"):
-            graph = one_op("QUANTIZE", [T(shape, a)], [T(shape, b)], version=2 if "i16" in (a, b) else 1)
+            graph = one_op(
+                "QUANTIZE", [T(shape, a)], [T(shape, b)], version=2 if "i16" in (a, b) else 1
+            )
             yield f"QUANTIZE {a} to {b}", graph
-    yield "FAKE_QUANT f32", one_op(
-        "FAKE_QUANT", [T(shape)], [T(shape)], schema("FakeQuantOptions", min=-1.0, max=1.0, num_bits=8)
+    yield (
+        "FAKE_QUANT f32",
+        one_op(
+            "FAKE_QUANT",
+            [T(shape)],
+            [T(shape)],
+            schema("FakeQuantOptions", min=-1.0, max=1.0, num_bits=8),
+        ),
     )
     for dtype in ("f32", "i8"):
         slope = {"f32": T((1, 1, 8), "f32", True), "i8": T((1, 1, 8), "i8", True)}[dtype]

@@ -1,7 +1,7 @@
 """Asks the backend about many small models: one process compiles them one after the other.
 
-A process of its own for each would take ten times as long. Where one crashes the process, that model
-is answered with "crash" and the next process goes on after it.
+A process of its own for each would take ten times as long. Where one crashes the process, that
+model is answered with "crash" and the next process goes on after it.
 """
 
 from __future__ import annotations

@@ -63,7 +63,10 @@ def _shaped() -> Iterator[tuple[str, Graph]]:
     yield "TRANSPOSE f32 runtime order", graph
     yield "SHAPE f32", one_op("SHAPE", [x], [T((4,), "i32")], schema("ShapeOptions", out_type=2))
     yield "RANK f32", one_op("RANK", [x], [T((), "i32")])
-    for op, table in (("SPACE_TO_DEPTH", "SpaceToDepthOptions"), ("DEPTH_TO_SPACE", "DepthToSpaceOptions")):
+    for op, table in (
+        ("SPACE_TO_DEPTH", "SpaceToDepthOptions"),
+        ("DEPTH_TO_SPACE", "DepthToSpaceOptions"),
+    ):
         small, large = (1, 2, 2, 16), (1, 4, 4, 4)
         a, b = (large, small) if op == "SPACE_TO_DEPTH" else (small, large)
         for dtype in ("f32", "i8", "i16", "i32"):
@@ -101,8 +104,9 @@ def _shaped() -> Iterator[tuple[str, Graph]]:
                            [T((1, 4, 6, 8), dtype)])  # fmt: skip
             yield f"DYNAMIC_UPDATE_SLICE {dtype} start {start}", graph
     yield "BITCAST f32 to i32", one_op("BITCAST", [x], [T(x.shape, "i32")])
-    yield "BITCAST i32 to i8", one_op(
-        "BITCAST", [T(x.shape, "i32")], [T((*x.shape, 4), "i8", quantized=False)]
+    yield (
+        "BITCAST i32 to i8",
+        one_op("BITCAST", [T(x.shape, "i32")], [T((*x.shape, 4), "i8", quantized=False)]),
     )
 
 
@@ -112,7 +116,9 @@ def _padded() -> Iterator[tuple[str, Graph]]:
         sides = T((rank, 2), "i32", [[0, 0]] * (rank - 1) + [[1, 1]] if constant else None)
         y = T((*x.shape[:-1], x.shape[-1] + 2), x.dtype)
         options = schema("MirrorPadOptions", **mode) if op == "MIRROR_PAD" else None
-        return one_op(op, [x, sides] + ([value] if value else []), [y], options, 2 if x.dtype == "i8" else 1)
+        return one_op(
+            op, [x, sides] + ([value] if value else []), [y], options, 2 if x.dtype == "i8" else 1
+        )
 
     for rank, shape in _RANKS.items():
         yield f"PAD f32 rank{rank}", pad("PAD", T(shape))
@@ -145,7 +151,9 @@ def _sliced() -> Iterator[tuple[str, Graph]]:
         x, y = T(shape, dtype), T((1, 2, 6, 8), dtype)
         yield f"SLICE {dtype}", one_op("SLICE", [x, begin, size], [y], version=2)
         end, step = T((4,), "i32", y.shape), T((4,), "i32", [1] * 4)
-        graph = one_op("STRIDED_SLICE", [x, begin, end, step], [y], schema("StridedSliceOptions"), 2)
+        graph = one_op(
+            "STRIDED_SLICE", [x, begin, end, step], [y], schema("StridedSliceOptions"), 2
+        )
         yield f"STRIDED_SLICE {dtype}", graph
     x = T(shape)
     graph = one_op("SLICE", [x, T((4,), "i32"), T((4,), "i32", [1, 2, 6, 8])], [T((1, 2, 6, 8))])
@@ -157,7 +165,9 @@ def _sliced() -> Iterator[tuple[str, Graph]]:
     def strided(name: str, out: tuple[int, ...], begin: list[int], end: list[int],
                 step: list[int], **masks: int) -> tuple[str, Graph]:  # fmt: skip
         parts = [T((len(v),), "i32", v) for v in (begin, end, step)]
-        graph = one_op("STRIDED_SLICE", [x, *parts], [T(out)], schema("StridedSliceOptions", **masks))
+        graph = one_op(
+            "STRIDED_SLICE", [x, *parts], [T(out)], schema("StridedSliceOptions", **masks)
+        )
         return f"STRIDED_SLICE f32 {name}", graph
 
     b, e, s = [0, 0, 0, 0], [1, 4, 6, 8], [1, 1, 1, 1]
@@ -203,9 +213,14 @@ def _joined() -> Iterator[tuple[str, Graph]]:
     shape = (1, 4, 6, 8)
     for dtype in _ANY[1:]:
         x, y = T(shape, dtype), T((1, 8, 6, 8), dtype)
-        yield f"CONCATENATION {dtype}", one_op("CONCATENATION", [x, x], [y], ConcatenationOptions(1), 2)
+        yield (
+            f"CONCATENATION {dtype}",
+            one_op("CONCATENATION", [x, x], [y], ConcatenationOptions(1), 2),
+        )
         half = T((1, 2, 6, 8), dtype)
-        graph = one_op("SPLIT", [T((), "i32", 1), x], [half, half], schema("SplitOptions", num_splits=2))
+        graph = one_op(
+            "SPLIT", [T((), "i32", 1), x], [half, half], schema("SplitOptions", num_splits=2)
+        )
         yield f"SPLIT {dtype}", graph
         graph = one_op("SPLIT_V", [x, T((2,), "i32", [2, 2]), T((), "i32", 1)], [half, half],
                        schema("SplitVOptions", num_splits=2))  # fmt: skip
@@ -226,14 +241,22 @@ def _joined() -> Iterator[tuple[str, Graph]]:
     graph = one_op("CONCATENATION", [x, constant], [y], ConcatenationOptions(1))
     yield "CONCATENATION f32 with const", graph
     yield "CONCATENATION f32 one", one_op("CONCATENATION", [x], [x], ConcatenationOptions(1))
-    graph = one_op("CONCATENATION", [x, T((1, 2, 6, 8))], [T((1, 6, 6, 8))], ConcatenationOptions(1))
+    graph = one_op(
+        "CONCATENATION", [x, T((1, 2, 6, 8))], [T((1, 6, 6, 8))], ConcatenationOptions(1)
+    )
     yield "CONCATENATION f32 unequal", graph
-    yield "PACK f32 one", one_op("PACK", [T((4, 6, 8))], [x], schema("PackOptions", values_count=1, axis=0))
+    yield (
+        "PACK f32 one",
+        one_op("PACK", [T((4, 6, 8))], [x], schema("PackOptions", values_count=1, axis=0)),
+    )
     yield "PACK f32 with const", one_op(
         "PACK", [T((4, 6, 8)), T((4, 6, 8), "f32", True)], [T((2, 4, 6, 8))],
         schema("PackOptions", values_count=2, axis=0),
     )  # fmt: skip
-    yield "UNPACK f32 one", one_op("UNPACK", [x], [T((4, 6, 8))], schema("UnpackOptions", num=1, axis=0))
+    yield (
+        "UNPACK f32 one",
+        one_op("UNPACK", [x], [T((4, 6, 8))], schema("UnpackOptions", num=1, axis=0)),
+    )
 
 
 def _resized() -> Iterator[tuple[str, Graph]]:

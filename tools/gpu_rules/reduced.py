@@ -63,8 +63,9 @@ def _selected() -> Iterator[tuple[str, Graph]]:
         c = T(shape, "bool")
         yield f"{op} f32 const[] then", one_op(op, [c, T((), "f32", True), x], [x])
         yield f"{op} f32 const[] else", one_op(op, [c, x, T((), "f32", True)], [x])
-        yield f"{op} f32 const[1] both", one_op(
-            op, [c, T((1,), "f32", True), T((1,), "f32", True)], [x]
+        yield (
+            f"{op} f32 const[1] both",
+            one_op(op, [c, T((1,), "f32", True), T((1,), "f32", True)], [x]),
         )
         yield f"{op} f32 const same", one_op(op, [c, x, T(shape, "f32", True)], [x])
         yield f"{op} f32 const[8]", one_op(op, [c, x, T((8,), "f32", True)], [x])
@@ -99,8 +100,11 @@ def _found() -> Iterator[tuple[str, Graph]]:
         graph = one_op("TOPK_V2", [T((1, 8), dtype), T((), "i32", 3)],
                        [T((1, 3), dtype), T((1, 3), "i32")], schema("TopKV2Options"))  # fmt: skip
         yield f"TOPK_V2 {dtype}", graph
-    yield "TOPK_V2 f32 rank4", one_op(
-        "TOPK_V2", [T((1, 4, 4, 8)), T((), "i32", 3)], [T((1, 4, 4, 3)), T((1, 4, 4, 3), "i32")]
+    yield (
+        "TOPK_V2 f32 rank4",
+        one_op(
+            "TOPK_V2", [T((1, 4, 4, 8)), T((), "i32", 3)], [T((1, 4, 4, 3)), T((1, 4, 4, 3), "i32")]
+        ),
     )
     for axis in (-1, 0):
         graph = one_op(
@@ -111,8 +115,8 @@ def _found() -> Iterator[tuple[str, Graph]]:
         )
         yield f"ONE_HOT i32 axis{axis}", graph
     for shape in ((1,), (1, 1), (1, 4), (1, 1, 1), (1, 1, 1, 1)):
-        graph = one_op("ONE_HOT", [T(shape, "i32"), T((), "i32", 5), T((), "f32", 1), T((), "f32", 0)],
-                       [T((*shape, 5))], schema("OneHotOptions", axis=-1))  # fmt: skip
+        parts = [T(shape, "i32"), T((), "i32", 5), T((), "f32", 1), T((), "f32", 0)]
+        graph = one_op("ONE_HOT", parts, [T((*shape, 5))], schema("OneHotOptions", axis=-1))
         yield f"ONE_HOT i32 shape{list(shape)}", graph
     graph = one_op("ONE_HOT", [T((1,), "i32"), T((), "i32", 5), T((), "i32", 1), T((), "i32", 0)],
                    [T((1, 5), "i32")], schema("OneHotOptions", axis=-1))  # fmt: skip
@@ -129,7 +133,9 @@ def _found() -> Iterator[tuple[str, Graph]]:
 
 def _gathered() -> Iterator[tuple[str, Graph]]:
     def gather(x: T, indices: T, out: T, axis: int = 0, batch: int = 0) -> Graph:
-        return one_op("GATHER", [x, indices], [out], schema("GatherOptions", axis=axis, batch_dims=batch))
+        return one_op(
+            "GATHER", [x, indices], [out], schema("GatherOptions", axis=axis, batch_dims=batch)
+        )
 
     for dtype in ("f32", "i8", "u8", "i16", "i32", "i64", "bool"):
         graph = gather(T((1, 4, 4, 8), dtype), T((3,), "i32", [0, 2, 1]), T((1, 3, 4, 8), dtype), 1)
@@ -150,6 +156,7 @@ def _gathered() -> Iterator[tuple[str, Graph]]:
                 graph = one_op("EMBEDDING_LOOKUP", [T((3,), "i32"), weights], [T((3, 8), out)],
                                version=3)  # fmt: skip
                 yield f"EMBEDDING_LOOKUP {dtype} to {out}", graph
-    yield "EMBEDDING_LOOKUP f32 table runtime", one_op(
-        "EMBEDDING_LOOKUP", [T((3,), "i32"), T((9, 8))], [T((3, 8))]
+    yield (
+        "EMBEDDING_LOOKUP f32 table runtime",
+        one_op("EMBEDDING_LOOKUP", [T((3,), "i32"), T((9, 8))], [T((3, 8))]),
     )

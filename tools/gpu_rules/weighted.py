@@ -66,7 +66,10 @@ def _conv() -> Iterator[tuple[str, Graph]]:
     graph = one_op("CONV_2D", [i8, T((6, 3, 3, 4), "i8", zero_point=0), _bias(6, "i8")],
                    [T((1, 8, 8, 6), "i8")], plain, 3)  # fmt: skip
     yield "CONV_2D i8 runtime weights", graph
-    yield "CONV_2D f32 groups", one_op("CONV_2D", [a, T((6, 3, 3, 2), "f32", True), b], [y], plain, 6)
+    yield (
+        "CONV_2D f32 groups",
+        one_op("CONV_2D", [a, T((6, 3, 3, 2), "f32", True), b], [y], plain, 6),
+    )
     wide = Conv2DOptions(Padding.VALID, 1, 1, 2, 2)
     yield "CONV_2D f32 dilation2", one_op("CONV_2D", [a, w, b], [T((1, 4, 4, 6))], wide, 2)
     steps = Conv2DOptions(Padding.SAME, 2, 1)
@@ -96,7 +99,9 @@ def _depthwise() -> Iterator[tuple[str, Graph]]:
     yield f"{op} f32 runtime weights", one_op(op, [a, T((1, 3, 3, 4)), b], [y], plain)
     yield f"{op} f32 runtime bias", one_op(op, [a, w, T((4,))], [y], plain)
     double = DepthwiseConv2DOptions(Padding.SAME, 1, 1, 2)
-    graph = one_op(op, [a, T((1, 3, 3, 8), "f32", True), _bias(8, "f32")], [T((1, 8, 8, 8))], double)
+    graph = one_op(
+        op, [a, T((1, 3, 3, 8), "f32", True), _bias(8, "f32")], [T((1, 8, 8, 8))], double
+    )
     yield f"{op} f32 multiplier2", graph
     wide = DepthwiseConv2DOptions(Padding.VALID, 1, 1, 1, 2, 2)
     yield f"{op} f32 dilation2", one_op(op, [a, w, b], [T((1, 4, 4, 4))], wide, 2)

@@ -1,4 +1,4 @@
-"""`delegates.json`: where each operator will run, why not on the GPU, and how far that was tried."""
+"""`delegates.json`: where each operator will run, why not on the GPU, how far that was tried."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from .model import Delegation, Package, Placement, Target
 
 SCHEMA = 1
 _PHONE_ANDROID = (
-    "a phone's GPU goes through OpenCL, which is another of LiteRT's builds: the same rules, another "
-    "driver",
+    "a phone's GPU goes through OpenCL, another of LiteRT's builds: the same rules, other drivers",
     "whether the phone's driver has OpenCL at all, how much memory it gives, and how fast it is",
 )
 _PHONE_METAL = (
-    "the Metal delegate is other code than what runs here: its rules are read from its source, "
-    "nothing of it was tried",
+    "the Metal delegate is other code than what runs here: its rules are read from its source",
     "whether it builds its program for this model, and how fast it is",
 )
 

@@ -15,7 +15,7 @@ from edge_quantize.gpu import BackendLog, Driver, GpuSession, read_log
 from edge_quantize.graph.model import Graph
 from edge_quantize.graph.writer import write_tflite
 
-from .model import Delegation, Disagreement, Place, Target
+from .model import Delegation, Disagreement, Target
 from .placing import Refusals, all_on_cpu, placed
 from .refusing import refused_operators, refused_whole
 from .rules import Refused, float16_constants, refused, rules_for
@@ -141,8 +141,8 @@ def _agree(made: Delegation, log: BackendLog) -> None:
     said = (log.on_gpu, log.on_cpu) if log.on_cpu is not None else (len(made.operators), 0)
     if (on_gpu, on_cpu) != said:
         raise DelegationError(
-            f"the GPU backend counts {said[0]} operators on the GPU and {said[1]} on the CPU, which "
-            f"no placement of its refusals gives (nearest: {on_gpu} and {on_cpu})"
+            f"the GPU backend counts {said[0]} operators on the GPU and {said[1]} on the CPU, "
+            f"which no placement of its refusals gives (nearest: {on_gpu} and {on_cpu})"
         )
 
 
@@ -173,7 +173,9 @@ def _alone(graph: Graph, position: int) -> Graph:
         dict.fromkeys(i for o in kept for i in (*o.inputs, *o.outputs, *o.intermediates) if i >= 0)
     )
     place = {old: new for new, old in enumerate(indices)} | {-1: -1}
-    tensors = tuple(replace(graph.tensors[old], index=new) for old, new in place.items() if new >= 0)
+    tensors = tuple(
+        replace(graph.tensors[old], index=new) for old, new in place.items() if new >= 0
+    )
     made = {i for o in kept for i in o.outputs}
     inputs = [
         i for i in dict.fromkeys(operator.inputs)

@@ -41,7 +41,9 @@ def placed(graph: Graph, refusals: Refusals, source: str, **more: object) -> Del
     return _delegation(graph, set(chosen), Refusals(reasons, refusals.words), source, more)
 
 
-def all_on_cpu(graph: Graph, reasons: Mapping[int, Refused], source: str, **more: object) -> Delegation:  # fmt: skip
+def all_on_cpu(
+    graph: Graph, reasons: Mapping[int, Refused], source: str, **more: object
+) -> Delegation:
     """The delegation of a model that the GPU refuses whole."""
     return _delegation(graph, set(), Refusals(reasons, {}), source, more)
 

@@ -192,7 +192,9 @@ def _readable_operand(tensor: Tensor) -> bool:
         return False
     if elements(tensor.shape) == 1:
         return floats or bool(quantized) or tensor.dtype is DType.INT32
-    return len(tensor.shape) <= 4 or not (floats or quantized)
+    # Others make LiteRT 2.3 abort.
+    taken = floats or quantized or tensor.dtype in (DType.INT32, DType.BOOL)
+    return bool(taken) and (len(tensor.shape) <= 4 or not (floats or quantized))
 
 
 def prelu(node: Node) -> Refused | None:

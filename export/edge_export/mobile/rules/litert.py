@@ -25,6 +25,7 @@ _BF16 = frozenset({DType.BFLOAT16})
 _READ = _FLOATS | _BOOL | {DType.INT2, DType.INT4, DType.INT8, DType.UINT8}
 _WRITTEN = _FLOATS | {DType.INT8, DType.UINT8}
 _ANY = _FLOATS | _INTS | _UINTS | _BOOL | _BF16
+_ALL = _ANY | _READ
 _LOGICAL = _INTS | _BOOL
 
 
@@ -49,11 +50,11 @@ def _unary() -> Iterator[Rule]:
         yield _row(op, c.one_operand, c.per_tensor, version=2)
     yield _row("LOGICAL_NOT", c.one_operand, version=2, inputs=_LOGICAL, outputs=_LOGICAL)
     yield _row("SOFTMAX", c.beta, c.one_operand, c.per_tensor, version=4)
-    yield _row("CAST", c.one_operand, inputs=_ANY | _READ, outputs=_ANY)
+    yield _row("CAST", c.one_operand, inputs=_ALL, outputs=_ANY)
     yield _row("QUANTIZE", c.one_operand, c.per_tensor, version=2)
     yield _row("DEQUANTIZE", c.dequantize, version=3)
     yield _row("PRELU", c.prelu, c.per_tensor, version=1)
-    yield _row("BITCAST", inputs=_ANY | _READ, outputs=_ANY)
+    yield _row("BITCAST", inputs=_ALL, outputs=_ANY)
 
 
 def _binary() -> Iterator[Rule]:
@@ -89,16 +90,15 @@ def _weighted() -> Iterator[Rule]:
 
 
 def _moved() -> Iterator[Rule]:
-    every = {"inputs": _ANY | _READ, "outputs": _ANY}
-    yield _row("CONCATENATION", c.activation, version=6, **every)
-    yield _row("PACK", **every)
-    yield _row("RESHAPE", m.one_computed, version=1, **every)
-    yield _row("TRANSPOSE", m.permutation, version=9, **every)
-    yield _row("SLICE", m.sliced, version=8, **every)
-    yield _row("STRIDED_SLICE", m.strided, version=2, **every)
-    yield _row("REVERSE_V2", m.axes, **every)
-    yield _row("PAD", m.paddings, version=5, **every)
-    yield _row("PADV2", m.paddings, version=5, **every)
+    yield _row("CONCATENATION", c.activation, version=6, inputs=_ALL, outputs=_ANY)
+    yield _row("PACK", inputs=_ALL, outputs=_ANY)
+    yield _row("RESHAPE", m.one_computed, version=1, inputs=_ALL, outputs=_ANY)
+    yield _row("TRANSPOSE", m.permutation, version=9, inputs=_ALL, outputs=_ANY)
+    yield _row("SLICE", m.sliced, version=8, inputs=_ALL, outputs=_ANY)
+    yield _row("STRIDED_SLICE", m.strided, version=2, inputs=_ALL, outputs=_ANY)
+    yield _row("REVERSE_V2", m.axes, inputs=_ALL, outputs=_ANY)
+    yield _row("PAD", m.paddings, version=5, inputs=_ALL, outputs=_ANY)
+    yield _row("PADV2", m.paddings, version=5, inputs=_ALL, outputs=_ANY)
     yield _row("MIRROR_PAD", m.mirrored, m.paddings, version=5)
     yield _row("SPLIT", outputs=_WRITTEN)
     yield _row("SPLIT_V")
@@ -106,7 +106,7 @@ def _moved() -> Iterator[Rule]:
     yield _row("TILE", m.one_computed, more=_INTS)
     for op in ("SPACE_TO_DEPTH", "DEPTH_TO_SPACE"):
         yield _row(op, m.block_size)
-    yield _row("DYNAMIC_UPDATE_SLICE", m.start_computed, **every)
+    yield _row("DYNAMIC_UPDATE_SLICE", m.start_computed, inputs=_ALL, outputs=_ANY)
     yield _row("RESIZE_BILINEAR", m.one_computed, m.resized, version=3)
     yield _row("RESIZE_NEAREST_NEIGHBOR", m.one_computed, version=3)
 
@@ -117,13 +117,13 @@ def _picked() -> Iterator[Rule]:
     for op in ("REDUCE_ALL", "REDUCE_ANY"):
         yield _row(op, m.axes, inputs=_BOOL, outputs=_BOOL)
     for op in ("SELECT", "SELECT_V2"):
-        yield _row(op, m.selected, version=1, inputs=_ANY | _READ, outputs=_ANY)
+        yield _row(op, m.selected, version=1, inputs=_ALL, outputs=_ANY)
     yield _row("ARG_MAX", m.axis_of_arg_max, inputs=_READ | {DType.INT32},
                outputs=frozenset({DType.INT32}))  # fmt: skip
     yield _row("TOPK_V2", m.top, version=1, outputs=_WRITTEN | {DType.INT32})
     yield _row("ONE_HOT", m.one_hot, version=1, inputs=_READ | {DType.INT32})
     yield _row("CUMSUM", m.cumulative, version=1)
-    yield _row("GATHER", m.gathered, inputs=_ANY | _READ, outputs=_ANY)
+    yield _row("GATHER", m.gathered, inputs=_ALL, outputs=_ANY)
     yield _row("EMBEDDING_LOOKUP", m.looked_up, inputs=_READ | {DType.INT32})
 
 

@@ -72,9 +72,7 @@ def float16_constants(graph: Graph) -> Mapping[int, Tensor]:
 
 def node_of(graph: Graph, operator: Operator, float16: Mapping[int, Tensor]) -> Node:
     """The node of one operator of `graph`; `float16` is `float16_constants(graph)`."""
-    operands = tuple(
-        None if i < 0 else float16.get(i, graph.tensors[i]) for i in operator.inputs
-    )
+    operands = tuple(None if i < 0 else float16.get(i, graph.tensors[i]) for i in operator.inputs)
     readers = tuple(
         (other.op, graph.tensors[other.outputs[0]].dtype)
         for other in graph.operators
