@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -29,6 +31,7 @@ from edge_export.mobile.model import Delegation, Place, Target
 from edge_export.mobile.rules.findings import findings
 from edge_quantize.gpu import BackendLog, Refusal
 from edge_quantize.graph.model import Graph
+from edge_quantize.half import float16_weights as float16_weights_of
 from edge_quantize.ingest.tflite import read_tflite
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -39,6 +42,16 @@ SCHEMA = json.loads(
 MLPERF = [f"{name}_{kind}.tflite" for name in ("ad", "ic", "kws", "vww")
           for kind in ("float", "int8")]  # fmt: skip
 NO_LIST = BackendLog("adapter", True, (), None, None, 1, (), False)
+
+
+Ask = Callable[[list[bytes]], list[Any]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Many models compiled in one process, by the tool that made the rules' record."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "tools"))
+    return importlib.import_module("gpu_rules.ask").ask  # type: ignore[no-any-return]
 
 
 def places(delegation: Delegation) -> list[str]:
@@ -80,6 +93,29 @@ def test_the_models_of_mlperf_tiny_run_on_the_gpu_whole(
     name: str, mlperf_tiny: Callable[[str], Path]
 ) -> None:
     assert not agrees(mlperf_tiny(name).read_bytes()).refused
+
+
+@pytest.mark.parametrize("name", MLPERF[::2])
+def test_their_float16_variants_too(name: str, mlperf_tiny: Callable[[str], Path]) -> None:
+    assert not agrees(float16_weights_of(mlperf_tiny(name).read_bytes()).content).refused
+
+
+@pytest.mark.parametrize("name", MLPERF)
+def test_the_rules_for_metal_take_them_whole(name: str, mlperf_tiny: Callable[[str], Path]) -> None:
+    assert not predict(mlperf_tiny(name).read_bytes(), Target.IOS_METAL).refused
+
+
+def test_every_golden_model_goes_where_it_was_predicted_to(ask: Ask) -> None:
+    any_driver()
+    found = ask([path.read_bytes() for path in GOLDENS])
+    wrong, unloadable = [], 0
+    for path, finding in zip(GOLDENS, found, strict=True):
+        refused = predict(path.read_bytes(), Target.ANDROID_GPU).refused
+        unloadable += finding.place == "unloadable"  # by LiteRT; what it would do is not known
+        if finding.place != "unloadable" and bool(refused) is (finding.place == "gpu"):
+            wrong.append(f"{path.name}: {finding}, ours: {[each.code for each in refused]}")
+    assert not wrong
+    assert unloadable < len(GOLDENS) / 10
 
 
 class TestPredicted:
