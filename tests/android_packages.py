@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
+
 from edge_export.mobile.model import (
     Delegation,
+    Golden,
     MobileModel,
     OutputDifference,
     Package,
@@ -97,12 +103,32 @@ def every_kind() -> Package:
     return package("every kind", ports, ports)
 
 
+def golden_digits() -> Package:
+    """Digits with one inference of the reference: the score of class i is i + 2."""
+    image = np.full(64, 2, "<f4")
+    scores = np.arange(2, 12).astype("<f4")
+    given = digits()
+    model = replace(given.model, name="golden digits")
+    golden = Golden((image.tobytes(),), (scores.tobytes(),), (0.01,))
+    return replace(given, model=model, golden=golden)
+
+
+def every_kind_golden() -> Package:
+    given = every_kind()
+    ports = given.model.inputs
+    contents = tuple(bytes(math.prod(p.shape) * p.dtype.itemsize) for p in ports)
+    model = replace(given.model, name="every golden kind")
+    return replace(given, model=model, golden=Golden(contents, contents, (0.5,) * len(ports)))
+
+
 def packages() -> tuple[Package, ...]:
     """Models that try the names and types of the generated code."""
     scaled = (1, 4096)
     return (
         digits(),
         every_kind(),
+        every_kind_golden(),
+        golden_digits(),
         package(
             "two outputs",
             (port("ids:0", (3,), DType.INT32), port("mask", (3,), DType.BOOL)),

@@ -56,8 +56,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         sources.append(_build_file(modules / str(number), number))
     assets = folder / "assets"
     assets.mkdir()
-    for asset in modules.glob("*/src/main/assets/*"):
-        shutil.copyfile(asset, assets / asset.name)
+    for asset in [*modules.glob("*/src/main/assets"), *modules.glob("*/src/androidTest/assets")]:
+        shutil.copytree(asset, assets, dirs_exist_ok=True)
     classes = folder / "classes"
     compiled = kotlin.compile(sources, classes, [stubs])
     return Built(kotlin, stubs, assets, classes, compiled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,16 @@ from edge_export.mobile.android.source import kotlin_class
 from edge_export.mobile.android.template import fill
 from edge_export.mobile.android.text import comment, float_literal, literal
 from edge_export.mobile.android.view import kotlin_model, names
-from edge_export.mobile.model import Place, Port
+from edge_export.mobile.model import Golden, Place, Port
 from edge_quantize.graph import DType, Quantization
-from tests.android_packages import digits, package, packages, port, verdict
+from tests.android_packages import digits, golden_digits, package, packages, port, verdict
 
 
 def texts(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): path.read_text("utf-8")
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".tflite"
+        if path.is_file() and path.suffix not in {".tflite", ".bin"}
     }
 
 
@@ -69,7 +70,7 @@ def test_nothing_is_left_of_a_template_nor_trailing_nor_doubly_blank(tmp_path: P
 
 
 def test_code_keeps_to_a_hundred_columns(tmp_path: Path) -> None:
-    for each in packages()[:7]:
+    for each in packages()[:9]:
         write_android(each, tmp_path / each.model.name)
     long = [
         f"{name}:{number}"
@@ -133,6 +134,34 @@ def test_the_phones_test_allows_what_the_check_allowed(tmp_path: Path) -> None:
     write_android(digits(), tmp_path)
     test = next(text for name, text in texts(tmp_path).items() if name.endswith("PhoneTest.kt"))
     assert "Allowed(relative = 0.001, absolute = 0.0)" in test
+
+
+def test_the_phones_test_has_the_references_result_where_there_is_one(tmp_path: Path) -> None:
+    write_android(golden_digits(), tmp_path)
+    test = next(text for name, text in texts(tmp_path).items() if name.endswith("PhoneTest.kt"))
+    assert "Allowed(relative = 0.0, absolute = 0.01)" in test
+    folder = tmp_path / "src/androidTest/assets/golden_digits"
+    np.testing.assert_array_equal(np.fromfile(folder / "input_0.bin", "<f4"), np.full(64, 2.0))
+    np.testing.assert_array_equal(np.fromfile(folder / "output_0.bin", "<f8"), np.arange(2.0, 12))
+
+
+def test_a_quantized_reference_is_written_in_real_numbers(tmp_path: Path) -> None:
+    scaled = port("x", (1, 3), DType.INT8, (0.5, 1))
+    stored = np.array([-1, 1, 3], np.int8).tobytes()
+    given = package("scaled", (scaled,), (scaled,))
+    write_android(replace(given, golden=Golden((stored,), (stored,), (0.5,))), tmp_path)
+    folder = tmp_path / "src/androidTest/assets/scaled"
+    assert list(np.fromfile(folder / "input_0.bin", "<f4")) == [-1, 0, 1]
+    assert list(np.fromfile(folder / "output_0.bin", "<f8")) == [-1, 0, 1]
+
+
+def test_a_quantized_output_may_be_off_by_its_whole_step(tmp_path: Path) -> None:
+    scaled = port("x", (1, 3), DType.INT8, (0.1, 1))
+    write_android(package("scaled", (scaled,), (scaled,)), tmp_path)
+    test = next(text for name, text in texts(tmp_path).items() if name.endswith("PhoneTest.kt"))
+    (allowed,) = re.findall(r"Allowed\(relative = 0.0, absolute = (.*)\),", test)
+    real = np.float32(0.1) * np.arange(-129, 127, dtype=np.float32)
+    assert np.diff(real.astype(np.float64)).max() <= float(allowed) < 0.1001
 
 
 @pytest.mark.parametrize(

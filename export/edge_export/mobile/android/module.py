@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
+from edge_quantize.graph import DType
 
+from .golden import golden_expected, golden_field, golden_files
 from .ports import KotlinPort
 from .source import kotlin_class
 from .template import fill, load
-from .text import call, comment, float_literal, paragraph
+from .text import call, comment, paragraph
 from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
 
 MIN_SDK = 24
@@ -20,9 +24,20 @@ _NEEDS = (
     "`google()` and `mavenCentral()`, and Android Gradle Plugin 8 or 9 (with 8 also the Kotlin "
     "plugin), in the versions that your project's root declares."
 )
+_PHONE = (
+    "The first runs the model on the phone that is plugged in: how long it takes on the GPU in "
+    "float32 and float16 and on the CPU, and whether that GPU agrees with {}. The second prints "
+    "the figures. Where the phone has no GPU for it, the tests say so and are skipped."
+)
+_AGAINST = {
+    True: "the result that the reference gave before the export (`src/androidTest/assets`)",
+    False: "the phone's CPU within the tolerance of the check",
+}
 # What `edge_export.mobile.check` allows where a verdict holds no tolerance (--skip-check).
 _RELATIVE = 1e-3
 _LSB = 1.0
+# A step of a quantized output is a difference of two products that float32 has rounded.
+_ROUNDING = 1.0001
 
 
 def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
@@ -36,6 +51,12 @@ def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
     texts = module_texts(package, kotlin)
     contents = {name: text.encode() for name, text in texts.items()}
     contents[f"src/main/assets/{kotlin.names.word}.tflite"] = package.model.content
+    if package.golden is not None:
+        folder = f"src/androidTest/assets/{kotlin.names.word}"
+        contents |= {
+            f"{folder}/{name}": content
+            for name, content in golden_files(package.golden, kotlin.inputs, kotlin.outputs).items()
+        }
     paths = []
     try:
         for name, content in sorted(contents.items()):
@@ -70,7 +91,7 @@ def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
         "consumer-rules.pro": load("consumer-rules.pro"),
         "src/main/AndroidManifest.xml": load("AndroidManifest.xml"),
         code: kotlin_class(package, kotlin),
-        test: fill(load("PhoneTest.kt"), values | _test(package.verdict, kotlin)),
+        test: fill(load("PhoneTest.kt"), _test(package, kotlin, values)),
     }
     if kotlin.labels_file:
         texts[f"src/main/assets/{kotlin.labels_file}"] = "".join(f"{e}\n" for e in kotlin.labels)
@@ -92,6 +113,7 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
         "snippet": "\n".join(snippet(kotlin)),
         "ports": "\n".join(rows),
         "remark": paragraph(remark),
+        "phone": paragraph(_PHONE.format(_AGAINST[package.golden is not None])),
         "needs": paragraph(_NEEDS),
         "half": comment(half_line(verdict)),
         "checked": _checked(verdict),
@@ -145,20 +167,9 @@ def _placed(package: Package) -> str:
     )
 
 
-def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
-    tolerances = {output.name: output for output in verdict.outputs}
-    allowed = []
-    for port in kotlin.outputs:
-        known = tolerances.get(port.key)
-        if port.dtype.value == "float32":
-            tolerance = known.tolerance if known else _RELATIVE
-            allowed.append(f"Allowed(relative = {float(tolerance)!r}, absolute = 0.0),")
-        else:
-            steps = known.tolerance if known else _LSB
-            absolute = float(float_literal(port.scale)[:-1]) * steps
-            allowed.append(f"Allowed(relative = 0.0, absolute = {absolute!r}),")
+def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict[str, str]:
     one = len(kotlin.outputs) == 1
-    return {
+    values = {
         "input_fields": "\n".join(
             f"val {port.name} = {port.array}({port.elements}){_random(port)}"
             for port in kotlin.inputs
@@ -170,8 +181,42 @@ def _test(verdict: Verdict, kotlin: KotlinModel) -> dict[str, str]:
         "results": "\n".join(
             _doubles("output" if one else f"output.{port.name}", port) for port in kotlin.outputs
         ),
-        "allowed": "\n".join(allowed),
+        "allowed": "\n".join(_allowed(package, kotlin.outputs)),
+        "golden_class": "",
+        "golden_imports": "",
+        "difference": load("difference_cpu.kt").rstrip("\n"),
+        "samples": "const val SAMPLES = 8",
     }
+    if package.golden is not None:
+        values |= {
+            "golden_fields": "\n".join(map(golden_field, kotlin.inputs, count())),
+            "golden_expected": "\n".join(map(golden_expected, kotlin.outputs, count())),
+        }
+        values |= {
+            "golden_class": fill(load("golden_class.kt"), common | values).rstrip("\n"),
+            "golden_imports": "import java.nio.ByteBuffer\nimport java.nio.ByteOrder",
+            "difference": load("difference_golden.kt").rstrip("\n"),
+            "samples": "",
+        }
+    return common | values
+
+
+def _allowed(package: Package, outputs: Sequence[KotlinPort]) -> list[str]:
+    golden = package.golden
+    known = {each.name: each.tolerance for each in package.verdict.outputs}
+    lines = []
+    for index, port in enumerate(outputs):
+        relative, absolute = 0.0, 0.0
+        if golden is not None:
+            absolute = float(golden.tolerances[index])
+        elif port.dtype is DType.FLOAT32:
+            relative = float(known.get(port.key, _RELATIVE))
+        else:
+            absolute = port.scale * known.get(port.key, _LSB)
+        if port.quantization:
+            absolute *= _ROUNDING
+        lines.append(f"Allowed(relative = {relative!r}, absolute = {absolute!r}),")
+    return lines
 
 
 def _random(port: KotlinPort) -> str:

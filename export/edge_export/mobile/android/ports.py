@@ -22,8 +22,8 @@ this throw true try typealias typeof val var when while
 HARD_KEYWORDS = frozenset(_KEYWORDS.split())
 # What `run`, the phone's test and the examples name beside the inputs.
 _IN_RUN = """
-SIGNATURE best calling compiled context dequantize dequantizeUnsigned fallback inputBuffers it model
-output outputBuffers quantize random require runs worker
+SIGNATURE best calling compiled context dequantize dequantizeUnsigned expected fallback inputBuffers
+it model output outputBuffers quantize random read require runs worker
 """
 VALUE_NAMES = HARD_KEYWORDS | frozenset(_IN_RUN.split())
 # LiteRT 2.3's Kotlin TensorBuffer has these five element types: the words of its methods, and the

@@ -3,7 +3,7 @@ package androidx.test.platform.app
 import android.content.Context
 import android.os.Bundle
 
-class Instrumentation(val targetContext: Context) {
+class Instrumentation(val targetContext: Context, val context: Context) {
     fun sendStatus(resultCode: Int, results: Bundle) {}
 }
 
@@ -16,6 +16,6 @@ object InstrumentationRegistry {
     fun getInstrumentation(): Instrumentation = instrumentation
 
     fun register(context: Context) {
-        instrumentation = Instrumentation(context)
+        instrumentation = Instrumentation(context, context)
     }
 }

@@ -17,6 +17,7 @@ import edgeautoglm.digits.Digits
 import edgeautoglm.digits.DigitsException
 import edgeautoglm.digits.DigitsPhoneTest
 import edgeautoglm.every_kind.EveryKind
+import edgeautoglm.golden_digits.GoldenDigitsPhoneTest
 import edgeautoglm.thousand_classes.ThousandClasses
 import edgeautoglm.two_outputs.TwoOutputs
 import java.io.File
@@ -70,8 +71,7 @@ private fun options(model: Int = Phone.asked.lastIndex) = Phone.asked[model]
 private val gpuAlone = Digits.Options(use = Digits.Use.GPU)
 
 /** Runs the phone test's method; its failure is thrown. */
-private fun onPhone(method: String) {
-    val test = DigitsPhoneTest::class.java
+private fun onPhone(method: String, test: Class<*> = DigitsPhoneTest::class.java) {
     val found = test.declaredMethods.single { it.name == method }
     check(found.isAnnotationPresent(Test::class.java))
     try {
@@ -316,7 +316,7 @@ fun main(arguments: Array<String>) {
     }
     behaviour("the phone's test passes where the GPU agrees, and reports its latency") {
         for (method in listOf("latencyOnTheGpuInFloat32", "latencyOnTheGpuInFloat16",
-            "latencyOnTheCpu", "theGpuAgreesWithTheCpuInFloat32", "theGpuAgainstTheCpuInFloat16")) {
+            "latencyOnTheCpu", "theGpuIsRightInFloat32", "theGpuInFloat16")) {
             onPhone(method)
         }
         same(Phone.open.size, 0)
@@ -331,12 +331,25 @@ fun main(arguments: Array<String>) {
                 // The GPU's model is the one that was created first.
                 if (Phone.runs % 2 == 0) outputs.getValue("scores").putFloat(36, 9f * wrong)
             }
-            throws<AssertionError> { onPhone("theGpuAgreesWithTheCpuInFloat32") }
+            throws<AssertionError> { onPhone("theGpuIsRightInFloat32") }
         }
+    }
+    behaviour("the phone's test holds the GPU against the reference's result where there is one") {
+        val test = GoldenDigitsPhoneTest::class.java
+        onPhone("theGpuIsRightInFloat32", test)
+        onPhone("theGpuInFloat16", test)
+        check(Phone.asked.all { it.gpuOptions != null })
+        val compute = Phone.compute
+        Phone.compute = { inputs, outputs ->
+            compute(inputs, outputs)
+            outputs.getValue("scores").putFloat(0, 2.02f)
+        }
+        throws<AssertionError> { onPhone("theGpuIsRightInFloat32", test) }
+        same(Phone.open.size, 0)
     }
     behaviour("the phone's test is skipped, with the reason, where there is no GPU") {
         Phone.hasGpuLibrary = false
-        for (method in listOf("latencyOnTheGpuInFloat32", "theGpuAgreesWithTheCpuInFloat32")) {
+        for (method in listOf("latencyOnTheGpuInFloat32", "theGpuIsRightInFloat32")) {
             val error = throws<AssumptionViolatedException> { onPhone(method) }
             check("litert-gpu" in error.message!!)
         }
