@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 TARGETS = ("android-gpu", "ios-metal")
 PRECISIONS = ("float16", "float32", "int8")
-_LEAST_SAMPLES = 1
+# Of a user's data at most, unless --samples says otherwise.
+_TO_COMPARE, _TO_QUANTIZE = 64, 160
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,9 @@ def _samples(given: MobileModel, options: Options) -> Samples | None:
     from edge_quantize.ingest.tflite import read_tflite
 
     graph = replace(read_tflite(given.content), name=given.name)
-    least = 2 if options.precision == "int8" else _LEAST_SAMPLES
+    least, most = (2, _TO_QUANTIZE) if options.precision == "int8" else (1, _TO_COMPARE)
     found = load_samples(
-        options.data, graph, scale=options.scale, most=options.samples or 64, least=least
+        options.data, graph, scale=options.scale, most=options.samples or most, least=least
     )
     data_notes(found)
     return found

@@ -39,6 +39,8 @@ def package_report(package: Package) -> Iterator[Table | str]:
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
         yield first_wrong_line(verdict.first_wrong, names)
+    elif any(not each.within for each in verdict.outputs):
+        yield "No layer is named: alone each is right, or the model cannot be cut apart"
     yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     if verdict.outputs:
         yield table(

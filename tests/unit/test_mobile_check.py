@@ -192,6 +192,8 @@ class TestWrongNumbers:
         found = verdict(float_ops("over", *["EXP"] * 5), driver)
         assert found.state == "wrong"
         assert "on the CPU too" in found.why
+        assert found.why.endswith("first at EXP 'exp_2'")
+        assert found.first_wrong is None
 
     def test_an_output_that_stands_still(self, driver: Driver) -> None:
         """As where a backend never writes it."""

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 
-import numpy as np
-
 from edge_quantize.errors import GpuCompileError, GpuRunError, QuantizeError
 from edge_quantize.gpu import BackendLog, Driver, GpuSession, find_driver, read_log
 from edge_quantize.graph import Graph
@@ -26,24 +24,15 @@ from .compare import Tolerance, difference, finite, steady
 from .expected import Cpu, Outputs, hybrid, run_in_order, spelt_out
 from .first_wrong import OpenSession, first_mismatched, first_wrong, layer_differences, layer_values
 from .model import FirstWrong, MobileModel, OutputDifference, Verdict
-from .probe import Probe, Row
+from .probe import Probe
+from .runs import Runs
+from .taken import compile_problem, not_on_gpu
 
 Progress = Callable[[int, int, str], None]
 
 
 def unsaid(_done: int, _total: int, _doing: str) -> None:
     """Nobody wants to know."""
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """What both sides computed: one tuple of outputs a row, in the model's order. `again` is the
-    GPU's answer to the first row, asked for once more after all others."""
-
-    rows: tuple[Row, ...]
-    cpu: tuple[Outputs, ...]
-    gpu: tuple[Outputs, ...]
-    again: Outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +96,7 @@ class _Check:
         try:
             with self.open(self.model.content) as session:
                 self.runtime, self.arithmetic = session.runtime, session.arithmetic
-                problem = _not_on_gpu(self.graph, session)
+                problem = not_on_gpu(self.graph, session)
                 log = session.log
                 if problem:
                     return Checked(self._refused(problem, log), log)
@@ -115,7 +104,7 @@ class _Check:
                 log = session.log
         except GpuCompileError as error:
             log = read_log(error.log)
-            return Checked(self._refused(_compile_problem(str(error), log), log), log)
+            return Checked(self._refused(compile_problem(str(error), log), log), log)
         except GpuRunError as error:
             log = read_log(error.log)
             return Checked(self._refused(f"the GPU run failed: {error}", log), log)
@@ -160,7 +149,9 @@ class _Check:
         notes = list(self._notes(runs))
         why = self._wrong(runs, outputs, log)
         first: FirstWrong | None = None
-        if why:
+        if why and any(not finite(outputs) for outputs in runs.cpu):
+            why += self._first_not_finite(runs)
+        elif why:
             first = self._first_wrong(runs, log)
         elif self._steady(runs):
             # The comparison of outputs could not fail: the layers inside have to show it.
@@ -243,26 +234,27 @@ class _Check:
             tensor.dtype.numpy.kind == "f",
         )
 
-    def _worst_row(self, runs: Runs) -> Row:
-        """The row on which the two sides are farthest apart."""
-
-        def apart(number: int) -> float:
-            sides = zip(runs.cpu[number], runs.gpu[number], strict=True)
-            with np.errstate(invalid="ignore", over="ignore"):
-                found = [np.abs(a.astype(np.float64) - b.astype(np.float64)) for a, b in sides]
-            return max(float(np.nan_to_num(d, nan=np.inf).max(initial=0.0)) for d in found)
-
-        return runs.rows[max(range(len(runs.rows)), key=apart)]
-
     def _first_wrong(self, runs: Runs, log: BackendLog) -> FirstWrong | None:
         self.progress(self.total, self.total, "looking for the layer that is wrong")
-        found = first_wrong(self.graph, self._worst_row(runs), self.open, self.tolerance)
+        found = first_wrong(self.graph, runs.worst_row(), self.open, self.tolerance)
         if found is None and log.mismatches:
             operator = first_mismatched(self.graph, self.open)
             if operator is not None:
                 name = self.graph.layer_name(operator)
                 found = FirstWrong(operator.index, name, operator.op, 0.0, None)
         return found
+
+    def _first_not_finite(self, runs: Runs) -> str:
+        """The layer at which the model itself overflows, as the end of a sentence."""
+        row = next(r for r, outputs in zip(runs.rows, runs.cpu, strict=True) if not finite(outputs))
+        try:
+            values = layer_values(self.graph, row)
+        except QuantizeError:
+            return ""
+        for operator in computing(self.graph):
+            if not finite([values[index] for index in operator.outputs]):
+                return f", first at {operator.op} '{self.graph.layer_name(operator)}'"
+        return ""
 
     def _layers(self, runs: Runs) -> tuple[str, str]:
         """(why it is wrong, what was compared) of the layers, one by one, on the first row."""
@@ -301,27 +293,6 @@ class _Check:
             sides = [[row[position] for row in side] for side in (runs.cpu, rounded)]
             found.append(difference(tensor, "", sides[0], sides[1], 0.0).relative or 0.0)
         return f"up to {max(found):.1g} (relative) off"
-
-
-def _not_on_gpu(graph: Graph, session: GpuSession) -> str:
-    """Why the GPU cannot have computed all of it, whatever is claimed; else empty."""
-    if not computing(graph):
-        return "the model computes nothing: no operator depends on its inputs"
-    if session.log.refused:
-        return _compile_problem("", session.log)
-    return "; ".join(session.doubts)
-
-
-def _compile_problem(message: str, log: BackendLog) -> str:
-    if log.refused:
-        kinds = ", ".join(dict.fromkeys(each.op for each in log.refused))
-        share = ""
-        if log.on_gpu is not None and log.on_cpu is not None:
-            share = f" ({log.on_cpu} of {log.on_gpu + log.on_cpu} operators would be the CPU's)"
-        return f"the GPU does not take {kinds}{share}"
-    if log.dynamic:
-        return "the GPU takes no tensors whose size is known only while it runs"
-    return f"the backend refuses the model: {message}"
 
 
 def _apart(each: OutputDifference) -> str:
