@@ -1,4 +1,4 @@
-"""Operators whose result has a size that is known only while running: what decides it is computed."""
+"""Operators whose result has a size known only while running: what decides it is computed."""
 
 from __future__ import annotations
 
