@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from gpu_drivers import any_driver
 
+from edge_export.mobile.dynamic import first_dynamic
 from edge_export.mobile.model import Target
 from edge_export.mobile.rules import node_of, rules_for
 from edge_export.mobile.rules.findings import findings, plain
@@ -53,6 +54,17 @@ def test_the_rules_say_what_the_backend_said_of_every_recorded_model(
             wrong.append(f"{name}: {place} {words}, ours: {code}")
         elif code is not None and place == "cpu" and not record.same(code, words):
             wrong.append(f"{name}: {code} does not stand for {words!r}")
+    assert not wrong
+
+
+def test_sizes_known_only_while_running_are_those_that_the_backend_complained_of(
+    probes: dict[str, Graph],
+) -> None:
+    wrong = [
+        name
+        for name, (place, _) in findings().places.items()
+        if (first_dynamic(probes[name]) is not None) != (place == "dynamic")
+    ]
     assert not wrong
 
 

@@ -198,7 +198,7 @@ def test_few_elements_stay_float32() -> None:
     content = with_weights(np.ones((7, 9)))
     result = float16_weights(content)
     assert (result.content, result.converted, result.left) == (content, (), ())
-    assert result.notes == ("1 constants of fewer than 64 elements stay float32",)
+    assert result.notes == ("1 constant of fewer than 64 elements stays float32",)
 
 
 def test_integers_are_not_touched_and_float16_is_not_converted_again() -> None:

@@ -20,10 +20,10 @@ class Case:
 
 def cases() -> Iterator[Case]:
     """All of them, in a fixed order; names are unique."""
-    from . import arithmetic, moved, reduced, unknown, weighted
+    from . import arithmetic, moved, reduced, sizes, unknown, weighted
 
     first: dict[tuple[str, str], Case] = {}
-    for module in (arithmetic, weighted, moved, reduced, unknown):
+    for module in (arithmetic, weighted, moved, reduced, unknown, sizes):
         for name, graph in module.cases():
             case = Case(name, graph)
             op, dtype = name.split()[:2]

@@ -30,7 +30,6 @@ _DECIDE: dict[str, tuple[int, ...]] = {
     "REDUCE_ALL": (1,),
     "ARG_MAX": (1,),
     "ARG_MIN": (1,),
-    "SLICE": (2,),
     "STRIDED_SLICE": (1, 2, 3),
     "SPLIT": (0,),
     "SPLIT_V": (1, 2),

@@ -183,7 +183,8 @@ class _Work:
         found = []
         if self.small:
             found.append(
-                f"{self.small} constants of fewer than {LEAST_ELEMENTS} elements stay float32"
+                f"{self.small} constant{'s' if self.small > 1 else ''} of fewer than "
+                f"{LEAST_ELEMENTS} elements stay{'' if self.small > 1 else 's'} float32"
             )
         if self.vanished:
             found.append(

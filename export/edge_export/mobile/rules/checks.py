@@ -34,12 +34,6 @@ def one_operand(node: Node) -> Refused | None:
     return None
 
 
-def two_operands(node: Node) -> Refused | None:
-    if len(node.operands) != 2 or not node.runtime:
-        return refused("operand-count", count=len(node.operands), allowed="2, one of them computed")
-    return None
-
-
 def activation(node: Node) -> Refused | None:
     if node.activation is Activation.SIGN_BIT:
         return refused("activation", activation=node.activation.name)

@@ -11,6 +11,8 @@ from typing import Any
 from edge_quantize.graph.model import DType, Graph, Operator, Tensor
 from edge_quantize.graph.options import Activation, SchemaOptions
 
+COMPARING = frozenset({"EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"})
+
 
 @dataclass(frozen=True)
 class Node:
@@ -19,7 +21,8 @@ class Node:
     operator: Operator
     operands: tuple[Tensor | None, ...]
     results: tuple[Tensor, ...]
-    readers: tuple[tuple[str, DType], ...] = ()  # of the first result: operator, what it makes
+    # Of a comparison's result: the operators that read it, and what they make.
+    readers: tuple[tuple[str, DType], ...] = ()
 
     @cached_property
     def runtime(self) -> tuple[Tensor, ...]:
@@ -73,11 +76,13 @@ def float16_constants(graph: Graph) -> Mapping[int, Tensor]:
 def node_of(graph: Graph, operator: Operator, float16: Mapping[int, Tensor]) -> Node:
     """The node of one operator of `graph`; `float16` is `float16_constants(graph)`."""
     operands = tuple(None if i < 0 else float16.get(i, graph.tensors[i]) for i in operator.inputs)
-    readers = tuple(
-        (other.op, graph.tensors[other.outputs[0]].dtype)
-        for other in graph.operators
-        if operator.outputs and other.outputs and operator.outputs[0] in other.inputs
-    )
+    readers: tuple[tuple[str, DType], ...] = ()
+    if operator.op in COMPARING:  # of no other operator it matters who reads the result
+        readers = tuple(
+            (other.op, graph.tensors[other.outputs[0]].dtype)
+            for other in graph.operators
+            if operator.outputs and other.outputs and operator.outputs[0] in other.inputs
+        )
     return Node(operator, operands, graph.results(operator), readers)
 
 

@@ -177,7 +177,7 @@ REASONS = {
     "no-kernel": Reason(
         "'{name}' is a custom operator that the runtime has no code for: without it the model does "
         "not load, neither on the GPU nor on the CPU",
-        "express it with built-in operators; LiteRT on a phone takes none of an app's own",
+        "express it with built-in operators, or register a kernel of the app's own",
     ),
     "said": Reason("{words}", ""),
     "not-loaded": Reason("the model does not load, for '{name}'", ""),
