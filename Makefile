@@ -8,7 +8,7 @@ WORKERS ?= 2
 # The quantization figures that say nothing of this machine's speed.
 QUICK_FIGURES := channels,ad,logits,int16x8,mixed
 
-.PHONY: help demo test test-all bench bench-quantize lint types install install-test install-all clean
+.PHONY: help demo test test-all bench bench-quantize bench-mobile lint types install install-test install-all clean
 
 help:
 	@echo "make demo      digits model -> C -> virtual STM32F746 -> per-layer table and accuracy"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-all  the same with the heavy frameworks, the slow tests and the figures"
 	@echo "make bench     the four MLPerf Tiny models on every virtual board, beside the peer's figures"
 	@echo "make bench-quantize  what quantizing, pruning and searching reach, and their targets"
+	@echo "make bench-mobile  the four models as packages for phones' GPUs: GPU against CPU"
 	@echo "make clean     removes what builds made, the environment included"
 
 # One stamp an extra, so that nothing is installed twice and nothing inside a test.
@@ -50,9 +51,13 @@ test-all: install-all lint types
 	$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 	$(BIN)/python tools/bench.py --check $(BENCH_ARGS)
 	$(BIN)/python tools/bench_quantize.py --check --only $(QUICK_FIGURES) $(BENCH_ARGS)
+	$(BIN)/python tools/bench_mobile.py --check $(BENCH_ARGS)
 
 bench-quantize: install-all
 	$(BIN)/python tools/bench_quantize.py $(BENCH_ARGS)
+
+bench-mobile: $(VENV)/.test
+	$(BIN)/python tools/bench_mobile.py $(BENCH_ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python tools/bench.py $(BENCH_ARGS)

@@ -6,34 +6,21 @@ import re
 import shlex
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from aot_models import classifier
 from cli_tools import ROOT, Program, call
 from float_models import dense
+from page_commands import COMMANDS, PAGES
 from small_classifier import float_classifier, images
 
 from edge_boards import load_board
 from edge_quantize.graph.writer import write_tflite
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SYNOPSIS = re.compile(r"[\[|<]|\.\.\.|\b(MODEL|DIR|B)\b")
 ON_A_BOARD = ("flash", "profile", "monitor")
 ON_A_FLOAT_MODEL = ("quantize", "prune", "sensitivity", "compare")
-
-
-def lines_of(page: Path) -> list[str]:
-    """The page's lines of code that call the program, comments cut off and long ones joined."""
-    found = []
-    for line in re.sub(r" \\\n\s+", " ", page.read_text(encoding="utf-8")).splitlines():
-        if re.match(r"(    )(\w+=\S+ )?edge-autoglm ", line):
-            found.append(line.split(" #")[0].strip())
-    return found
-
-
-COMMANDS = [(page.name, line) for page in PAGES for line in lines_of(page)]
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +62,8 @@ def runs_here(line: str) -> bool:
         return False  # test_convert_*.py run these ways
     if words[1] == "optimize":
         return False  # test_optimize.py searches, which takes minutes
+    if words[1] in ("bench", "setup") or "--target" in words:
+        return False  # test_mobile_docs.py runs these, where there is a Vulkan driver
     return words[1] not in ON_A_BOARD or "virtual" in words
 
 
@@ -107,6 +96,8 @@ def test_every_option_that_is_named_exists(line: str, program: Program) -> None:
         command = words[:1]
         if command == ["boards"] and "show" in words:
             command = ["boards", "show"]
+        if command == ["setup"]:
+            command = words[:2]
         if line.startswith("edge-autoglm virtual"):
             command = ["virtual", words[0] if words[0] != "virtual" else words[1]]
         text = program.done(*command, "--help").stdout
@@ -118,7 +109,7 @@ def test_the_readmes_c_uses_names_that_the_export_has(program: Program) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     program.done("export", "model.tflite", "--board", "stm32f746", "-o", "model_c")
     header = (program.folder / "model_c" / "include" / "model.h").read_text(encoding="utf-8")
-    names = set(re.findall(r"\b(model_(?!c\b|tflm\b|int8\b)\w+|MODEL_\w+)", text))
+    names = set(re.findall(r"\b(model_(?!c\b|tflm\b|int8\b|android\b)\w+|MODEL_\w+)", text))
     assert names >= {"model_init", "model_invoke", "model_input", "model_output"}
     for name in names:
         assert re.search(rf"\b{name}\b", header), name
