@@ -43,8 +43,8 @@ class HalfLayer:
 @dataclass(frozen=True)
 class HalfOutput:
     """An output of the model, in real numbers; `agreement` is the fraction of samples with the same
-    argmax, None for an output of one element a sample. `finite` says that float16 gave no infinity
-    or NaN where float32 gave none."""
+    argmax, None for an output that is no vector of two or more. `finite` says that float16 gave no
+    infinity or NaN where float32 gave none."""
 
     name: str
     max_abs: float
