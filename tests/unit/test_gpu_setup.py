@@ -240,6 +240,9 @@ class TestNothingIsChanged:
             path = self.desk.root / "x.deb"
             path.write_bytes(content)
             self.refused(setup(capsys, "--from", path), "x.deb: is no whole Debian package")
+        self.desk.patch.chdir(self.desk.root)
+        path.rename("--help")  # no option of the program that opens it
+        self.refused(setup(capsys, "--from=--help"), "--help: is no whole Debian package")
 
     def test_what_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.refused(setup(capsys, "--from", "nowhere.deb"), "--from nowhere.deb: is not there")
@@ -283,6 +286,26 @@ class TestNothingIsChanged:
     def test_another_system(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.desk.patch.setattr(sys, "platform", "darwin")
         self.refused(setup(capsys, "--force"), "setup gpu is for Linux", "Metal")
+
+
+def test_an_interruption_while_it_is_put_there_keeps_what_works(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.real_packages()
+    assert setup(capsys).code == 0
+    before = (desk.cache / LIBRARY).stat().st_ino
+    renamed = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "files":
+            raise KeyboardInterrupt
+        return renamed(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        assert setup(capsys, "--force").code == 130
+    assert (desk.cache / LIBRARY).stat().st_ino == before
+    assert desk.left() == ["gpu"]
 
 
 def test_a_failure_keeps_what_works(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
