@@ -137,7 +137,9 @@ def test_from_packages_that_were_brought(desk: Desk, capsys: pytest.CaptureFixtu
     alone = setup(capsys, "--from", chromium)
     alone.refused(f"has no {LOADER}", "libvulkan1")
     assert desk.left() == []
-    both = setup(capsys, "--from", chromium, "--from", vulkan)
+    desk.patch.chdir(vulkan.parent)
+    vulkan.rename("-f")  # no option of the program that opens it
+    both = setup(capsys, "--from", chromium, "--from=-f")
     assert both.code == 0, both
     assert find_driver().icd == desk.cache / MANIFEST
 
@@ -165,6 +167,19 @@ def test_a_driver_that_is_there_needs_nothing(
     assert answer.code == 0
     assert answer.out.startswith("Nothing to set up: SwiftShader")
     assert desk.left() == []
+    told = json.loads(setup(capsys, "--json", "-").out)
+    assert (told["folder"], told["origin"]) == (str(real.icd.parent),) * 2
+
+
+def test_a_driver_named_by_the_user_that_stands_in_the_way_is_told(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.real_packages()
+    desk.patch.setenv("EDGE_AUTOGLM_GPU", "none")
+    answer = setup(capsys)
+    assert answer.code == 0, answer
+    assert "SwiftShader is ready" in answer.out
+    assert "It is not used yet: EDGE_AUTOGLM_GPU=none" in answer.err
 
 
 def test_a_broken_one_in_the_cache_is_replaced(
@@ -240,9 +255,6 @@ class TestNothingIsChanged:
             path = self.desk.root / "x.deb"
             path.write_bytes(content)
             self.refused(setup(capsys, "--from", path), "x.deb: is no whole Debian package")
-        self.desk.patch.chdir(self.desk.root)
-        path.rename("--help")  # no option of the program that opens it
-        self.refused(setup(capsys, "--from=--help"), "--help: is no whole Debian package")
 
     def test_what_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.refused(setup(capsys, "--from", "nowhere.deb"), "--from nowhere.deb: is not there")
@@ -288,7 +300,7 @@ class TestNothingIsChanged:
         self.refused(setup(capsys, "--force"), "setup gpu is for Linux", "Metal")
 
 
-def test_an_interruption_while_it_is_put_there_keeps_what_works(
+def test_a_failure_and_an_interruption_keep_what_works(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     desk.real_packages()
@@ -307,11 +319,6 @@ def test_an_interruption_while_it_is_put_there_keeps_what_works(
     assert (desk.cache / LIBRARY).stat().st_ino == before
     assert desk.left() == ["gpu"]
 
-
-def test_a_failure_keeps_what_works(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    desk.real_packages()
-    assert setup(capsys).code == 0
-    before = (desk.cache / LIBRARY).stat().st_ino
     desk.plays("half")
     assert setup(capsys, "--force").code == 1
     assert (desk.cache / LIBRARY).stat().st_ino == before
