@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -87,7 +88,7 @@ class LiteRtProcess:
             raise GpuRunError(self._reason(watch, doing, error), self.log) from error
         finally:
             watch.stop()
-        self._usable = True
+        self._usable = not watch.expired  # it was in the very last moment
         return answer, results
 
     def _send(self, head: dict[str, Any], arrays: Sequence[Array]) -> None:
@@ -164,20 +165,25 @@ class _Watch:
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.seconds, self.expired = seconds, False
         self._process = process
-        self._timer: threading.Timer | None = None
+        self._over = threading.Event()
         self.again()
+        # One thread for all inferences of a request: starting one for each would be in their time.
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
 
     def again(self) -> None:
-        self.stop()
-        self._timer = threading.Timer(self.seconds, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
+        """It has said something."""
+        self._end = time.monotonic() + self.seconds
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """From here on nothing is killed any more."""
+        self._over.set()
+        self._thread.join()
 
-    def _expire(self) -> None:
+    def _watch(self) -> None:
+        while (left := self._end - time.monotonic()) > 0:
+            if self._over.wait(left):
+                return
         self.expired = True
         self._process.kill()
 

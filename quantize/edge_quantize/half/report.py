@@ -20,8 +20,8 @@ class HalfLayer:
     `overflowed_samples` of the samples, and `own_overflowed` those with float32 inputs.
 
     `largest` is max|float32|; `subnormal` counts non-zero results below 2^-14, which have fewer
-    bits, and `vanished` those that are 0 only in float16. `sums` is what its sums are kept in:
-    "float16", "float32", or "" for an operator that adds nothing up.
+    bits, and `vanished` those below 2^-24 that are 0 in float16 only. `sums` is what its sums are
+    kept in: "float16", "float32", or "" for an operator that adds nothing up.
     """
 
     index: int
