@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from edge_export.errors import ExportError
 from edge_export.mobile.android import write_android
 from edge_export.mobile.android.source import kotlin_class
-from edge_export.mobile.android.template import fill
 from edge_export.mobile.android.text import comment, float_literal, literal
 from edge_export.mobile.android.view import kotlin_model, names
 from edge_export.mobile.model import Golden, Place, Port
+from edge_export.mobile.template import fill
 from edge_quantize.graph import DType, Quantization
 from tests.android_packages import digits, golden_digits, package, packages, port, verdict
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
+from edge_export.mobile.template import fill, load
 from edge_quantize.graph import DType
 
 from .golden import golden_expected, golden_field, golden_files
 from .ports import KotlinPort
 from .source import kotlin_class
-from .template import fill, load
 from .text import call, comment, paragraph
 from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
 
@@ -85,13 +85,13 @@ def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
     code = f"src/main/kotlin/{named.folder}/{named.type}.kt"
     test = f"src/androidTest/kotlin/{named.folder}/{named.type}PhoneTest.kt"
     texts = {
-        ".gitignore": load("gitignore"),
-        "README.md": fill(load("README.md"), values | _readme(package, kotlin)),
-        "build.gradle.kts": fill(load("build.gradle.kts"), values),
-        "consumer-rules.pro": load("consumer-rules.pro"),
-        "src/main/AndroidManifest.xml": load("AndroidManifest.xml"),
+        ".gitignore": load("android", "gitignore"),
+        "README.md": fill(load("android", "README.md"), values | _readme(package, kotlin)),
+        "build.gradle.kts": fill(load("android", "build.gradle.kts"), values),
+        "consumer-rules.pro": load("android", "consumer-rules.pro"),
+        "src/main/AndroidManifest.xml": load("android", "AndroidManifest.xml"),
         code: kotlin_class(package, kotlin),
-        test: fill(load("PhoneTest.kt"), _test(package, kotlin, values)),
+        test: fill(load("android", "PhoneTest.kt"), _test(package, kotlin, values)),
     }
     if kotlin.labels_file:
         texts[f"src/main/assets/{kotlin.labels_file}"] = "".join(f"{e}\n" for e in kotlin.labels)
@@ -184,7 +184,7 @@ def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict
         "allowed": "\n".join(_allowed(package, kotlin.outputs)),
         "golden_class": "",
         "golden_imports": "",
-        "difference": load("difference_cpu.kt").rstrip("\n"),
+        "difference": load("android", "difference_cpu.kt"),
         "samples": "const val SAMPLES = 8",
     }
     if package.golden is not None:
@@ -193,9 +193,9 @@ def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict
             "golden_expected": "\n".join(map(golden_expected, kotlin.outputs, count())),
         }
         values |= {
-            "golden_class": fill(load("golden_class.kt"), common | values).rstrip("\n"),
+            "golden_class": fill(load("android", "golden_class.kt"), common | values),
             "golden_imports": "import java.nio.ByteBuffer\nimport java.nio.ByteOrder",
-            "difference": load("difference_golden.kt").rstrip("\n"),
+            "difference": load("android", "difference_golden.kt"),
             "samples": "",
         }
     return common | values

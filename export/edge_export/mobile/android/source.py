@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 
 from edge_export.mobile.model import Package
+from edge_export.mobile.template import fill, load
 from edge_quantize.graph import DType
 
 from .ports import KotlinPort
-from .template import fill, load
 from .text import call, comment, float_literal, literal, paragraph
 from .view import LITERT, KotlinModel, half_line, usage, verdict_line, weights
 
@@ -58,10 +58,10 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
             if kotlin.labels and not labels_file
             else ""
         ),
-        "label_class": load("label_class.kt").rstrip("\n") if kotlin.labels else "",
-        "top": load("top.kt").rstrip("\n") if kotlin.labels else "",
+        "label_class": load("android", "label_class.kt") if kotlin.labels else "",
+        "top": load("android", "top.kt") if kotlin.labels else "",
     }
-    return fill(load("Model.kt"), values)
+    return fill(load("android", "Model.kt"), values)
 
 
 def _buffers(kind: str, ports: Sequence[KotlinPort]) -> str:
@@ -189,9 +189,9 @@ def _helpers(kotlin: KotlinModel) -> str:
         wanted.append("dequantize.kt")
     if DType.UINT8 in kinds:
         wanted.append("dequantize_unsigned.kt")
-    blocks = [load(name).rstrip("\n") for name in wanted]
+    blocks = [load("android", name) for name in wanted]
     if kotlin.labels_file:
         blocks.append(
-            fill(load("read_labels.kt"), {"file": literal(kotlin.labels_file)}).rstrip("\n")
+            fill(load("android", "read_labels.kt"), {"file": literal(kotlin.labels_file)})
         )
-    return "\n\n".join(blocks)
+    return "\n".join(blocks)

@@ -14,12 +14,12 @@ import numpy as np
 
 from edge_export.errors import ExportError, MobileError
 from edge_export.mobile.model import Golden, Package
+from edge_export.mobile.template import fill, load
 from edge_quantize.run import real
 
 from .ports import SwiftPort
 from .readme import readme
 from .source import Source, source_of, swift_files
-from .template import fill, load
 from .text import printable
 
 
@@ -65,7 +65,7 @@ def _podspec(source: Source) -> str:
     summary = printable(f"The model {source.package.model.name} on the GPU of an iPhone")
     resources = f"\n    tests.resources = 'Tests/{module}Tests/Golden/*.bin'"
     return fill(
-        load("podspec.rb"),
+        load("metal", "podspec.rb"),
         {
             **source.marks,
             "summary": summary.replace("\\", "\\\\").replace("'", "\\'"),

@@ -7,10 +7,10 @@ import textwrap
 from collections.abc import Sequence
 
 from edge_export.mobile.model import OutputDifference, Verdict
+from edge_export.mobile.template import fill, load
 
 from .ports import SwiftPort
 from .source import Source, half_words
-from .template import fill, load
 from .text import printable, sentence
 
 UNCHECKED = "checked on WebGPU; the Metal delegate is other code, unchecked"
@@ -27,7 +27,7 @@ def readme(source: Source) -> str:
     model = package.model
     quantized = any(port.quantized for port in (*source.inputs, *source.outputs))
     text = fill(
-        load("README.md"),
+        load("metal", "README.md"),
         {
             **source.marks,
             "model": printable(model.name).replace("`", "'"),

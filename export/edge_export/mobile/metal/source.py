@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from edge_export.mobile.model import Golden, MobileModel, Package
 from edge_export.mobile.naming import Style, identifier
+from edge_export.mobile.template import fill, load
 from edge_quantize.half import HalfReport
 
 from .ports import SwiftPort, literal, number, swift_ports
-from .template import fill, load
 from .text import WIDTH, comment, printable, sentence, text
 from .words import KEYWORDS, MODULES
 
@@ -89,19 +89,19 @@ def swift_files(source: Source) -> dict[str, str]:
     folder = f"Sources/{names.module}"
     allowed = f"Whether the GPU may compute in float16; {half_words(source)}."
     precision = {**source.marks, "precision": comment([allowed], 8)}
-    files = {f"{folder}/{name}": fill(load(name), precision) for name in _FIXED}
+    files = {f"{folder}/{name}": fill(load("metal", name), precision) for name in _FIXED}
     files[f"{folder}/{names.type}.swift"] = _model(source)
     files[f"Tests/{names.module}Tests/{names.type}Tests.swift"] = _tests(source)
     resources = ',\n            resources: [.copy("Golden")]' if golden else ""
     files["Package.swift"] = fill(
-        load("Package.swift"), {**source.marks, "testResources": resources}
+        load("metal", "Package.swift"), {**source.marks, "testResources": resources}
     )
     return files
 
 
 def _model(source: Source) -> str:
     return fill(
-        load("Model.swift"),
+        load("metal", "Model.swift"),
         {
             **source.marks,
             "about": _about(source),
@@ -270,7 +270,7 @@ def _tests(source: Source) -> str:
     ]
     golden = source.package.golden
     return fill(
-        load("Tests.swift"),
+        load("metal", "Tests.swift"),
         {
             **source.marks,
             "expected": _expected(source),
@@ -305,13 +305,13 @@ def _golden(source: Source, golden: Golden) -> str:
             f"            within: {number(tolerance)})",
         ]
     return fill(
-        load("Golden.swift"),
+        load("metal", "Golden.swift"),
         {
             **source.marks,
             "arguments": ",\n".join(arguments),
             "comparisons": "\n".join(comparisons),
         },
-    ).rstrip("\n")
+    )
 
 
 def _held(port: SwiftPort) -> str:
