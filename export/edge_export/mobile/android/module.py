@@ -9,13 +9,14 @@ from pathlib import Path
 from edge_export.errors import ExportError
 from edge_export.mobile.model import Package, Verdict
 from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import checked_words, half_words, weights
 from edge_quantize.graph import DType
 
 from .golden import golden_expected, golden_field, golden_files
 from .ports import KotlinPort
 from .source import kotlin_class
 from .text import call, comment, paragraph
-from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
+from .view import LITERT, KotlinModel, kotlin_model, usage, verdict_line
 
 MIN_SDK = 24
 COMPILE_SDK = 35
@@ -115,7 +116,7 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
         "remark": paragraph(remark),
         "phone": paragraph(_PHONE.format(_AGAINST[package.golden is not None])),
         "needs": paragraph(_NEEDS),
-        "half": comment(half_line(verdict)),
+        "half": comment(half_words(verdict)),
         "checked": _checked(verdict),
         "placed": _placed(package),
     }
@@ -148,13 +149,8 @@ def _row(kind: str, port: KotlinPort) -> str:
 
 
 def _checked(verdict: Verdict) -> str:
-    how = [f"{verdict.samples} samples ({verdict.source})"]
-    if verdict.adapter:
-        how.append(f"on {verdict.adapter}")
-    if verdict.arithmetic:
-        how.append(f"in {verdict.arithmetic} arithmetic")
-    said = "nothing" if verdict.state == "unchecked" else f"{', '.join(how)}, {verdict.runtime}"
-    return paragraph(f"Checked before the export (`verdict.json`): {comment(said)}.", "- ", "  ")
+    said = comment(checked_words(verdict))
+    return paragraph(f"Checked before the export (`verdict.json`): {said}.", "- ", "  ")
 
 
 def _placed(package: Package) -> str:

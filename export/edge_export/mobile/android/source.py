@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from edge_export.mobile.model import Package
 from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import half_words, weights
 from edge_quantize.graph import DType
 
 from .ports import KotlinPort
 from .text import call, comment, float_literal, literal, paragraph
-from .view import LITERT, KotlinModel, half_line, usage, verdict_line, weights
+from .view import LITERT, KotlinModel, usage, verdict_line
 
 # Android's limit for the tag of a log line, before version 8.
 _LOG_TAG = 23
@@ -29,7 +30,7 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "summary": paragraph(f'"{named.shown}" ({weights(model)}) on the phone\'s GPU.', " * "),
         "verdict_doc": paragraph(verdict_line(package.verdict), " * "),
         "usage_doc": "\n".join(f" * {line}" for line in usage(kotlin)),
-        "half": comment(half_line(package.verdict)),
+        "half": comment(half_words(package.verdict)),
         "name": literal(named.shown),
         "tag": literal(named.type[:_LOG_TAG]),
         "asset": literal(f"{named.word}.tflite"),

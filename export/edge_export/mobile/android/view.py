@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from edge_export.mobile.model import MobileModel, Verdict
 from edge_export.mobile.naming import Style, identifier
-from edge_quantize.half import HalfReport
+from edge_export.mobile.wording import sentence
 
 from .ports import HARD_KEYWORDS, VALUE_NAMES, KotlinPort, kotlin_ports
-from .text import call, comment, sentence
+from .text import call, comment
 
 LITERT = "2.3.0"
 _JAVA = """
@@ -106,11 +106,6 @@ def usage(kotlin: KotlinModel) -> list[str]:
     return [*lines, f"{named.variable}.close()"]
 
 
-def weights(model: MobileModel) -> str:
-    """What is stored, in words."""
-    return "int8" if model.variant == "int8" else f"{model.variant} weights"
-
-
 def verdict_line(verdict: Verdict) -> str:
     """The verdict in one line, with what it leaves open."""
     head = {
@@ -121,16 +116,3 @@ def verdict_line(verdict: Verdict) -> str:
     }[verdict.state]
     parts = [head, verdict.why, *verdict.notes, *verdict.limits]
     return " ".join(filter(None, map(sentence, parts)))
-
-
-def half_line(verdict: Verdict) -> str:
-    """What the simulation of float16 arithmetic found, in half a sentence."""
-    half = verdict.half
-    if not isinstance(half, HalfReport):
-        return "not simulated before the export"
-    first = half.first_overflow
-    if first is not None or not half.finite:
-        where = f" in layer {first.name}" if first is not None else ""
-        return f"in a simulation it overflows{where}: do not take it"
-    worst = max((output.relative for output in half.outputs), default=0.0)
-    return f"in a simulation it differs by {worst:.2g} of the greatest value"

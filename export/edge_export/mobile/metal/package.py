@@ -15,12 +15,12 @@ import numpy as np
 from edge_export.errors import ExportError, MobileError
 from edge_export.mobile.model import Golden, Package
 from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import one_line
 from edge_quantize.run import real
 
 from .ports import SwiftPort
 from .readme import readme
 from .source import Source, source_of, swift_files
-from .text import printable
 
 
 def write_ios(package: Package, directory: Path) -> tuple[Path, ...]:
@@ -62,7 +62,7 @@ def ios_files(package: Package) -> dict[str, bytes]:
 
 def _podspec(source: Source) -> str:
     module = source.names.module
-    summary = printable(f"The model {source.package.model.name} on the GPU of an iPhone")
+    summary = one_line(f"The model {source.package.model.name} on the GPU of an iPhone")
     resources = f"\n    tests.resources = 'Tests/{module}Tests/Golden/*.bin'"
     return fill(
         load("metal", "podspec.rb"),
