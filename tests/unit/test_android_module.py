@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from edge_export.errors import ExportError
 from edge_export.mobile.android import write_android
+from edge_export.mobile.android.module import module_texts
 from edge_export.mobile.android.source import kotlin_class
 from edge_export.mobile.android.text import comment, float_literal, literal
 from edge_export.mobile.android.view import kotlin_model, names
@@ -223,11 +224,29 @@ def test_class_names_that_do_not_fit_are_left_out_and_the_readme_says_so(
         ("Context", "context", "ModelContext"),
         ("native", "model_native", "Native"),
         ("日本", "model", "Model"),
+        ("class", "model_class", "Class"),
+        ("Output", "output", "ModelOutput"),
+        ("CON", "model_con", "ModelCon"),
     ],
 )
 def test_a_models_name_gives_a_namespace_and_a_class(name: str, word: str, kind: str) -> None:
     named = names(package(name, (port("x", (1,)),), (port("y", (1,)),)).model)
     assert (named.package, named.type) == (f"edgeautoglm.{word}", kind)
+
+
+def test_no_model_is_called_like_a_type_that_the_generated_code_names() -> None:
+    used = set()
+    for each in packages()[:7]:
+        kotlin = kotlin_model(each.model)
+        for name, text in module_texts(each, kotlin).items():
+            if name.endswith(".kt"):
+                code = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', "", text, flags=re.S)
+                found = re.findall(r"(?<![\w.])[A-Z]\w*[a-z]\w*", code)
+                used |= {word for word in found if not word.startswith(kotlin.names.type)}
+    assert {"Test", "Random", "TensorBuffer", "Golden", "Throws"} <= used
+    for word in used:
+        model = replace(digits().model, name=word)
+        assert names(model).type == f"Model{word}"
 
 
 @given(st.text(max_size=40), st.lists(st.text(min_size=1, max_size=20), min_size=1, unique=True))

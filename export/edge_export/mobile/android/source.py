@@ -36,8 +36,8 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "asset": literal(f"{named.word}.tflite"),
         "signature": literal(model.signature or ""),
         "cache_key": literal(f"{named.word}-{digest}"),
-        "input_buffers": _buffers("Input", kotlin.inputs),
-        "output_buffers": _buffers("Output", kotlin.outputs),
+        "input_names": _names("INPUTS", kotlin.inputs),
+        "output_names": _names("OUTPUTS", kotlin.outputs),
         "output_class": _output_class(kotlin.outputs),
         "run_doc": _run_doc(kotlin),
         "run": _run(kotlin),
@@ -65,10 +65,9 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
     return fill(load("android", "Model.kt"), values)
 
 
-def _buffers(kind: str, ports: Sequence[KotlinPort]) -> str:
-    names = call(f"private val {kind.lower()}Buffers = listOf", [literal(p.key) for p in ports])
-    create = f".associateWith {{ compiled.create{kind}Buffer(it, SIGNATURE) }}"
-    return "\n".join([*names, f"    {create}"])
+def _names(constant: str, ports: Sequence[KotlinPort]) -> str:
+    names = [literal(port.key) for port in ports]
+    return "\n".join(call(f"private val {constant} = listOf", names))
 
 
 def _output_class(outputs: Sequence[KotlinPort]) -> str:

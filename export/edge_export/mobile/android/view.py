@@ -18,14 +18,21 @@ abstract assert boolean byte case catch char const default double enum extends f
 goto implements import instanceof int long native new private protected public short static strictfp
 switch synchronized throws transient void volatile
 """
-# Types that the generated file names; a model's own class must not hide them.
+# Types that the generated class and its test name; a model's own class must not hide them, nor be
+# hidden by what they import.
 _TYPES = """
-Accelerator Any Array AssetManager AtomicBoolean AutoCloseable Boolean BooleanArray Byte ByteArray
-CompiledModel Context Double Environment Exception Fallback FallbackListener File Float FloatArray
-IllegalStateException Int IntArray IntRange Label LinkageError List LiteRtAccelerator
-LiteRtException Log Long LongArray Map Options Output Precision Priority Set String Throwable Unit
-Use
+Accelerator Allowed AndroidJUnit4 Any Array AssetManager AtomicBoolean AutoCloseable Boolean
+BooleanArray Bundle Byte ByteArray ByteBuffer ByteOrder Companion CompiledModel Context Double
+DoubleArray Environment Exception Executors Fallback FallbackListener File Float FloatArray Golden
+IllegalArgumentException IllegalStateException Inputs InstrumentationRegistry Int IntArray IntRange
+JvmOverloads JvmStatic Label LinkageError List LiteRtAccelerator LiteRtException Log Long LongArray
+Map Options Output Precision Priority Random RunWith Set String System TensorBuffer Test Throwable
+Throws Unit Use
 """
+# Names that Windows keeps for devices, with any ending.
+_DEVICES = frozenset(
+    {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in "123456789")}
+)
 # Kotlin compiles a list of so many strings in one method; longer ones are read from an asset.
 _LABELS_IN_CODE = 500
 
@@ -48,8 +55,9 @@ class Names:
 def names(model: MobileModel, taken: Collection[str] = ()) -> Names:
     """Valid for Kotlin, Java (Android's R class), Gradle and every file system. `taken` are the
     variables of the examples."""
-    word = identifier(model.name, {*HARD_KEYWORDS, *_JAVA.split()}, Style.SNAKE, "model")
-    kind = identifier(model.name, _TYPES.split(), Style.UPPER_CAMEL, "model")
+    word = identifier(model.name, HARD_KEYWORDS | _DEVICES | {*_JAVA.split()}, Style.SNAKE, "model")
+    barred = {*_TYPES.split(), *(device.capitalize() for device in _DEVICES)}
+    kind = identifier(model.name, barred, Style.UPPER_CAMEL, "model")
     variable = identifier(model.name, {*VALUE_NAMES, *taken}, Style.LOWER_CAMEL, "model")
     if variable in taken:
         variable = f"{variable}Model"

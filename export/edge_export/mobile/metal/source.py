@@ -132,7 +132,10 @@ def _about(source: Source) -> str:
 def _labels(source: Source) -> str:
     if not source.labelled:
         return ""
-    lines = ["    /// The classes, in the output's order.", "    public static let labels: [String] = ["]
+    lines = [
+        "    /// The classes, in the output's order.",
+        "    public static let labels: [String] = [",
+    ]
     lines += [f"        {text(label)}," for label in source.package.model.labels]
     return "\n".join([*lines, "    ]", ""])
 
