@@ -46,10 +46,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     modules = folder / "modules"
     sources = sorted(STUBS.glob("*/*.kt"))
     for number, package in enumerate(packages()):
-        written = write_android(package, modules / str(number))
-        sources += [path for path in written if path.suffix == ".kt"]
-        sources.append(_snippet(modules / str(number), number, package))
-        sources.append(_build_file(modules / str(number), number))
+        module = modules / str(number)
+        sources += [
+            module / path for path in write_android(package, module) if path.suffix == ".kt"
+        ]
+        sources += [_snippet(module, number, package), _build_file(module, number)]
     assets = folder / "assets"
     assets.mkdir()
     for asset in [*modules.glob("*/src/main/assets"), *modules.glob("*/src/androidTest/assets")]:
@@ -128,7 +129,8 @@ def test_the_compiler_refuses_wrong_calls_of_the_class_and_of_litert(
     head = ["import android.content.Context", "import edgeautoglm.digits.Digits"]
     bodies = [f"fun wrong{n}(context: Context) {{ {call} }}" for n, call in enumerate(calls)]
     wrong.write_text("\n".join([*head, *bodies, ""]))
-    (written,) = (path for path in write_android(digits(), tmp_path) if path.name == "Digits.kt")
+    write_android(digits(), tmp_path)
+    (written,) = tmp_path.rglob("Digits.kt")
     source = written.read_text("utf-8")
     assert "readFloat()" in source
     written.write_text(source.replace("readFloat()", "readFloat16()"), "utf-8")

@@ -215,9 +215,3 @@ def test_a_golden_of_another_size_is_refused() -> None:
     golden = Golden((b"\0" * 16,), (b"\0" * 8,), (1e-3,))
     with pytest.raises(ExportError, match="golden scores has 2 values, not 3"):
         ios_files(package(golden=golden))
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ExportError, match="cannot be written"):
-        write_ios(package(), tmp_path / "file")

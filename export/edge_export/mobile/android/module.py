@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from edge_export.errors import ExportError
+from edge_export.folder import write_files
 from edge_export.mobile.model import Package, Verdict
 from edge_export.mobile.template import fill, load
 from edge_export.mobile.wording import checked_words, half_words, weights
@@ -42,11 +42,11 @@ _ROUNDING = 1.0001
 
 
 def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
-    """Writes a Gradle library module into `directory` and gives its files, sorted.
+    """Writes a Gradle library module into `directory` and returns what it wrote, relative to it,
+    sorted.
 
-    The same package gives the same bytes. Raises ExportError for inputs and outputs that LiteRT's
-    Kotlin API cannot write or read (nothing is written then), and for a folder that cannot be
-    written.
+    The same package gives the same bytes. Raises MobileError for inputs and outputs that LiteRT's
+    Kotlin API cannot write or read (nothing is written then), and OSError.
     """
     kotlin = kotlin_model(package.model)
     texts = module_texts(package, kotlin)
@@ -58,16 +58,7 @@ def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
             f"{folder}/{name}": content
             for name, content in golden_files(package.golden, kotlin.inputs, kotlin.outputs).items()
         }
-    paths = []
-    try:
-        for name, content in sorted(contents.items()):
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            paths.append(path)
-    except OSError as error:
-        raise ExportError(f"{directory}: cannot be written: {error.strerror or error}") from error
-    return tuple(paths)
+    return write_files(directory, contents)
 
 
 def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:

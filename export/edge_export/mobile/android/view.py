@@ -90,7 +90,7 @@ class KotlinModel:
 
 
 def kotlin_model(model: MobileModel) -> KotlinModel:
-    """Raises ExportError for inputs and outputs that Kotlin cannot write or read."""
+    """Raises MobileError for inputs and outputs that Kotlin cannot write or read."""
     inputs, outputs = kotlin_ports(model)
     # A label is a line of a file and of a screen.
     labels = tuple(" ".join(label.split()) for label in model.labels)

@@ -64,7 +64,7 @@ class @{class} private constructor(
 
         /**
          * What LiteRT takes where nothing is asked for; values past 65,504 overflow.
-         * Of this model: @{half}.
+         * For this model: @{half}.
          */
         FLOAT16(CompiledModel.GpuOptions.Precision.FP16),
 
