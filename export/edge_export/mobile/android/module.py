@@ -23,7 +23,10 @@ COMPILE_SDK = 35
 _NEEDS = (
     f"It needs `minSdk` {MIN_SDK} and `compileSdk` {COMPILE_SDK} or later, the repositories "
     "`google()` and `mavenCentral()`, and Android Gradle Plugin 8 or 9 (with 8 also the Kotlin "
-    "plugin), in the versions that your project's root declares."
+    "plugin), in the versions that your project's root declares. LiteRT is compiled with a new "
+    "Kotlin (2.1.6 already takes 2.2 to read): where the build stops at an incompatible version of "
+    "Kotlin, raise the project's Kotlin plugin; with Android Gradle Plugin 9 that is "
+    "`org.jetbrains.kotlin:kotlin-gradle-plugin` in the root's `buildscript` dependencies."
 )
 _PHONE = (
     "The first runs the model on the phone that is plugged in: how long it takes on the GPU in "
@@ -199,9 +202,7 @@ def _allowed(package: Package, outputs: Sequence[KotlinPort]) -> list[str]:
         elif port.dtype is DType.FLOAT32:
             relative = float(known.get(port.key, _RELATIVE))
         else:
-            absolute = port.scale * known.get(port.key, _LSB)
-        if port.quantization:
-            absolute *= _ROUNDING
+            absolute = port.scale * known.get(port.key, _LSB) * _ROUNDING
         lines.append(f"Allowed(relative = {relative!r}, absolute = {absolute!r}),")
     return lines
 

@@ -139,6 +139,7 @@ def _checked(source: Source) -> str:
             lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
     if verdict.problems:
         lines += ["Refused for:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
+    lines += ["What this leaves open:", ""]
     lines += [f"- {sentence(limit)}" for limit in verdict.limits]
     lines += [
         _UNBUILT,
