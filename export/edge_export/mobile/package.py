@@ -248,6 +248,11 @@ def _limits(target: Target, verdict: Verdict, driver: Driver | None) -> tuple[st
     """What this check cannot tell."""
     if verdict.state == "unchecked":
         return ("nothing was checked",)
+    if not verdict.samples:
+        found = ["nothing was compared: the GPU backend did not run the model"]
+        if target is Target.IOS_METAL:
+            found.append("that backend is WebGPU; the Metal delegate is other code, unchecked")
+        return tuple(found)
     found = []
     if target is Target.IOS_METAL:
         found.append(UNCHECKED_METAL)

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from edge_export.mobile.model import Golden, MobileModel, Package
 from edge_export.mobile.naming import Style, identifier
 from edge_export.mobile.template import fill, load
-from edge_export.mobile.wording import UNCHECKED_METAL, half_words, sentence, weights
+from edge_export.mobile.wording import (
+    UNCHECKED_METAL,
+    compared,
+    cpu_words,
+    half_words,
+    sentence,
+    weights,
+)
 
 from .ports import SwiftPort, literal, number, swift_ports
 from .text import WIDTH, comment, text
@@ -89,6 +96,12 @@ def swift_files(source: Source) -> dict[str, str]:
     folder = f"Sources/{names.module}"
     allowed = f"Whether the GPU may compute in float16; {half_words(source.package.verdict)}."
     precision = {**source.marks, "precision": comment([allowed], 8)}
+    precision["shared"] = comment(
+        ["What was checked before the export is the model on the GPU as a whole."]
+        if compared(source.package.verdict)
+        else [],
+        8,
+    )
     files = {f"{folder}/{name}": fill(load("metal", name), precision) for name in _FIXED}
     files[f"{folder}/{names.type}.swift"] = _model(source)
     files[f"Tests/{names.module}Tests/{names.type}Tests.swift"] = _tests(source)
@@ -125,7 +138,10 @@ def _about(source: Source) -> str:
         lines.append(sentence(verdict.why))
     else:
         lines.append(f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}")
+    if compared(verdict):
         lines.append(f"This was {UNCHECKED_METAL}.")
+    if package.delegation.refused:
+        lines += ["", f"- Warning: {cpu_words(package.delegation, ' (in part with `.shared`)')}"]
     return comment([*lines, "", _MANNERS])
 
 
