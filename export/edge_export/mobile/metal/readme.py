@@ -25,14 +25,13 @@ from edge_export.mobile.wording import (
 )
 
 from .ports import SwiftPort
-from .source import Source
+from .source import SAVE_SHARED, Source
 
 _UNBUILT = (
     "- The Swift here is made from templates that were compiled and run on Linux with TensorFlow "
     "Lite's C library and no Metal; nobody has built it with Xcode."
 )
 _MOST_REFUSED = 20
-_SAVE = " (in part with `.shared`)"
 
 
 def readme(source: Source) -> str:
@@ -63,7 +62,7 @@ def readme(source: Source) -> str:
 
 def _verdict(package: Package) -> str:
     verdict = package.verdict
-    why, on_cpu = sentence(verdict.why), cpu_words(package.delegation, _SAVE)
+    why, on_cpu = sentence(verdict.why), cpu_words(package.delegation, SAVE_SHARED)
     if verdict.right:
         head = "Checked: right, apart from rounding" if rounds(verdict) else "Checked: right"
         return f"**{head}.** {why} This was {UNCHECKED_METAL}. {on_cpu}"

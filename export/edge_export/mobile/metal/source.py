@@ -22,6 +22,7 @@ from .text import WIDTH, comment, text
 from .words import KEYWORDS, MODULES
 
 TFLITE_VERSION = "2.17.0"
+SAVE_SHARED = " (in part with `.shared`)"
 _MANNERS = (
     "- Important: An instance is not thread-safe: use it from one serial queue or one actor. Do "
     "not run inferences while the app is in the background: iOS stops GPU work there, and the "
@@ -141,7 +142,7 @@ def _about(source: Source) -> str:
     if compared(verdict):
         lines.append(f"This was {UNCHECKED_METAL}.")
     if package.delegation.refused:
-        lines += ["", f"- Warning: {cpu_words(package.delegation, ' (in part with `.shared`)')}"]
+        lines += ["", f"- Warning: {cpu_words(package.delegation, SAVE_SHARED)}"]
     return comment([*lines, "", _MANNERS])
 
 
