@@ -203,7 +203,8 @@ def _samples(given: MobileModel, options: Options) -> Samples | None:
     from edge_quantize.ingest.tflite import read_tflite
 
     graph = replace(read_tflite(given.content), name=given.name)
-    least, most = (2, _TO_QUANTIZE) if options.precision == "int8" else (1, _TO_COMPARE)
+    quantizes = options.precision == "int8" and given.variant.value != "int8"
+    least, most = (2, _TO_QUANTIZE) if quantizes else (1, _TO_COMPARE)
     found = load_samples(
         options.data, graph, scale=options.scale, most=options.samples or most, least=least
     )

@@ -178,6 +178,18 @@ class TestPredicted:
         assert "RFFT2D" in lines[1]
         assert "; replace it by operators" in lines[1]
 
+    def test_what_another_operator_keeps_from_the_gpu_is_no_line_of_its_own(self) -> None:
+        (line,) = refusals(self.predicted("two_partitions"))
+        assert "REVERSE_SEQUENCE" in line
+        (line,) = refusals(self.predicted("where"))
+        assert line.startswith("the size of 'where_2' (WHERE) is known only while running")
+
+    def test_the_rules_say_that_phones_were_not_asked(self) -> None:
+        found = self.predicted("int4")
+        assert "OpenCL assumed to be the same" in found.source
+        said = delegation_json(found, Target.ANDROID_GPU)
+        assert "OpenCL build, which nobody asked" in said["only_a_phone_shows"][0]
+
     def test_metal_says_that_it_is_from_the_source(self) -> None:
         found = predict(MODELS["int4"](), Target.IOS_METAL)
         assert "unchecked here" in found.source

@@ -11,7 +11,15 @@ import pytest
 from float_graphs import FloatNet, float_nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mobile_models import float_net, float_ops, hybrid_net, int8_net, strided, two_ports
+from mobile_models import (
+    float_net,
+    float_ops,
+    hybrid_net,
+    int8_net,
+    strided,
+    two_functions,
+    two_ports,
+)
 
 from edge_export.errors import MobileError
 from edge_export.mobile.apart import computing, constant_tensors, cut_after, cut_apart
@@ -184,6 +192,17 @@ class TestSource:
             ("serving_default_x", "serving_default_x:0")
         ]
         assert model.outputs[0].tensor == "StatefulPartitionedCall:0"
+
+    def test_it_is_the_main_subgraph_that_is_run_whichever_signature_is_first(self) -> None:
+        content = two_functions("other", "main")
+        assert mobile_model(content, "two").signature == "main"
+        with Cpu(read_tflite(content), content) as cpu:
+            (found,) = cpu.run([np.ones((1, 8), np.float32)])
+        np.testing.assert_allclose(found, np.e, rtol=1e-6)
+
+    def test_a_main_subgraph_that_no_signature_names_cannot_be_run(self) -> None:
+        with pytest.raises(MobileError, match=r"signatures \(other\)"):
+            mobile_model(two_functions("other"), "two")
 
 
 class TestShapes:

@@ -9,7 +9,7 @@ from .model import Delegation, Package, Placement, Target
 
 SCHEMA = 1
 _PHONE_ANDROID = (
-    "a phone's GPU goes through OpenCL, another of LiteRT's builds: the same rules, other drivers",
+    "that a phone's GPU takes the same: there it is LiteRT's OpenCL build, which nobody asked",
     "whether the phone's driver has OpenCL at all, how much memory it gives, and how fast it is",
 )
 _PHONE_METAL = (

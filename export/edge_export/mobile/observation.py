@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from importlib.metadata import version
 
 from edge_export.errors import DelegationError
 from edge_quantize.errors import GpuCompileError, GpuRunError, UnsupportedModelError
@@ -43,7 +44,7 @@ def observed(graph: Graph, log: BackendLog, ask: Ask | None = None) -> Delegatio
     Raises DelegationError where no placement gives the log's counts.
     """
     rules = rules_for(Target.ANDROID_GPU)
-    source = f"the log of {findings().runtime}'s GPU accelerator"
+    source = f"the log of LiteRT {version('ai-edge-litert')}'s GPU accelerator"
     source += f" on {log.adapter}" if log.adapter else ""
     predicted = _predicted(graph)
     whole = refused_whole(graph)

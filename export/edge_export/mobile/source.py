@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_export.errors import MobileError
 from edge_quantize.graph import DType, Graph
 from edge_quantize.ingest.tflite import read_tflite
 
@@ -29,9 +30,14 @@ def mobile_model(
     content: bytes, name: str, variant: Variant | None = None, labels: tuple[str, ...] = ()
 ) -> MobileModel:
     """The file `content` as it is. Names of inputs and outputs are its first signature's where it
-    has one. Raises ModelFileError."""
+    has one. Raises ModelFileError, MobileError where only other subgraphs have one."""
     graph = read_tflite(content)
     key, names = _signature(content)
+    if key is None and (others := signatures(content)):
+        raise MobileError(
+            f"{name}: its signatures ({', '.join(others)}) are none of the main subgraph's, which "
+            "a package runs; convert it with that one alone"
+        )
     ports = {
         index: Port(
             names.get(index) or graph.tensors[index].name,
@@ -51,6 +57,13 @@ def mobile_model(
         signature=key,
         labels=labels or graph.labels,
     )
+
+
+def signatures(content: bytes) -> tuple[str, ...]:
+    """The keys of all signatures of the file, in its order."""
+    model = schema.Model.GetRootAs(content)
+    found = (model.SignatureDefs(number) for number in range(model.SignatureDefsLength()))
+    return tuple(_text(each.SignatureKey()) for each in found)
 
 
 def _signature(content: bytes) -> tuple[str | None, Mapping[int, str]]:
