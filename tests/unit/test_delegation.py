@@ -225,6 +225,11 @@ class TestObserved:
         assert not found.refused
         assert [each.op for each in found.disagreements] == ["REVERSE_SEQUENCE"]
 
+    def test_a_program_that_cannot_be_made_of_what_was_taken_is_noted(self) -> None:
+        graph = read_tflite(MODELS["int4"]())
+        found = observed(graph, replace(NO_LIST, failures=("no such shader",)))
+        assert "no such shader" in found.notes[0]
+
     def test_a_model_that_does_not_load_is_all_on_the_cpu_in_the_backends_words(self) -> None:
         graph = read_tflite(MODELS["int4"]())
         log = replace(NO_LIST, graphs_built=0, failures=("something broke",))

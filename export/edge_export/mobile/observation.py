@@ -54,7 +54,7 @@ def observed(graph: Graph, log: BackendLog, ask: Ask | None = None) -> Delegatio
     else:
         ours = refused_operators(graph, rules)
         found = _refusals(graph, log, ours, ask)
-        made = placed(graph, found, source, observed=True)
+        made = placed(graph, found, source, observed=True, notes=_failed(log))
         _agree(made, log)
     return replace(made, disagreements=_disagreements(made, predicted))
 
@@ -81,6 +81,13 @@ def probe_operators(
             words = next(iter(log.failures), "not taken")
         found[position] = words or None
     return found
+
+
+def _failed(log: BackendLog) -> tuple[str, ...]:
+    """What is to be known of a model that was taken by its operators, and yet cannot run."""
+    if log.refused or not log.failures:
+        return ()
+    return (f"the backend took these operators, then failed at its program: {log.failures[0]}",)
 
 
 def _predicted(graph: Graph) -> Delegation:
