@@ -14,7 +14,7 @@ _PHONE_ANDROID = (
 )
 _PHONE_METAL = (
     "the Metal delegate is other code than what runs here: its rules are read from its source",
-    "the app's own TensorFlow Lite may be older than that source, and then take less",
+    "the TensorFlow Lite that the package names is older than that source, and may take less",
     "whether it builds its program for this model, and how fast it is",
 )
 
