@@ -205,7 +205,7 @@ def _on_target(verdict: Verdict, target: Target, delegation: Delegation) -> Verd
     foreign = target is Target.IOS_METAL  # what ran here is not the target's backend
     if verdict.state == "refused":
         why = verdict.why
-        if foreign and not lines and verdict.operators:
+        if foreign and verdict.problems and not lines:
             why += "; the Metal delegate would by its rules, which nothing here can check"
         # What the rules do not explain stays in the backend's own words.
         unexplained = () if delegation.observed and lines else verdict.problems
