@@ -3,6 +3,10 @@
 Compared with the backend itself, operator by operator: `python tools/gpu_rules` asks LiteRT's
 WebGPU build, and keeps what it said in `litert_gpu.json`. That the OpenCL build of phones takes the
 same is assumed, since both are ML Drift; delegates.json says so.
+
+That an operator is taken says nothing of its result, nor that its program compiles: some forms,
+most of them with integer or boolean operands, end in an error of the shader (`tools/gpu_rules`
+counts them). Only the check of a whole model tells, and refuses it.
 """
 
 from __future__ import annotations
