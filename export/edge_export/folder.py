@@ -15,10 +15,17 @@ from edge_export.errors import ExportError
 def write_folder(target: Path, files: Mapping[str, str], marker: str) -> None:
     """Makes `target` hold exactly `files` (path -> text); see `staged`. Raises ExportError."""
     with staged(target, marker) as staging:
-        for name, text in files.items():
-            path = staging / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8", newline="\n")
+        write_files(staging, {name: text.encode() for name, text in files.items()})
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Writes `files` (path in `folder` -> content) and gives those paths, sorted. OSError passes:
+    `staged` has the name of the folder that was asked for."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return tuple(sorted(map(Path, files)))
 
 
 @contextmanager

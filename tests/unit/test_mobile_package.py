@@ -139,7 +139,16 @@ class TestRightPackages:
         assert made.golden is not None
         assert [len(each) for each in made.golden.inputs] == [6 * 6 * 3]
         assert [len(each) for each in made.golden.outputs] == [6 * 6 * 4]
-        assert made.golden.tolerances[0] >= 0.4  # one step of the output
+        quantization = made.model.outputs[0].quantization
+        assert quantization is not None
+        assert made.golden.tolerances == (pytest.approx(quantization.scale, rel=0.02),)  # 1 LSB
+
+    def test_a_phone_may_be_off_by_what_the_check_allowed(self, driver: Driver) -> None:
+        made = prepare(write_tflite(float_net()), "net", Target.ANDROID_GPU, driver=driver)
+        assert made.golden is not None
+        (judged,) = made.verdict.outputs
+        largest = np.abs(np.frombuffer(made.golden.outputs[0], "<f4")).max()
+        assert made.golden.tolerances == (pytest.approx(judged.tolerance * largest),)
 
     def test_a_users_samples_are_what_is_compared(self, driver: Driver) -> None:
         random = np.random.default_rng(0)

@@ -31,10 +31,10 @@ from .shapes import Shapes, with_shapes
 from .source import mobile_model, signatures
 from .variants import alternatives, default_variant, make
 from .verdict_file import VERDICT_FILE, verdict_text
+from .wording import UNCHECKED_METAL
 
 DELEGATES_FILE = "delegates.json"
 SAMPLES = 16  # pseudo-random ones, where nobody gives any
-UNCHECKED_METAL = "checked on WebGPU; the Metal delegate is other code, unchecked"
 # Target -> (module, function) that writes its files. A new target is one row.
 WRITERS: Mapping[Target, tuple[str, str]] = {
     Target.ANDROID_GPU: ("edge_export.mobile.android", "write_android"),
@@ -116,8 +116,7 @@ def prepare(
         notes=(*made.notes, *verdict.notes, *_half_notes(half)),
         limits=_limits(target, model, verdict, driver),
     )
-    outputs = None if runs is None else runs.cpu[0]
-    expected = golden(model, probe, half, outputs, verdict.outputs)
+    expected = golden(model, probe, verdict.outputs, None if runs is None else runs.cpu[0])
     return Package(target, model, delegation, verdict, expected)
 
 
