@@ -123,15 +123,25 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
     if bench.between is not None:
         one, other, apart = bench.between
         lines.append((f"{one} and {other} themselves are {apart} apart on these inputs", ""))
-    if any(row.memory and row.load for row in bench.rows):
-        lines.append(("times include reading the output back", ""))
-        lines.append(
-            (
-                "memory: the peak of the process that ran it, Python included; of a board, RAM",
-                "",
-            )
-        )
-    return lines
+    return lines + [(note, "") for note in _notes(bench)]
+
+
+def _notes(bench: Bench) -> list[str]:
+    """What the figures are of."""
+    # Boards have a colon in their names, see `backends.table`.
+    boards = {":" in row.name for row in bench.rows if row.ran}
+    notes = []
+    if False in boards:
+        notes += [
+            "times include writing the input and reading the output back",
+            "memory: the most that the process which ran it took, Python included",
+        ]
+    if True in boards:
+        notes += [
+            "a board's times are its own counter's, of computing alone",
+            "a board's memory is its RAM: what is set aside, and the stack's high water",
+        ]
+    return notes
 
 
 def bench_json(bench: Bench, selection: Selection | None = None) -> dict[str, Any]:
@@ -143,6 +153,7 @@ def bench_json(bench: Bench, selection: Selection | None = None) -> dict[str, An
         "inputs": bench.inputs,
         "good": bench.good,
         "backends": [_row_json(row) for row in bench.rows],
+        "notes": _notes(bench),
         "references_apart": None,
     }
     if bench.between is not None:
