@@ -153,7 +153,7 @@ def test_modules_in_the_users_folder_are_not_taken_for_ours(
         assert loaded.infer(inputs).outputs
 
 
-def test_a_child_may_be_closed_twice(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_may_be_closed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time its number may be another process's."""
     child = Child("c", "c")
     child.close()
