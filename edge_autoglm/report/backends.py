@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from .profile import figure_json
+from .summary import finite
 from .tables import table
 
 if TYPE_CHECKING:
@@ -145,7 +146,8 @@ def _notes(bench: Bench) -> list[str]:
 
 
 def bench_json(bench: Bench, selection: Selection | None = None) -> dict[str, Any]:
-    """Everything that the table and its lines say. Times in seconds, memory in bytes."""
+    """Everything that the table and its lines say. Times in seconds, memory in bytes. A `largest`
+    difference is null where it has no size: no number was computed, or another shape."""
     found: dict[str, Any] = {
         "schema": SCHEMA,
         "model": {"name": bench.model, "sha256": bench.sha256},
@@ -160,7 +162,7 @@ def bench_json(bench: Bench, selection: Selection | None = None) -> dict[str, An
         one, other, apart = bench.between
         found["references_apart"] = {
             "of": [one, other],
-            "largest": apart.largest,
+            "largest": finite(apart.largest),
             "relative": apart.relative,
         }
     if selection is not None:
@@ -187,7 +189,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "difference": None
         if apart is None
         else {
-            "largest": apart.largest,
+            "largest": finite(apart.largest),
             "relative": apart.relative,
             "tolerance": apart.tolerance,
             "inputs": apart.inputs,
