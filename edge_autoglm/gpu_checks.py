@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -44,9 +45,13 @@ def _driver() -> Check:
     try:
         choice = choose_driver()
         run = _run(choice.driver)
+    except OSError as error:  # the temporary folder is full, a process cannot be started
+        why = f"{error.filename or 'a process'}: {error.strerror or error}"
+        return Check(name, False, f"{why}; {_PURPOSE}", "free some space or memory", needed=False)
     except GpuError as error:
+        # What mends it stands in the message, where it is one command.
         why, _, advice = str(error).partition("; run `")
-        mend = SETUP if advice else _mend(why)
+        mend = advice.partition("`")[0] or _mend(why)
         return Check(name, False, f"{why}; {_PURPOSE}", mend, needed=False)
     where = f"{choice.driver.name}, from {choice.driver.origin}" if choice.driver.origin else ""
     kind = "computes on the CPU" if run.software else "a GPU"
@@ -75,4 +80,6 @@ def _mend(why: str) -> str:
     for name in (ENVIRONMENT, "VK_DRIVER_FILES", "VK_ICD_FILENAMES"):
         if why.startswith(f"{name}="):
             return f"unset {name}, or name another driver in it"
-    return f"{SETUP} --force"
+    if sys.platform == "win32":
+        return "use WSL"
+    return _UPGRADE if sys.platform == "darwin" else f"{SETUP} --force"

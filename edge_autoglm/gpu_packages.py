@@ -51,7 +51,7 @@ def apt_packages() -> tuple[Package, ...]:
     if sys.platform != "linux":
         raise SetupError(
             "setup gpu is for Linux: on a Mac LiteRT drives the GPU through Metal, with nothing "
-            "to set up"
+            "to set up; on Windows use WSL"
         )
     if shutil.which("apt-get") is None:
         raise SetupError(f"no apt-get here; {_BY_HAND}")
@@ -114,7 +114,7 @@ def from_package(path: Path, files: Path) -> None:
     if shutil.which("dpkg-deb") is None:
         raise SetupError(f"{path}: dpkg-deb, which opens it, is not installed; {_BY_HAND}")
     with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(path)], stdin=subprocess.DEVNULL,
+        ["dpkg-deb", "--fsys-tarfile", "--", str(path)], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"},
     ) as unpacking:  # fmt: skip
         assert unpacking.stdout is not None

@@ -163,17 +163,17 @@ def _tried(folder: Path, origin: str) -> Probe:
 
 def _swap(made: Path, folder: Path, work: Path) -> None:
     """Puts `made` where `folder` is; what was there goes with `work`."""
-    before = work / "before"
     for _ in range(3):  # another program may put its own there in between
-        if folder.exists() or folder.is_symlink():
-            before = Path(tempfile.mkdtemp(prefix="before-", dir=work), "gpu")
-            folder.rename(before)
+        before = Path(tempfile.mkdtemp(prefix="before-", dir=work), "gpu")
         try:
+            if folder.exists() or folder.is_symlink():
+                folder.rename(before)
             made.rename(folder)
             return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                if before.exists():
+        except BaseException as error:  # an interruption too
+            taken = isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not taken:
+                if before.exists() and not folder.exists():
                     before.rename(folder)
                 raise
     raise SetupError(f"{folder}: other programs write to it all the time; try again")

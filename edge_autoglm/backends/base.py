@@ -153,6 +153,17 @@ class Backend(ABC):
     def load(self, model: RunModel) -> Loaded:
         """Raises BackendUnavailableError, BackendRefusedError, BackendRunError."""
 
+    def only_rounds(
+        self,
+        model: RunModel,
+        inputs: Sequence[Sequence[Array]],
+        outputs: Sequence[Sequence[Array]],
+    ) -> bool:
+        """Whether `outputs` that are off are so because integers were rounded to neighbours
+        between layers, and nothing else is wrong; False where nobody can tell."""
+        del model, inputs, outputs
+        return False
+
     def describe(self) -> str:
         """One line: what it is, and whether it is here."""
         found = self.available()

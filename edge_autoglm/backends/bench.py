@@ -17,7 +17,7 @@ from edge_autoglm.measure.figures import Figure, Kind
 
 from .base import Backend, BackendError, Inference, Loaded, reason
 from .choose import doubt
-from .judge import Difference, Judges, Outputs, difference
+from .judge import Difference, Judges, Outputs, apart_by, difference
 from .model import RunModel
 from .real_board import RealBoard
 from .virtual_board import VirtualBoard
@@ -157,8 +157,8 @@ def _begun(
     try:
         first = loaded.infer(inputs[0])
         outputs = [first.outputs, *(loaded.infer(each).outputs for each in inputs[1:])]
-        row = _judged(replace(row, load=loaded.load, facts=loaded.facts), backend, loaded, outputs,
-                      judges)  # fmt: skip
+        row = replace(row, load=loaded.load, facts=loaded.facts)
+        row = _judged(row, backend, loaded, model, inputs, outputs, judges)
         return _Running(backend, loaded, replace(row, first=_first(first, loaded)))
     except BackendError as error:
         loaded.close()
@@ -169,15 +169,23 @@ def _begun(
 
 
 def _judged(
-    row: Row, backend: Backend, loaded: Loaded, outputs: Sequence[Outputs], judges: Judges
+    row: Row,
+    backend: Backend,
+    loaded: Loaded,
+    model: RunModel,
+    inputs: Sequence[Outputs],
+    outputs: Sequence[Outputs],
+    judges: Judges,
 ) -> Row:
     try:
         expected = judges.of(backend.judge)
     except BackendError as error:
         return replace(row, doubt=f"not compared: {reason(error)}")
-    apart = expected.difference(outputs)
+    apart = apart_by(expected, backend, model, inputs, outputs)
+    rounded = (f"{apart} through rounding alone: every operator is right by itself",)
     return replace(
         row,
+        facts=row.facts + rounded if apart.rounding else row.facts,
         difference=None if backend.last_resort and expected.as_file else apart,
         against=expected.name,
         doubt=doubt(backend, loaded, apart, expected),

@@ -20,7 +20,7 @@ from .base import (
     BackendUnavailableError,
     Loaded,
 )
-from .judge import Difference, Expected, Judges
+from .judge import Difference, Expected, Judges, apart_by
 from .model import RunModel, inputs_of, read_run_model
 from .onnx_session import onnx_ports
 from .table import AUTO, LoadBoard, find_backend, host_backends
@@ -127,7 +127,8 @@ def _automatic(model: RunModel, samples: Any, candidates: Sequence[Backend]) -> 
                 try:
                     loaded = stack.enter_context(backend.load(model))
                     expected = judges.of(backend.judge)
-                    apart = expected.difference([loaded.infer(each).outputs for each in inputs])
+                    found = [loaded.infer(each).outputs for each in inputs]
+                    apart = apart_by(expected, backend, model, inputs, found)
                     why = _why_not(backend, loaded, apart, expected)
                     if not why:
                         ready.append((backend, loaded, apart))

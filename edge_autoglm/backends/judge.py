@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,16 +27,18 @@ _QUANTIZED_BYTES = 2  # wider integers are counts and indices, which are right o
 @dataclass(frozen=True)
 class Difference:
     """The output that is furthest off, over all inputs: LSB, or with `relative` the largest
-    difference by the largest expected value. `tolerance` is in the same unit."""
+    difference by the largest expected value. `tolerance` is in the same unit. `rounding`: beyond
+    it because integers were rounded to neighbours between layers, and for nothing else."""
 
     largest: float
     relative: bool
     tolerance: float
     inputs: int
+    rounding: bool = False
 
     @property
     def good(self) -> bool:
-        return self.largest <= self.tolerance
+        return self.rounding or self.largest <= self.tolerance
 
     def __str__(self) -> str:
         if math.isinf(self.largest):
@@ -59,6 +61,20 @@ class Expected:
     def difference(self, found: Sequence[Outputs]) -> Difference:
         """`found` may be of the first inputs only."""
         return difference(self.outputs[: len(found)], found, self.integer, self.floating)
+
+
+def apart_by(
+    expected: Expected,
+    backend: Backend,
+    model: RunModel,
+    inputs: Sequence[Outputs],
+    found: Sequence[Outputs],
+) -> Difference:
+    """How far `found` is off, and whether that is rounding alone."""
+    apart = expected.difference(found)
+    if apart.good or math.isinf(apart.largest):
+        return apart
+    return replace(apart, rounding=backend.only_rounds(model, inputs[: len(found)], found))
 
 
 def difference(

@@ -6,13 +6,16 @@ The model is compiled for the GPU alone, so that nothing of it can run on the CP
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 
+from edge_export.mobile.compare import Tolerance
+from edge_export.mobile.rounding import only_rounding
 from edge_quantize.errors import GpuError
 from edge_quantize.gpu import GpuSession, choose_driver
 from edge_quantize.gpu.driver import SETUP
 
-from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
+from .base import Array, Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
 from .litert import INSTALL, LiteRtLoaded, installed, refusal
 from .model import RunModel
 
@@ -42,6 +45,19 @@ class LiteRtGpu(Backend):
 
     def refuses(self, model: RunModel) -> str:
         return refusal(model)
+
+    def only_rounds(
+        self,
+        model: RunModel,
+        inputs: Sequence[Sequence[Array]],
+        outputs: Sequence[Sequence[Array]],
+    ) -> bool:
+        def opened(content: bytes) -> GpuSession:
+            return GpuSession(content, ("gpu",))
+
+        rows = [tuple(each) for each in outputs]
+        assert model.graph is not None  # `refuses` takes no other
+        return only_rounding(model.graph, inputs, rows, opened, Tolerance())
 
     def load(self, model: RunModel) -> Loaded:
         with said_by(self.name, BackendRefusedError):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .common import JsonOption, notes, output, progress, write_json
+
+if TYPE_CHECKING:
+    from edge_quantize.gpu import Probe
 
 app = typer.Typer(
     help="Put into your cache what checks need. Nothing is installed; no root is needed.",
@@ -68,7 +71,8 @@ def gpu(
                     "--force puts SwiftShader into the cache all the same."
                 )
                 output(json).print(wrapped(line, "  "), soft_wrap=True)
-                write_json(json, _json(driver.origin, "", run.adapter, run.runtime, run.seconds))
+                folder = None if driver.icd is None else str(driver.icd.parent)
+                write_json(json, _json(folder, driver.origin, run))
                 return
     if found is None:
         found, verb = install(source or (), say, progress), "is ready"
@@ -78,17 +82,20 @@ def gpu(
         f"{run.runtime}: {run.adapter}, {run.seconds:.2f} s."
     )
     output(json).print(wrapped(line, "  "), soft_wrap=True)
-    write_json(json, _json(str(found.folder), found.origin, run.adapter, run.runtime, run.seconds))
+    write_json(json, _json(str(found.folder), found.origin, run))
+    try:
+        find_driver()
+    except GpuError as error:
+        say(f"It is not used yet: {error}.")
 
 
-def _json(
-    folder: str, origin: str, adapter: str, runtime: str, seconds: float
-) -> dict[str, object]:
+def _json(folder: str | None, origin: str, run: Probe) -> dict[str, object]:
+    """`folder` is None for a driver that the system's own loader finds."""
     return {
         "schema": 1,
         "folder": folder,
         "origin": origin,
-        "adapter": adapter,
-        "runtime": runtime,
-        "seconds": seconds,
+        "adapter": run.adapter,
+        "runtime": run.runtime,
+        "seconds": run.seconds,
     }

@@ -192,6 +192,7 @@ def _row_json(row: Row) -> dict[str, Any]:
             "largest": finite(apart.largest),
             "relative": apart.relative,
             "tolerance": apart.tolerance,
+            "rounding": apart.rounding,
             "inputs": apart.inputs,
         },
         "against": row.against or None,

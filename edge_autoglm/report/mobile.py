@@ -39,7 +39,7 @@ def package_report(package: Package) -> Iterator[Table | str]:
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
         yield first_wrong_line(verdict.first_wrong, names)
-    elif any(not each.within for each in verdict.outputs):
+    elif any(not each.good for each in verdict.outputs):
         yield "No layer is named: alone each is right, or the model cannot be cut apart"
     yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
     if verdict.outputs:
@@ -83,7 +83,7 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
         None if each.relative is None else f"{each.relative:.2g}",
         f"{each.tolerance:g} LSB" if integers else f"{each.tolerance:g}",
         None if each.agreement is None else f"{percent(each.agreement, 1)}%",
-        "" if each.within else "wrong",
+        "" if each.within else "rounding" if each.rounding else "wrong",
     )
 
 
@@ -95,7 +95,8 @@ def first_wrong_line(found: FirstWrong, names: Mapping[str, str]) -> str:
         apart = f"{found.max_abs:g} LSB"
     how = f", off by {apart}" if found.max_abs else ""
     name = names.get(found.name, found.name)
-    return f"First wrong layer: {found.index} {found.op} '{name}'{how}, given right inputs"
+    given = "given right inputs" if found.alone else "with the layers before it; alone it is right"
+    return f"First wrong layer: {found.index} {found.op} '{name}'{how}, {given}"
 
 
 def _ran(verdict: Verdict) -> Iterator[str]:

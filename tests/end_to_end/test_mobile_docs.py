@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,11 @@ RUN = [
 def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     program = Program(tmp_path_factory.mktemp("app_developer"))
     for name in ("model", "kws"):
-        (program.folder / f"{name}.tflite").write_bytes(write_tflite(classifier(name)))
+        graph = classifier(name)
+        tensors = list(graph.tensors)
+        tensors[graph.inputs[0]] = replace(tensors[graph.inputs[0]], name="input_1")
+        content = write_tflite(replace(graph, tensors=tuple(tensors)))
+        (program.folder / f"{name}.tflite").write_bytes(content)
     return program
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_a_machine_without_any_says_the_one_command(machine: Machine) -> None:
     assert not machine.root.joinpath("cache").exists()
     with pytest.raises(GpuUnavailableError, match="run `edge-autoglm setup gpu`"):
         find_driver()
+
+
+@pytest.mark.parametrize(
+    ("platform", "words"), [("darwin", r"Metal: .*no GPU found"), ("win32", "on Windows use WSL")]
+)
+def test_systems_where_setup_gpu_does_not_help_are_not_told_to_run_it(
+    machine: Machine, platform: str, words: str
+) -> None:
+    machine.patch.setattr(sys, "platform", platform)
+    with pytest.raises(GpuUnavailableError, match=words) as caught:
+        find_driver()
+    assert "setup gpu" not in str(caught.value)
 
 
 def test_the_users_cache_comes_before_chromium(machine: Machine) -> None:

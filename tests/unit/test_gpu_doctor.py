@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib import metadata
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_a_damaged_swiftshader_is_to_be_set_up_again(
     check = found()["GPU check"]
     assert not check.ok
     assert check.mend == "edge-autoglm setup gpu --force"
+
+
+def test_a_litert_that_is_too_old_is_to_be_upgraded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert" / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("EDGE_AUTOGLM_GPU", "swiftshader")
+    gpu_checks._run.cache_clear()
+    check = found()["GPU check"]
+    assert not check.ok
+    assert "lacks what runs a model" in check.detail
+    assert check.mend == "pip install --upgrade ai-edge-litert"
 
 
 def test_a_gpu_that_no_driver_serves_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,12 +115,17 @@ class TestRuns:
             assert session.outputs[0]["shape"] == [2, 3, 5, 4]
             np.testing.assert_array_equal(session.run([x]).outputs[0], np.maximum(x, 0))
 
-    @pytest.mark.parametrize("resize", [{0: (1, 3, 4)}, {0: (1, 3, 5, 7)}, {4: (1, 1, 1, 4)}])
+    @pytest.mark.parametrize(
+        "resize",
+        [{0: (1, 3, 4)}, {0: (1, 3, 5, 7)}, {4: (1, 1, 1, 4)}, {0: (1 << 40, 1, 1, 4)}],
+    )
     def test_a_shape_that_does_not_fit_is_refused(
         self, driver: Driver, resize: dict[int, tuple[int, ...]]
     ) -> None:
         model = open_shape(relu((1, 1, 1, 4)), (-1, -1, -1, 4))
-        with pytest.raises(GpuCompileError, match=r"shape|range"):
+        ((index, dims),) = resize.items()
+        words = re.escape(f"input {index} cannot have the shape {list(dims)}: ")
+        with pytest.raises(GpuCompileError, match=words):
             GpuSession(model, driver=driver, resize=resize)
 
     def test_each_signature_can_be_chosen(self, driver: Driver) -> None:
@@ -161,6 +166,15 @@ class TestRuns:
         ):
             second.run([np.ones((1, 4), np.int8)])
             np.testing.assert_array_equal(first.run([X]).outputs[0], np.maximum(X, 0))
+
+
+def changed_worker(folder: Path, patch: pytest.MonkeyPatch, before: str, after: str) -> None:
+    """The worker with one place of it changed."""
+    text = process._WORKER.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    worker = folder / "worker.py"
+    worker.write_text(text.replace(before, after), encoding="utf-8")
+    patch.setattr(process, "_WORKER", worker)
 
 
 def two_signatures() -> bytes:
@@ -290,15 +304,11 @@ class TestFailures:
         self, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Both limits: the parent's, and the process's own for when its parent is gone."""
-        worker = tmp_path / "worker.py"
-        text = process._WORKER.read_text(encoding="utf-8")
-        assert "_SPARE_SECONDS = 30" in text
-        worker.write_text(text.replace("_SPARE_SECONDS = 30", "_SPARE_SECONDS = -1"), "utf-8")
-        monkeypatch.setattr(process, "_WORKER", worker)
+        changed_worker(tmp_path, monkeypatch, "_SPARE_SECONDS = 30", "_SPARE_SECONDS = 0")
         x = np.ones((1, 128, 128, 16), np.float32)
-        with GpuSession(write_tflite(relu(x.shape)), driver=driver, run_limit=4) as session:
-            repeats, took = 16, 0.0
-            while took < 4.5:
+        with GpuSession(write_tflite(relu(x.shape)), driver=driver, run_limit=2) as session:
+            repeats, took = 64, 0.0
+            while took < 2.5:
                 took = sum(session.run([x], repeats=repeats).seconds)
                 repeats *= 2
 
@@ -342,6 +352,59 @@ class TestFailures:
             session.run([X])
         captured = capfd.readouterr()
         assert captured.out == captured.err == ""
+
+    def test_a_flood_of_a_log_is_a_doubt(
+        self, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is not read of it may be an error."""
+        place = '        answer["peak_bytes"] = _peak_bytes()\n'
+        flood = '        os.write(2, b"INFO: words\\n" * 400_000)\n'
+        changed_worker(tmp_path, monkeypatch, place, flood + place)
+        with GpuSession(write_tflite(relu()), driver=driver) as session:
+            assert len(session.doubts) == 1
+            assert "longer than 4 MiB" in session.doubts[0]
+            assert not session.ran_on_gpu
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("llvmpipe (LLVM 19.1.7, 256 bits), arch=, ", "as the driver chooses"),
+            ("SwiftShader Device (LLVM 16.0.0), arch=swiftshader, ", "float32"),
+        ],
+    )
+    def test_only_swiftshader_is_known_to_compute_in_float32(
+        self, driver: Driver, line: str, words: str,
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        """Other drivers that compute on the CPU have float16 too."""
+        place = "        signal.alarm(0)\n"
+        said = f"Selected adapter: {line}vendor=v, backend=Vulkan, adapterType=CPU / Software"
+        changed_worker(
+            tmp_path, monkeypatch, place, place + f"        print({said!r}, flush=True)\n"
+        )
+        with GpuSession(write_tflite(relu()), driver=driver) as session:
+            assert session.log.software
+            assert session.arithmetic.endswith(words)
+
+    def test_on_windows_it_is_said_that_there_is_none(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sys, "platform", "win32")
+        for accelerators in (("cpu",), ("gpu",)):
+            with pytest.raises(GpuUnavailableError, match="on Windows use WSL"):
+                GpuSession(write_tflite(relu()), accelerators)
+
+    def test_a_litert_of_another_interface_has_the_line_that_mends_it(
+        self, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """LiteRT before 2.1.5 has no options."""
+        place = "        from ai_edge_litert.options import"
+        changed_worker(tmp_path, monkeypatch, place, place.replace(".options", ".no_options"))
+        for accelerators in (("cpu",), ("gpu",)):
+            with pytest.raises(
+                GpuUnavailableError, match=r"lacks what runs a model.*no_options.*--upgrade"
+            ):
+                GpuSession(write_tflite(relu()), accelerators, driver=driver)
 
     def test_litert_without_the_accelerator_is_told_apart(
         self, driver: Driver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

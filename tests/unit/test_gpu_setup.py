@@ -137,7 +137,9 @@ def test_from_packages_that_were_brought(desk: Desk, capsys: pytest.CaptureFixtu
     alone = setup(capsys, "--from", chromium)
     alone.refused(f"has no {LOADER}", "libvulkan1")
     assert desk.left() == []
-    both = setup(capsys, "--from", chromium, "--from", vulkan)
+    desk.patch.chdir(vulkan.parent)
+    vulkan.rename("-f")  # no option of the program that opens it
+    both = setup(capsys, "--from", chromium, "--from=-f")
     assert both.code == 0, both
     assert find_driver().icd == desk.cache / MANIFEST
 
@@ -165,6 +167,19 @@ def test_a_driver_that_is_there_needs_nothing(
     assert answer.code == 0
     assert answer.out.startswith("Nothing to set up: SwiftShader")
     assert desk.left() == []
+    told = json.loads(setup(capsys, "--json", "-").out)
+    assert (told["folder"], told["origin"]) == (str(real.icd.parent),) * 2
+
+
+def test_a_driver_named_by_the_user_that_stands_in_the_way_is_told(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    desk.real_packages()
+    desk.patch.setenv("EDGE_AUTOGLM_GPU", "none")
+    answer = setup(capsys)
+    assert answer.code == 0, answer
+    assert "SwiftShader is ready" in answer.out
+    assert "It is not used yet: EDGE_AUTOGLM_GPU=none" in answer.err
 
 
 def test_a_broken_one_in_the_cache_is_replaced(
@@ -285,10 +300,25 @@ class TestNothingIsChanged:
         self.refused(setup(capsys, "--force"), "setup gpu is for Linux", "Metal")
 
 
-def test_a_failure_keeps_what_works(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_and_an_interruption_keep_what_works(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
     desk.real_packages()
     assert setup(capsys).code == 0
     before = (desk.cache / LIBRARY).stat().st_ino
+    renamed = Path.rename
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if path.name == "files":
+            raise KeyboardInterrupt
+        return renamed(path, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        assert setup(capsys, "--force").code == 130
+    assert (desk.cache / LIBRARY).stat().st_ino == before
+    assert desk.left() == ["gpu"]
+
     desk.plays("half")
     assert setup(capsys, "--force").code == 1
     assert (desk.cache / LIBRARY).stat().st_ino == before

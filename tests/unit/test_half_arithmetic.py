@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_quantize.half.arithmetic import Sums, dot, halved
+from edge_quantize.half.arithmetic import Sums, dot, halved, safe_sum, stays_finite
 
 # Ordinary numbers, subnormal ones, and such that a few of them pass 65504.
 _HALVES = st.floats(width=16, allow_nan=False, allow_infinity=False)
@@ -26,6 +26,29 @@ def by_steps(left: np.ndarray, right: np.ndarray) -> np.ndarray:
                     total = np.float16(np.float32(total) + product)
                 result[row, column] = total
     return result.astype(np.float32)
+
+
+def test_a_sum_that_rounding_alone_carries_past_65504_becomes_infinite() -> None:
+    """The exact sum is 64762; each 17 is rounded up to the 32 that lie between two halves there."""
+    terms = np.full((1, 1 + 1882), 17, np.float32)
+    terms[0, 0] = 32768
+    right = np.ones((terms.shape[1], 1), np.float32)
+    assert terms.sum() < 65000
+    assert np.isposinf(by_steps(terms, right))
+    np.testing.assert_array_equal(dot(terms, right), by_steps(terms, right))
+    assert not safe_sum(terms, 1)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 100, 1000, 10_000])
+def test_what_is_called_safe_stays_finite_however_it_is_rounded(steps: int) -> None:
+    """The most that rounding can add: each step as much of the sum as half a unit is."""
+    most = max(m for m in np.geomspace(1, 65504, 400) if stays_finite(float(m), steps))
+    for first in (0.0, most / 2, most * 0.999):
+        total, each = first, (most - first) / steps
+        for _ in range(steps):
+            total = np.float64(total + each)
+            total += min(np.spacing(np.float16(min(total, 65504))) / 2, total * 2.0**-11)
+        assert total < 65504
 
 
 @st.composite

@@ -81,6 +81,16 @@ def test_an_activation_does_not_hide_an_overflow() -> None:
     assert report.finite  # what comes out is 6, which is right by accident
 
 
+def test_an_output_that_is_no_vector_of_classes_has_no_agreement() -> None:
+    one = dense(np.ones((1, 4)))
+    assert simulate_half(one, ones(one)).outputs[0].agreement is None
+    net = FloatNet("picture", 0)
+    picture = net.build(net.conv(net.input(4, 4, 2), 3, "conv", size=3))
+    assert simulate_half(picture, net.samples(picture, 2)).outputs[0].agreement is None
+    two = dense(np.eye(4)[:2])
+    assert simulate_half(two, ones(two)).outputs[0].agreement == 1.0
+
+
 def test_weights_that_float16_cannot_hold_are_named() -> None:
     graph = dense(np.full((2, 2), 1e5), np.full((2, 2), 1e-7))
     report = simulate_half(graph, ones(graph))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from half_models import signatures, with_signature
+from half_models import changed, signatures, with_signature
 from ptq_models import CASES, Case, case_graph, cnn, samples
 
 from edge_quantize.data import Samples
@@ -222,6 +223,18 @@ def test_int8_keeps_names_and_signature() -> None:
     scores = run(result.content, quantized(source, made.tensors[made.inputs[0]]))
     given = real(scores, made.tensors[made.outputs[0]].quantization)
     np.testing.assert_allclose(given, run(content, source), atol=0.05)
+
+
+def test_int8_leaves_out_a_signature_that_names_a_tensor_inside_and_says_so() -> None:
+    graph = cnn()
+
+    def names_one_inside(model: Any) -> None:
+        model.signatureDefs[0].signatureKey = b"peek"
+        model.signatureDefs[0].outputs[0].tensorIndex = graph.operators[0].outputs[0]
+
+    result = int8_variant(changed(graph, names_one_inside), samples(graph))
+    assert signatures(result.content) == {}
+    assert any("signature 'peek' names a tensor inside" in note for note in result.notes)
 
 
 def test_int8_of_a_file_without_signature_has_none(mlperf_tiny: Callable[[str], Path]) -> None:

@@ -130,7 +130,7 @@ def _prefix(
     for index, array in zip(operator.outputs, outputs, strict=True):
         found = _difference(graph, index, values[index], array, tolerance)
         if not found.within:
-            return _named(graph, operator, found)
+            return replace(_named(graph, operator, found), alone=False)
     return None
 
 

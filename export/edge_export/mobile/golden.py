@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from edge_quantize.data import Samples
 from edge_quantize.errors import QuantizeError
-from edge_quantize.graph import Graph
+from edge_quantize.graph import Graph, Tensor
 from edge_quantize.graph.analysis import operator_macs
 from edge_quantize.half import HalfReport, simulate_half
 from edge_quantize.ingest.tflite import read_tflite
@@ -14,7 +16,7 @@ from edge_quantize.run import real
 
 from .compare import Tolerance
 from .expected import Array, Cpu, Outputs
-from .model import Golden, MobileModel
+from .model import Golden, MobileModel, OutputDifference
 from .probe import Probe
 
 _ROWS = 4  # float16 arithmetic is simulated on so many
@@ -37,11 +39,15 @@ def half_report(model: MobileModel, probe: Probe) -> HalfReport | None:
 
 
 def golden(
-    model: MobileModel, probe: Probe, half: HalfReport | None, outputs: Outputs | None = None
+    model: MobileModel,
+    probe: Probe,
+    half: HalfReport | None,
+    outputs: Outputs | None = None,
+    seen: Sequence[OutputDifference] = (),
 ) -> Golden | None:
     """The CPU's answer to the first row: `outputs` where it is known already. A phone may be off by
-    what the check allows, or by twice what the simulation of float16 loses; None where the CPU does
-    not run the model."""
+    what the check allows, by twice what the simulation of float16 loses, or twice what rounding
+    alone was `seen` to do; None where the CPU does not run the model."""
     graph = read_tflite(model.content)
     try:
         row = probe.fed(graph, 0)
@@ -54,7 +60,10 @@ def golden(
         tuple(_little(array) for array in row),
         tuple(_little(array) for array in outputs),
         tuple(
-            _allowed(graph, index, array, None if half is None else half.outputs[at].max_abs)
+            max(
+                _allowed(graph, index, array, None if half is None else half.outputs[at].max_abs),
+                _rounded(graph.tensors[index], seen[at]) if seen else 0.0,
+            )
             for at, (index, array) in enumerate(zip(graph.outputs, outputs, strict=True))
         ),
     )
@@ -72,6 +81,12 @@ def _allowed(graph: Graph, index: int, expected: Array, lost: float | None) -> f
     if lost is None or not np.isfinite(lost):
         lost = _UNSIMULATED * largest
     return max(least, _MARGIN * lost)
+
+
+def _rounded(tensor: Tensor, seen: OutputDifference) -> float:
+    """Twice the difference that rounding made, in real numbers; 0 where it made none."""
+    scale = max(tensor.quantization.scales) if tensor.quantization is not None else 1.0
+    return _MARGIN * seen.max_abs * scale if seen.rounding else 0.0
 
 
 def _little(array: Array) -> bytes:

@@ -130,7 +130,9 @@ class Delegation:
 class OutputDifference:
     """One output over all samples. `max_abs` and `rms` are in the output's own unit (LSB for
     integers, `relative` None then); `relative` = max|gpu-cpu| / max|cpu|. `agreement`: fraction of
-    samples with the same argmax, None for outputs that have no classes."""
+    samples with the same argmax, None for outputs that have no classes. `within` the tolerance;
+    where it is not, `rounding` says that integers between operators were rounded to neighbours and
+    nothing else is wrong (see `rounding.only_rounding`)."""
 
     name: str
     max_abs: float
@@ -139,6 +141,11 @@ class OutputDifference:
     tolerance: float
     agreement: float | None
     within: bool
+    rounding: bool = False
+
+    @property
+    def good(self) -> bool:
+        return self.within or self.rounding
 
 
 @dataclass(frozen=True)
@@ -155,13 +162,15 @@ class Drift:
 
 @dataclass(frozen=True)
 class FirstWrong:
-    """The first operator whose own result is wrong on the GPU, given right inputs."""
+    """The first operator whose own result is wrong on the GPU, given right inputs; with `alone`
+    False the one behind which the model, cut there, is wrong first, though alone it is right."""
 
     index: int
     name: str
     op: str
     max_abs: float
     relative: float | None
+    alone: bool = True
 
 
 @dataclass(frozen=True)

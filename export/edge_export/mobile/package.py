@@ -115,7 +115,8 @@ def prepare(
         notes=(*made.notes, *verdict.notes, *_half_notes(half)),
         limits=_limits(target, verdict, driver),
     )
-    expected = golden(model, probe, half, None if runs is None else runs.cpu[0])
+    outputs = None if runs is None else runs.cpu[0]
+    expected = golden(model, probe, half, outputs, verdict.outputs)
     return Package(target, model, delegation, verdict, expected)
 
 

@@ -20,8 +20,8 @@ class Runs:
     gpu: tuple[Outputs, ...]
     again: Outputs
 
-    def worst_row(self) -> Row:
-        """The row on which the two sides are farthest apart."""
+    def farthest(self, count: int) -> list[int]:
+        """The rows on which the two sides are farthest apart, the worst first."""
 
         def apart(number: int) -> float:
             sides = zip(self.cpu[number], self.gpu[number], strict=True)
@@ -29,4 +29,4 @@ class Runs:
                 found = [np.abs(a.astype(np.float64) - b.astype(np.float64)) for a, b in sides]
             return max(float(np.nan_to_num(d, nan=np.inf).max(initial=0.0)) for d in found)
 
-        return self.rows[max(range(len(self.rows)), key=apart)]
+        return sorted(range(len(self.rows)), key=apart, reverse=True)[:count]

@@ -88,6 +88,7 @@ def _difference(each: OutputDifference) -> dict[str, Any]:
         "tolerance": each.tolerance,
         "agreement": each.agreement,
         "within": each.within,
+        "rounding": each.rounding,
     }
 
 
@@ -100,6 +101,7 @@ def _first_wrong(found: FirstWrong | None) -> dict[str, Any] | None:
         "op": found.op,
         "max_abs": _number(found.max_abs),
         "relative": _number(found.relative),
+        "alone": found.alone,
     }
 
 

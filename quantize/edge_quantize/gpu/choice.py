@@ -77,8 +77,17 @@ def _chosen(named: str, _environment: tuple[str, ...]) -> Choice:
         passed.append(f"{found.name} ({found.origin}): computes on the CPU")
     if software is not None:
         return Choice(software, tuple(passed[:-1]))
-    why = f" ({'; '.join(passed)})" if passed else ""
-    raise GpuUnavailableError(
+    raise GpuUnavailableError(_nothing("; ".join(passed)))
+
+
+def _nothing(passed: str) -> str:
+    """That there is no driver, what was tried, and what brings one."""
+    if sys.platform == "darwin":
+        return f"LiteRT does not drive this Mac's GPU through Metal: {passed or 'no reason given'}"
+    if sys.platform == "win32":
+        return "a GPU's result is checked on Linux and macOS only; on Windows use WSL"
+    why = f" ({passed})" if passed else ""
+    return (
         f"no Vulkan driver to check the GPU's result with{why}; run `{SETUP}`, which takes "
         "SwiftShader from the system's package manager"
     )

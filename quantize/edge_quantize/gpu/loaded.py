@@ -26,8 +26,11 @@ from .process import LiteRtProcess
 Array = npt.NDArray[np.generic]
 LOAD_SECONDS = 120.0
 RUN_SECONDS = 60.0
+_UPGRADE = "pip install --upgrade ai-edge-litert"
 # "ERROR: [file.cc:12]" and the tree of messages say where in LiteRT, not what.
-_NOISE = re.compile(r"(?:ERROR: )?\[[^\]\s]*\.(?:cc|h):\d+\]|└")
+_NOISE = re.compile(r"(?:ERROR: )?\[[^\]\s]*\.(?:cc|h):\d+\]|└|, message=\s*$")
+# LiteRT's Python interface is not the one that the worker is written for: an older or newer one.
+_OTHER_INTERFACE = frozenset({"ImportError", "ModuleNotFoundError", "AttributeError", "TypeError"})
 # The wrapper passes bytes; these have no numpy type, or are packed.
 _TYPES = {
     *("float16", "float32", "float64", "int8", "int16", "int32", "int64"),
@@ -136,17 +139,16 @@ class LoadedModel:
     def _without_accelerator(self) -> GpuUnavailableError:
         return GpuUnavailableError(
             "this LiteRT has no GPU accelerator (its wheel for this system lacks the library); "
-            "install the newest: pip install --upgrade ai-edge-litert",
+            f"run `{_UPGRADE}`",
             self.text,
         )
 
     def _refusal(self, answer: dict[str, Any], log: BackendLog) -> GpuError:
         """Why the model was not loaded, from the exception and from the log."""
         words = " ".join(_NOISE.sub(" ", answer["error"]).split())
-        if answer["kind"] in ("ImportError", "ModuleNotFoundError"):
+        if answer["kind"] in _OTHER_INTERFACE:
             return GpuUnavailableError(
-                f"LiteRT has no CompiledModel here ({words}); pip install --upgrade ai-edge-litert",
-                self.text,
+                f"this LiteRT lacks what runs a model here ({words}); run `{_UPGRADE}`", self.text
             )
         if "gpu" in self.accelerators:
             if log.accelerator is None:
@@ -208,8 +210,10 @@ class LoadedModel:
 
     @property
     def arithmetic(self) -> str:
-        """What the GPU computes floats in: "float32", or that the driver chooses."""
-        if self._float32 or self.log.software or "gpu" not in self.accelerators:
+        """What floats are computed in: "float32", or that the driver chooses."""
+        # SwiftShader has no float16; other drivers that compute on the CPU may have it.
+        swiftshader = (self.log.adapter or "").startswith("SwiftShader")
+        if self._float32 or swiftshader or "gpu" not in self.accelerators:
             return "float32"
         return "float16 or float32, as the driver chooses"
 

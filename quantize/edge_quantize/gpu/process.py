@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -17,23 +18,29 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_quantize.errors import GpuRunError
+from edge_quantize.errors import GpuRunError, GpuUnavailableError
 
 from .driver import Driver
 
 Array = npt.NDArray[np.generic]
 _WORKER = Path(__file__).with_name("worker.py")
 _MOST_LOG = 4 << 20
+# An error to whoever reads the log: what is not read may be one.
+_FLOOD = f"\nERROR: the log is longer than {_MOST_LOG >> 20} MiB, of which the rest was not read\n"
 _END_SECONDS = 5.0
 
 
 class LiteRtProcess:
     """Model and log are files without names, so that nothing is left of them however this ends.
 
-    Raises OSError where the temporary folder is full.
+    Raises OSError where the temporary folder is full, GpuUnavailableError on Windows.
     """
 
     def __init__(self, model: bytes, driver: Driver | None) -> None:
+        if sys.platform == "win32":
+            raise GpuUnavailableError(
+                "LiteRT runs in a process of its own on Linux and macOS only; on Windows use WSL"
+            )
         self._model = _nameless(model)
         self._log = _nameless(b"")
         environment = dict(os.environ)
@@ -50,11 +57,13 @@ class LiteRtProcess:
 
     @property
     def log(self) -> str:
-        """What it has printed so far (of a flood, the beginning)."""
-        # Not by seeking: the process writes at the position that the two share.
+        """What it has printed so far; of a flood the beginning, and a line that it is one."""
         if self._log.closed:
             return self._kept
-        return os.pread(self._log.fileno(), _MOST_LOG, 0).decode("utf-8", "replace")
+        # Not by seeking: the process writes at the position that the two share.
+        found = os.pread(self._log.fileno(), _MOST_LOG, 0).decode("utf-8", "replace")
+        size = os.fstat(self._log.fileno()).st_size
+        return found if size <= _MOST_LOG else found + _FLOOD
 
     @property
     def pid(self) -> int:
@@ -79,7 +88,7 @@ class LiteRtProcess:
             raise GpuRunError(self._reason(watch, doing, error), self.log) from error
         finally:
             watch.stop()
-        self._usable = True
+        self._usable = not watch.expired  # it was in the very last moment
         return answer, results
 
     def _send(self, head: dict[str, Any], arrays: Sequence[Array]) -> None:
@@ -156,20 +165,25 @@ class _Watch:
     def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
         self.seconds, self.expired = seconds, False
         self._process = process
-        self._timer: threading.Timer | None = None
+        self._over = threading.Event()
         self.again()
+        # One thread for all inferences of a request: starting one for each would be in their time.
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
 
     def again(self) -> None:
-        self.stop()
-        self._timer = threading.Timer(self.seconds, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
+        """It has said something."""
+        self._end = time.monotonic() + self.seconds
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        """From here on nothing is killed any more."""
+        self._over.set()
+        self._thread.join()
 
-    def _expire(self) -> None:
+    def _watch(self) -> None:
+        while (left := self._end - time.monotonic()) > 0:
+            if self._over.wait(left):
+                return
         self.expired = True
         self._process.kill()
 

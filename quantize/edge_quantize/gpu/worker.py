@@ -44,7 +44,7 @@ def main(path: str) -> None:
                 assert loaded is not None
                 seconds, results = loaded.run(arrays, request, answers)
                 answer = {"seconds": seconds}
-        except (Exception, MemoryError) as error:
+        except Exception as error:
             results = []
             answer = {"error": " ".join(str(error).split()) or type(error).__name__}
             answer["kind"] = type(error).__name__
@@ -81,7 +81,7 @@ class _Loaded:
         self.key = self._key(request["signature"])
         self.number = self.model.get_signature_index(self.key)
         for index, dims in request["resize"]:
-            self.model.resize_input_tensor(index, dims, self.number)
+            self._resize(index, dims)
         # Buffers are in the order of these lists; the details of tensors have none of their own.
         names = self.model.get_signature_list()[self.key]
         details = self.model.get_input_tensor_details(self.key)
@@ -99,6 +99,14 @@ class _Loaded:
             known = ", ".join(map(repr, self.signatures)) or "none"
             raise ValueError(f"no signature {wanted!r}; the model has {known}")
         return str(wanted)
+
+    def _resize(self, index: int, dims: list[int]) -> None:
+        try:
+            self.model.resize_input_tensor(index, dims, self.number)
+        except (RuntimeError, TypeError, ValueError) as error:
+            # LiteRT before 2.3 gives nothing but a code; a number too large is a TypeError.
+            why = "a number is too large" if isinstance(error, TypeError) else str(error)
+            raise ValueError(f"input {index} cannot have the shape {dims}: {why}") from error
 
     def described(self) -> dict[str, Any]:
         return {

@@ -11,6 +11,8 @@ where the float32 sum falls on the middle of two halves.)
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -100,12 +102,24 @@ def _safe(left: Floats, right: Floats) -> bool:
     """Whether no partial sum can pass 65504, for all that the magnitudes say."""
     with np.errstate(over="ignore", invalid="ignore"):
         most = float(np.abs(left).max()) * float(np.abs(right).sum(axis=0).max())
-        if most < LARGEST_HALF:
+        if stays_finite(most, len(left)):
             return True
-        return bool((np.abs(left).T @ np.abs(right)).max() < LARGEST_HALF * (1 - 2.0**-10))
+        return stays_finite(float((np.abs(left).T @ np.abs(right)).max()), len(left))
 
 
-def safe_sum(terms: Floats, axis: int | tuple[int, ...]) -> bool:
+def safe_sum(terms: Floats, axis: int) -> bool:
     """Whether adding `terms` along `axis` in any order stays within 65504."""
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.abs(terms).sum(axis=axis).max(initial=0.0) < LARGEST_HALF * (1 - 2.0**-10))
+        most = float(np.abs(terms).sum(axis=axis).max(initial=0.0))
+    return stays_finite(most, terms.shape[axis])
+
+
+def stays_finite(most: float, steps: int) -> bool:
+    """Whether a running sum in float16 of terms whose magnitudes add up to `most` stays within
+    65504, in any order.
+
+    Each step may round upwards: by 2^-11 of the sum, and by 16 at most below 65504. (Both are
+    taken a little larger, for the rounding to float32 and that of `most`.)
+    """
+    growth = math.exp(min(steps / 2000, 700.0))
+    return min(most + 17.0 * steps, most * growth) < LARGEST_HALF

@@ -49,8 +49,10 @@ def relative(difference: float, largest: float) -> float:
 
 
 def agreement(exact: Array, half: Array) -> float | None:
-    """The fraction of samples with the same argmax; None where there are no classes."""
-    if exact.dtype != np.float32 or exact.size // len(exact) != exact.shape[-1] < 2:
+    """The fraction of samples `[samples, ..., classes]` with the same argmax; None where a sample
+    is no vector of two or more reals."""
+    classes = exact.shape[-1]
+    if exact.dtype != np.float32 or classes < 2 or exact[0].size != classes:
         return None
     known = np.nan_to_num(half, nan=-np.inf)
     return float(np.mean(exact.argmax(axis=-1) == known.argmax(axis=-1)))

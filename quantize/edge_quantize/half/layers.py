@@ -28,7 +28,7 @@ from edge_quantize.graph.options import (
 )
 from edge_quantize.graph.shapes import Window, window
 
-from .arithmetic import Floats, Sums, dot, halved, safe_sum
+from .arithmetic import Floats, Sums, dot, halved, safe_sum, stays_finite
 
 _BLOCK = 1 << 15
 Values = Mapping[int, Floats]
@@ -136,12 +136,13 @@ def _depthwise(_: Graph, operator: Operator, values: Values) -> Floats | None:
         return None
     places = _Places(source, weights.shape[1:3], options)
     with np.errstate(over="ignore", invalid="ignore"):
-        most = np.abs(source).max(initial=0.0) * np.abs(weights).sum(axis=(0, 1, 2)).max()
+        most = float(np.abs(source).max(initial=0.0) * np.abs(weights).sum(axis=(0, 1, 2)).max())
+    safe = stays_finite(most, len(places.taps))
     result = np.empty((places.count, count), np.float32)
     block = max(1, _BLOCK // count)
     for start in range(0, places.count, block):
         stop = min(start + block, places.count)
-        sums = Sums(stop - start, count, bool(most < 65504))
+        sums = Sums(stop - start, count, safe)
         for y, x in places.taps:
             rows = places.rows(start, stop, y, x)
             rows = np.repeat(rows, repeats, axis=1) if repeats > 1 else rows
@@ -171,7 +172,8 @@ def _average_pool(_: Graph, operator: Operator, values: Values) -> Floats:
     for y, x in inside.taps:
         under += inside.rows(0, inside.count, y, x)
     with np.errstate(over="ignore", invalid="ignore"):
-        safe = bool(np.abs(source).max(initial=0.0) * size[0] * size[1] < 65504)
+        most = float(np.abs(source).max(initial=0.0)) * size[0] * size[1]
+    safe = stays_finite(most, size[0] * size[1])
     block = max(1, _BLOCK // source.shape[4])
     for start in range(0, places.count, block):
         stop = min(start + block, places.count)

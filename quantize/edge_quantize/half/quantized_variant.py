@@ -31,7 +31,8 @@ def int8_variant(
 ) -> Int8Variant:
     """A float `.tflite` file quantized to int8 with ranges from `samples`.
 
-    Inputs and outputs keep their names, order and the file's signatures (none where it has none).
+    Inputs and outputs keep their names, order and the file's signatures (none where it has none,
+    and those left out, with a note, that name a tensor inside the model).
     Raises what `edge_quantize.ptq.quantize` raises: UnsupportedModelError, InputDataError,
     UnsoundResultError; ModelFileError for what is not a sound file.
     """
@@ -41,8 +42,9 @@ def int8_variant(
     outputs = [source.tensors[i].name for i in source.outputs]
     graph = _freed(made.graph, {*inputs, *outputs})
     model = tables.unpacked(write_tflite(renamed(graph, inputs, outputs)))
-    model.signatureDefs = _signatures(tables.unpacked(content), source, graph)
-    return Int8Variant(tables.packed(model), made.notes)
+    model.signatureDefs, lost = _signatures(tables.unpacked(content), source, graph)
+    notes = [f"signature '{key}' names a tensor inside the model, and is left out" for key in lost]
+    return Int8Variant(tables.packed(model), (*made.notes, *notes))
 
 
 def _freed(graph: Graph, names: set[str]) -> Graph:
@@ -55,15 +57,21 @@ def _freed(graph: Graph, names: set[str]) -> Graph:
     return replace(graph, tensors=tensors)
 
 
-def _signatures(model: Any, source: Graph, graph: Graph) -> list[Any]:
-    places = dict(zip(source.inputs, graph.inputs, strict=True))
-    places |= dict(zip(source.outputs, graph.outputs, strict=True))
-    found = []
+def _signatures(model: Any, source: Graph, graph: Graph) -> tuple[list[Any], list[str]]:
+    """The file's signatures with the tensors of `graph`, and the keys of those it has none for."""
+    inputs = dict(zip(source.inputs, graph.inputs, strict=True))
+    outputs = dict(zip(source.outputs, graph.outputs, strict=True))
+    found, lost = [], []
     for signature in model.signatureDefs or []:
         if signature.subgraphIndex:
             continue
         kept = copy.deepcopy(signature)
-        for entry in [*(kept.inputs or []), *(kept.outputs or [])]:
+        ends = [(entry, inputs) for entry in kept.inputs or []]
+        ends += [(entry, outputs) for entry in kept.outputs or []]
+        if any(int(entry.tensorIndex) not in places for entry, places in ends):
+            lost.append(tables.text(kept.signatureKey))
+            continue
+        for entry, places in ends:
             entry.tensorIndex = places[int(entry.tensorIndex)]
         found.append(kept)
-    return found
+    return found, lost

@@ -20,8 +20,8 @@ class HalfLayer:
     `overflowed_samples` of the samples, and `own_overflowed` those with float32 inputs.
 
     `largest` is max|float32|; `subnormal` counts non-zero results below 2^-14, which have fewer
-    bits, and `vanished` those that are 0 only in float16. `sums` is what its sums are kept in:
-    "float16", "float32", or "" for an operator that adds nothing up.
+    bits, and `vanished` those below 2^-24 that are 0 in float16 only. `sums` is what its sums are
+    kept in: "float16", "float32", or "" for an operator that adds nothing up.
     """
 
     index: int
@@ -43,8 +43,8 @@ class HalfLayer:
 @dataclass(frozen=True)
 class HalfOutput:
     """An output of the model, in real numbers; `agreement` is the fraction of samples with the same
-    argmax, None for an output of one element a sample. `finite` says that float16 gave no infinity
-    or NaN where float32 gave none."""
+    argmax, None for an output that is no vector of two or more. `finite` says that float16 gave no
+    infinity or NaN where float32 gave none."""
 
     name: str
     max_abs: float
