@@ -274,10 +274,10 @@ class TestFolders:
     def test_a_package_takes_the_place_of_the_one_before(self, tmp_path: Path) -> None:
         content = write_tflite(float_net())
         export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / "out", UNCHECKED)
-        (tmp_path / "out" / "stale").write_text("x")
+        (tmp_path / "out" / "build").mkdir()
         export_mobile(content, "net", Target.IOS_METAL, tmp_path / "out", UNCHECKED)
         assert verdict_of(tmp_path / "out")["target"] == "ios-metal"
-        assert not (tmp_path / "out" / "stale").exists()
+        assert not (tmp_path / "out" / "build").exists()
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
     def test_somebody_elses_folder_is_left_alone(self, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ DIR/README.md, the module or package of the target, verdict.json, delegates.json
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ from .verdict_file import VERDICT_FILE, verdict_text
 from .wording import UNCHECKED_METAL
 
 DELEGATES_FILE = "delegates.json"
+KEPT = ("Frameworks",)  # where an app developer puts TensorFlow Lite's, see the package's README
 SAMPLES = 16  # pseudo-random ones, where nobody gives any
 # Target -> (module, function) that writes its files. A new target is one row.
 WRITERS: Mapping[Target, tuple[str, str]] = {
@@ -140,17 +142,21 @@ def write_package(package: Package, directory: Path, *, force: bool = False) -> 
     write: Callable[[Package, Path], tuple[Path, ...]] = getattr(
         importlib.import_module(module), function
     )
-    with staged(directory, VERDICT_FILE) as staging:
+    with staged(directory, VERDICT_FILE, KEPT) as staging:
         write(package, staging)
-        (staging / VERDICT_FILE).write_text(
-            verdict_text(package.model, package.target, verdict), encoding="utf-8", newline="\n"
-        )
         (staging / DELEGATES_FILE).write_text(
             json.dumps(delegates_json(package), indent=1, ensure_ascii=False) + "\n",
             encoding="utf-8",
             newline="\n",
         )
-        return tuple(sorted(p.relative_to(staging) for p in staging.rglob("*") if p.is_file()))
+        files = {
+            path.relative_to(staging).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(staging.rglob("*"))
+            if path.is_file()
+        }
+        text = verdict_text(package.model, package.target, verdict, files)
+        (staging / VERDICT_FILE).write_text(text, encoding="utf-8", newline="\n")
+        return tuple(sorted(map(Path, (*files, VERDICT_FILE))))
 
 
 def export_mobile(
@@ -165,7 +171,7 @@ def export_mobile(
     progress: Progress = unsaid,
 ) -> Package:
     """`prepare` and `write_package` in one; raises what they raise."""
-    refuse_foreign(directory, VERDICT_FILE)
+    refuse_foreign(directory, VERDICT_FILE, KEPT)
     package = prepare(content, name, target, wishes, driver=driver, progress=progress)
     write_package(package, directory, force=force)
     return package
