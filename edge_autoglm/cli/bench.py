@@ -104,7 +104,7 @@ def bench(
     if phone.given:
         raise UsageError(f"{', '.join(phone.given)}: only with --adb")
 
-    from edge_autoglm.backends import read_run_model, select_backend
+    from edge_autoglm.backends import find_backend, read_run_model, select_backend
     from edge_autoglm.backends.bench import bench as run
     from edge_autoglm.backends.choose import LOG, ports_of
     from edge_autoglm.backends.model import inputs_of
@@ -142,14 +142,15 @@ def bench(
         out.print(wrapped(line, "  "), soft_wrap=True)
         if mend:
             out.print(f"  -> {mend}", soft_wrap=True)
-    asked = {name.strip() for name in backends.split(",")}
+    asked = _names(backends)
     if "all" in asked and board is None:
         notes().print(
             "no board took part; --board B adds its virtual one, board:B a real one",
             soft_wrap=True,
         )
     write_json(json, bench_json(result, selection))
-    lacking = [row.name for row in result.rows if not row.ran and not asked & {"all", "auto"}]
+    named = {find_backend(name, load, board).name for name in asked if name not in ("all", "auto")}
+    lacking = [row.name for row in result.rows if not row.ran and row.name in named]
     wrong = [row.name for row in result.rows if row.doubt]
     if not result.good or lacking:
         said = [f"wrong: {', '.join(wrong)}"] if wrong else []
@@ -159,13 +160,17 @@ def bench(
         raise typer.Exit(1)
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _named(text: str, board: str | None, load: Callable[[str], Board]) -> list[Backend]:
     """The backends that `--backends` lists, each once."""
     from edge_autoglm.backends import find_backend
     from edge_autoglm.backends.table import ALL, AUTO, FORMS, HOST, VIRTUAL
     from edge_autoglm.errors import UsageError
 
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _names(text)
     if not names:
         raise UsageError(f"--backends: names none; all, auto, or of {', '.join(FORMS)}")
     if AUTO in names:

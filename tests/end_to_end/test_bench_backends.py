@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from search_models import samples
 from edge_autoglm import optimize, select_backend
 from edge_autoglm.backends import (
     Availability,
+    Backend,
     BackendError,
     Loaded,
     RunModel,
@@ -33,6 +35,7 @@ from edge_autoglm.backends import (
 from edge_autoglm.backends.litert_cpu import LiteRtCpu
 from edge_autoglm.backends.litert_gpu import LiteRtGpu
 from edge_autoglm.backends.model import generated
+from edge_autoglm.backends.virtual_board import VirtualBoard
 from edge_autoglm.errors import UsageError
 from edge_autoglm.measure.figures import Kind
 from edge_autoglm.search.api import Optimized
@@ -144,6 +147,7 @@ def test_a_virtual_board_has_modelled_time_and_no_wall_clock(program: Program) -
     assert board["memory"]["kind"] == "exact"
     assert 0 < board["memory"]["value"] < 320 << 10
     assert board["difference"]["largest"] == c["difference"]["largest"] == 0
+    assert "a board's times are its own counter's, of computing alone" in done.stdout
 
 
 def test_an_emulator_that_counts_instructions_gives_no_time(program: Program) -> None:
@@ -215,6 +219,33 @@ def test_a_compiled_model_chooses_once_and_says_what(optimized: Optimized) -> No
         assert compiled.selection is selection
         np.testing.assert_array_equal(chosen, again)
         np.testing.assert_array_equal(chosen, compiled.infer(image, backend=selection.chosen))
+
+
+def test_a_backend_is_loaded_once_whichever_way_it_is_asked_for(
+    optimized: Optimized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one would be a process or a board that nobody closes."""
+    loads: list[str] = []
+    for kind in (LiteRtCpu, VirtualBoard):
+        load = kind.load
+
+        def counted(self: Backend, model: RunModel, load: Any = load) -> Loaded:
+            loads.append(self.name)
+            return load(self, model)
+
+        monkeypatch.setattr(kind, "load", counted)
+    monkeypatch.setenv("EDGE_AUTOGLM_GPU", "none")
+    (image,) = samples(1, seed=9).inputs[0]
+    with optimized.compile() as compiled:
+        for backend in ("litert-cpu", LiteRtCpu(), "auto", "auto"):
+            compiled.infer(image, backend=backend)
+        assert compiled.selection is not None
+        assert compiled.selection.chosen.name == "litert-cpu"
+        # One for use; the choice itself loads one for the trial and one as its judge.
+        assert loads == ["litert-cpu"] * 3
+        for backend in ("virtual", "virtual:stm32f746"):
+            compiled.infer(image, backend=backend)
+        assert loads[3:] == ["virtual:stm32f746"]
 
 
 def test_a_compiled_model_refuses_what_cannot_be(optimized: Optimized) -> None:

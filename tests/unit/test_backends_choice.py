@@ -6,7 +6,9 @@ The candidates compute with the real runtime; only a clock or a fault is put in.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import math
 
 import numpy as np
 import pytest
@@ -23,10 +25,14 @@ from edge_autoglm.backends import (
     RunModel,
     find_backend,
     host_backends,
+    read_run_model,
 )
+from edge_autoglm.backends.bench import bench
 from edge_autoglm.backends.generated_c import GeneratedC
 from edge_autoglm.backends.litert_cpu import LiteRtCpu
+from edge_autoglm.backends.model import generated
 from edge_autoglm.errors import UsageError
+from edge_autoglm.report.backends import bench_json
 from edge_quantize.errors import InputDataError
 
 
@@ -126,6 +132,20 @@ def test_one_lsb_is_allowed_and_two_are_not() -> None:
     found = select_backend("auto", linear_int8(), candidates=[OneOff(), Wrong()])
     assert found.chosen.name == "one"
     assert found.passed_over[0][0] == "wrong"
+
+
+def test_outputs_that_are_no_numbers_are_wrong_and_their_json_is_json() -> None:
+    class NoNumber(Wrong):
+        name, error = "none", math.nan
+
+    model = read_run_model(float_net())
+    inputs = generated(float_net(), 1)
+    found = bench(model, [NoNumber()], inputs, "one", runs=1)
+    assert not found.good
+    document = json.loads(json.dumps(bench_json(found), allow_nan=False))
+    (row,) = document["backends"]
+    assert row["difference"]["largest"] is None
+    assert "wrong" in row["doubt"]
 
 
 def test_the_trial_runs_on_samples_that_are_given() -> None:

@@ -83,7 +83,10 @@ def test_one_table_has_figures_kinds_and_reasons(
     assert answer.out.count("measured") == 2
     assert "0 LSB" in answer.out
     assert "onnx-cpu: takes .onnx files only" in answer.out
-    assert "reading the output back" in answer.out
+    notes = " ".join(answer.out.split())
+    assert "times include writing the input and reading the output back" in notes
+    assert "the process which ran it took, Python included" in notes
+    assert "a board's" not in notes
 
 
 def test_the_json_has_what_the_table_says(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,9 +100,24 @@ def test_the_json_has_what_the_table_says(model: Path, capsys: pytest.CaptureFix
             assert row[key]["kind"] == "measured"
             assert row[key]["value"] > 0
         assert row["median"]["value"] <= row["p95"]["value"]
+    assert any("reading the output back" in note for note in found["notes"])
+    assert any(note.startswith("memory: ") for note in found["notes"])
     assert cpu["difference"] is None
-    assert c["difference"] == {"largest": 0, "relative": False, "tolerance": 0, "inputs": 5}
+    assert c["difference"] == {
+        "largest": 0, "relative": False, "tolerance": 0, "inputs": 5, "rounding": False,
+    }  # fmt: skip
     assert found["good"]
+
+
+def test_a_named_backend_that_cannot_run_fails_beside_all(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_AUTOGLM_GPU", "none")
+    answer = call(capsys, "bench", model, "--backends", "all", "-n", "5")
+    assert answer.code == 0, answer
+    answer = call(capsys, "bench", model, "--backends", "all,board:stm32f746,", "-n", "5")
+    assert answer.code == 1
+    assert "not run: board:stm32f746; see above" in answer.err
 
 
 def test_few_runs_have_no_95th_percentile(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,6 @@ from .model import (
 )
 
 UNCHECKED_METAL = "checked on WebGPU; the Metal delegate is other code, unchecked"
-# Codes of reasons that only follow from another operator's.
-_FOLLOWING = frozenset({"float16-unpacked", "other-partition"})
 _MOST_NAMED = 3
 
 
@@ -106,7 +104,7 @@ def causes(delegation: Delegation) -> list[tuple[Placement, int]]:
     """The operators that the GPU does not take, one of each kind with how many there are; those
     refused for themselves first."""
     found: dict[tuple[str, ...], list[Placement]] = {}
-    for each in sorted(delegation.refused, key=lambda each: each.code in _FOLLOWING):
+    for each in sorted(delegation.refused, key=lambda each: not each.alone):
         found.setdefault((each.op, each.reason, each.mend), []).append(each)
     return [(same[0], len(same)) for same in found.values()]
 
@@ -117,7 +115,7 @@ def cpu_words(delegation: Delegation, save: str = "") -> str:
     found = causes(delegation)
     if not found:
         return ""
-    own = [each for each in found if each[0].code not in _FOLLOWING] or found
+    own = [each for each in found if each[0].alone] or found
     will = "will always" if delegation.observed else "is expected always to"
     text = [f"On a phone the whole model {will} run on the CPU{save}."]
     for each, count in own[:_MOST_NAMED]:

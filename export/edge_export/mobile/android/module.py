@@ -178,7 +178,7 @@ def _found(verdict: Verdict) -> str:
     """What the check found wrong, and what works; a list."""
     found = [] if verdict.first_wrong is None else [first_wrong_words(verdict.first_wrong)]
     found += [f"The backend warned: {each}" for each in verdict.warnings]
-    found += [f"The backend refused {each}" for each in verdict.problems]
+    found += [f"Refused: {each}" for each in verdict.problems]
     found.append(works_words(verdict))
     return "\n".join(paragraph(comment(sentence(each)), "- ", "  ") for each in found if each)
 
@@ -190,8 +190,10 @@ def _placed(package: Package) -> str:
     takes = "takes" if delegation.observed else "is expected to take"
     text = (
         f"Where each operator runs (`delegates.json`): the GPU {takes} {said}, by "
-        f"{comment(delegation.source)}. {comment(cpu_words(delegation))}"
+        f"{comment(delegation.source)}."
     )
+    if not package.verdict.problems:  # else they say so
+        text = f"{text} {comment(cpu_words(delegation))}"
     return paragraph(text, "- ", "  ")
 
 

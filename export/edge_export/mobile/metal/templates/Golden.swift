@@ -19,7 +19,11 @@
             bundle.url(forResource: name, withExtension: "bin", subdirectory: "Golden")
                 ?? bundle.url(forResource: name, withExtension: "bin"))
         let data = try Data(contentsOf: url)
-        return data.withUnsafeBytes { Array($0.bindMemory(to: type)) }
+        let size = MemoryLayout<Element>.stride
+        // Copied: the bytes of a short file need not lie as an Element has to.
+        return [Element](unsafeUninitializedCapacity: data.count / size) { buffer, count in
+            count = data.copyBytes(to: buffer) / size
+        }
     }
 
     /// Asserts that no value is further off than `tolerance`; NaN is no agreement.
