@@ -96,10 +96,13 @@ class Loaded(ABC):
         self.warnings: tuple[str, ...] = ()
         self.checks_only = False
 
-    def infer(self, inputs: Sequence[Array], repeats: int = 1) -> Inference:
-        """Inferences on one input: arrays of the inputs' shapes and element types, in order.
+    def infer(self, inputs: Sequence[Array] | Array, repeats: int = 1) -> Inference:
+        """Inferences on one input: arrays of the inputs' shapes and element types, in order; a bare
+        array is the only input of a model that has one.
 
         Raises InputDataError for others, BackendRunError."""
+        if isinstance(inputs, np.ndarray):
+            inputs = (inputs,)
         if self._ports is not None:
             check_inputs(self._ports, inputs)
         return self._infer(inputs, repeats)

@@ -79,15 +79,15 @@ def bench_adb(model: str, options: PhoneOptions, runs: int, json: Path | None = 
     nothing.
     """
     from edge_autoglm.adb import run_on_phone
-    from edge_autoglm.errors import UsageError
     from edge_autoglm.report.phone import phone_json, phone_lines, phone_table
     from edge_autoglm.report.tables import wrapped
+    from edge_quantize.errors import ModelFileError
     from edge_quantize.ingest.tflite import read_tflite
 
     settings = _settings(options, runs)
     path = Path(model)
     if path.suffix == ".onnx":
-        raise UsageError(f"{model}: a phone takes .tflite; make one with `edge-autoglm convert`")
+        raise ModelFileError(f"{model}: a phone takes .tflite; make one with `edge-autoglm convert`")
     read_tflite(path)  # what is no model is refused before a phone is asked
     result = run_on_phone(path, settings, say=lambda text: notes().print(f"{text} ..."))
     console = output(json)

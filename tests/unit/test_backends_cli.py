@@ -63,7 +63,13 @@ def test_a_wrong_command_is_one_line(
 def test_another_file_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(b"\x89HDF")
-    call(capsys, "bench", path).refused(".tflite and .onnx", "convert", code=2)
+    call(capsys, "bench", path).refused("net.h5", ".tflite and .onnx", "convert", code=1)
+
+
+def test_a_damaged_file_is_named(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model.with_name("short.tflite")
+    path.write_bytes(model.read_bytes()[:300])
+    call(capsys, "bench", path).refused("short.tflite: ", code=1)
 
 
 def test_data_that_does_not_fit_is_one_line(
