@@ -6,6 +6,7 @@ board. Each is one file of this package and one row of its table (`table.py`).
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,14 @@ class Availability:
     why: str
     mend: str = ""
     checks_only: bool = False
+
+
+def on_windows() -> Availability | None:
+    """What a backend says there whose engine is a process of its own; None elsewhere."""
+    if sys.platform != "win32":
+        return None
+    why = "runs in a process of its own, on Linux and macOS only; on Windows use WSL"
+    return Availability(False, why)
 
 
 @dataclass(frozen=True)

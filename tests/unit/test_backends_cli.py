@@ -48,6 +48,10 @@ def test_backends_lists_every_one_with_what_mends_it(
         (["MODEL", "--backends", "c,auto"], ["auto stands alone"], 2),
         (["MODEL", "--backends", "virtual"], ["which board?", "--board"], 2),
         (["MODEL", "--backends", "virtual:nope"], ["no board 'nope'"], 1),
+        (["MODEL", "--backends", "auto", "--board", "stm32f746"], ["--board: nothing in"], 2),
+        (["MODEL", "--backends", "virtual:a", "--board", "b"], ["--board: nothing in"], 2),
+        (["MODEL", "--boards", "."], ["--boards: only where a board is named"], 2),
+        (["MODEL", "--scale", "0..1"], ["--scale: only with --data"], 2),
         (["MODEL", "--data", "nowhere.npy"], ["nowhere.npy"], 1),
         (["MODEL", "--json", "nowhere/x.json"], ["nowhere"], 1),
     ],
@@ -109,7 +113,9 @@ def test_the_json_has_what_the_table_says(model: Path, capsys: pytest.CaptureFix
     assert any("reading the output back" in note for note in found["notes"])
     assert any(note.startswith("memory: ") for note in found["notes"])
     assert cpu["difference"] is None
-    assert c["difference"] == {"largest": 0, "relative": False, "tolerance": 0, "inputs": 5}
+    assert c["difference"] == {
+        "largest": 0, "relative": False, "tolerance": 0, "rounding": False, "inputs": 5,
+    }  # fmt: skip
     assert found["good"]
 
 
