@@ -86,7 +86,7 @@ def _difference(row: Row) -> str | None:
             return "unknown ✗"
         return "reference ✗" if row.doubt else "reference"
     if not row.doubt and not row.difference.good:
-        return str(row.difference)  # the CPU's own, where its arithmetic is coarser
+        return f"{row.difference} ~"  # see `bench_lines`
     return f"{row.difference} {'✗' if row.doubt else '✓'}"
 
 
@@ -107,6 +107,13 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
         elif row.doubt:
             of = f" ({row.against})" if row.difference is not None else ""
             lines.append((f"{row.name}: {row.doubt}{of}", ""))
+        elif row.difference is not None and not row.difference.good:
+            # The only one that is off and not doubted, see `choose.doubt`.
+            line = (
+                f"{row.name}: ~ is what this runtime gives an app: it rounds activations to int8 "
+                "before int8 weights, which the reference does not"
+            )
+            lines.append((line, ""))
     lines += [
         (f"not run: {', '.join(names)}: {why}", mend) for (why, mend), names in lacking.items()
     ]

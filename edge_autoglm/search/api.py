@@ -177,7 +177,8 @@ class Optimized:
 
 
 class Compiled(ABC):
-    """A model that is loaded and ready to run. A context manager; not for several threads."""
+    """A model that is loaded and ready to run. A context manager; not for several threads. What
+    nobody closes ends with the program."""
 
     def __init__(self, graph: Graph, board: Board, scratch: Any) -> None:
         self.graph = graph
@@ -202,7 +203,7 @@ class Compiled(ABC):
         if len(inputs) == 1 and len(tensors) > 1 and isinstance(inputs[0], tuple | list):
             inputs = tuple(inputs[0])
         if len(inputs) != len(tensors):
-            raise ValueError(f"{len(tensors)} inputs are needed, not {len(inputs)}")
+            raise ValueError(f"inputs: {len(inputs)} given, {len(tensors)} needed")
         fed = []
         for number, (given, tensor) in enumerate(zip(inputs, tensors, strict=True)):
             array = np.asarray(given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -101,6 +102,8 @@ def test_int8_weights_in_a_float_model_are_judged_by_the_floats_they_stand_for(
         "bench", mlperf_tiny("kws_float.tflite"), "--backends", "litert-gpu,litert-cpu", "-n", "5",
         "--json", "h.json",
     )  # fmt: skip
+    assert re.search(r"litert-cpu .*e-0\d ~ ", done.stdout)
+    assert "litert-cpu: ~ is what this runtime gives an app" in done.stdout
     gpu, cpu = json.loads((program.folder / "h.json").read_bytes())["backends"]
     assert gpu["difference"]["largest"] < 1e-5
     assert 1e-4 < cpu["difference"]["largest"] < 0.1
@@ -178,6 +181,44 @@ def test_a_virtual_board_of_a_program_leaves_the_users_own_alone(
     (wanted,) = best_reference(graph).run(inputs)
     np.testing.assert_array_equal(run.outputs[0], wanted)
     assert not (tmp_path / "state").exists()
+
+
+_NOBODY_CLOSES = """
+import sys
+from pathlib import Path
+import numpy as np
+from edge_autoglm import optimize
+from edge_boards import virtual
+from search_models import classifier, samples
+kept = optimize(classifier(), "stm32f746", level=2, data=samples(60)).compile()
+kept.infer(samples(1, seed=9).inputs[0][0], backend="virtual")
+(folder,) = Path(sys.argv[1]).glob("edge-virtual-*")
+print(virtual.list_running(state_dir=folder)[0].pid, flush=True)
+assert [*Path(sys.argv[1]).glob("edge-host-*")]
+if sys.argv[2] == "raise":
+    raise RuntimeError("of the user")
+"""
+
+
+@pytest.mark.parametrize(("ending", "code"), [("end", 0), ("raise", 1)])
+def test_what_a_program_does_not_close_ends_with_it(
+    ending: str, code: int, program: Program
+) -> None:
+    folder = program.folder / f"unclosed-{ending}"
+    folder.mkdir()
+    paths = [*sys.path, str(Path(__file__).parents[1])]
+    done = subprocess.run(
+        [sys.executable, "-c", _NOBODY_CLOSES, str(folder), ending], check=False,
+        capture_output=True, text=True, timeout=120,
+        env=program.environment(TMPDIR=str(folder), PYTHONPATH=os.pathsep.join(paths)),
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    pid = int(done.stdout)
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+    assert not [*folder.iterdir()]
 
 
 def test_a_board_that_is_not_plugged_in_is_one_row_with_the_reason(program: Program) -> None:

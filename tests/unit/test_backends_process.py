@@ -171,7 +171,8 @@ def test_an_engine_whose_starter_was_killed_does_not_run_for_ever(tmp_path: Path
     running = {"inputs": generated(model, 1)[0], "repeats": 10**9}
     with subprocess.Popen(
         [sys.executable, "-m", "edge_autoglm.backends.worker", "c", "-27"],  # and 30 to spare
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
     ) as worker:  # fmt: skip
         assert worker.stdin is not None
         pickle.dump(("load", loading), worker.stdin)

@@ -564,7 +564,8 @@ def test_doctor_tells_of_adb_and_how_it_is_installed(
     [
         ["--accelerators", "npu"], ["--accelerators", ""], ["--accelerators", "cpu,cpu"],
         ["--precision", "int8"], ["--limit", "1"], ["--threads", "0"], ["--backends", "cpu"],
-        ["--data", "x.npy"],
+        ["--data", "x.npy"], ["--backends", "all"], ["--samples", "5"], ["--boards", "."],
+        ["--accelerators", "cpu", "--precision", "float16"],
     ],
 )  # fmt: skip
 def test_wrong_usage_is_refused_before_adb_is_asked(bench: Bench, options: list[str]) -> None:
