@@ -42,6 +42,7 @@ class Options:
 def export_mobile(model: str, options: Options) -> None:
     """Prepares, shows, and writes. Exits 1 when the GPU's result is not right and nobody forces."""
     from dataclasses import replace
+    from json import loads
 
     from edge_autoglm.report.mobile import package_json, package_report
     from edge_autoglm.report.tables import wrapped
@@ -85,8 +86,9 @@ def export_mobile(model: str, options: Options) -> None:
         else:
             console.print(part)
     _say_what_was_done(package, folder, files, options, model)
-    document = package_json(package) | {"directory": str(folder) if files else None,
-                                        "files": [str(path) for path in files]}  # fmt: skip
+    document = package_json(package) | {"directory": str(folder) if files else None}
+    if files:
+        document["files"] = loads((folder / VERDICT_FILE).read_bytes())["files"]
     write_json(options.json, document)
     if not right and not options.force:
         raise typer.Exit(1)
