@@ -8,6 +8,8 @@ from float_graphs import FloatNet
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.model import DType, Graph
 from edge_quantize.graph.options import Activation, ConcatenationOptions, FullyConnectedOptions
+from edge_quantize.graph.writer import write_tflite
+from edge_quantize.half import tables
 
 
 def strided(zero: bool = False) -> Graph:
@@ -40,6 +42,23 @@ def float_ops(name: str, *ops: str) -> Graph:
     for op in ops:
         y = b.operator(op, [y], dtype=DType.FLOAT32, shape=(1, 8), version=1)
     return b.build([y])
+
+
+def two_functions(*order: str) -> bytes:
+    """Two subgraphs, each with a signature of its own: "main" (EXP) is the main one's, "other"
+    (NEG) the second's. The file has the signatures of `order`, in that order."""
+    file, second = (tables.unpacked(write_tflite(float_ops(op, op))) for op in ("EXP", "NEG"))
+    second.subgraphs[0].operators[0].opcodeIndex += len(file.operatorCodes)
+    second.signatureDefs[0].subgraphIndex = 1
+    for tensor in second.subgraphs[0].tensors:
+        tensor.buffer = 0
+    file.operatorCodes += second.operatorCodes
+    file.subgraphs += second.subgraphs
+    keys = {"main": file.signatureDefs[0], "other": second.signatureDefs[0]}
+    for key, signature in keys.items():
+        signature.signatureKey = key
+    file.signatureDefs = [keys[key] for key in order]
+    return tables.packed(file)
 
 
 def empty() -> Graph:

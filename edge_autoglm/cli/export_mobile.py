@@ -137,9 +137,6 @@ def _check_usage(options: Options) -> None:
 
     if options.skip_check and options.force:
         raise UsageError("--skip-check and --force: one of the two; unchecked there is no verdict")
-    int8 = options.precision == "int8"
-    if options.skip_check and options.data is not None and not int8:
-        raise UsageError("--data: nothing is compared with --skip-check")
     if options.data is None and options.scale is not None:
         raise UsageError("--scale: only with --data")
     if options.skip_check and options.data is None and options.samples is not None:
@@ -199,11 +196,15 @@ def _samples(given: MobileModel, options: Options) -> Samples | None:
         return None
     from dataclasses import replace
 
+    from edge_autoglm.errors import UsageError
     from edge_quantize.data import load_samples
     from edge_quantize.ingest.tflite import read_tflite
 
     graph = replace(read_tflite(given.content), name=given.name)
-    least, most = (2, _TO_QUANTIZE) if options.precision == "int8" else (1, _TO_COMPARE)
+    quantizes = options.precision == "int8" and given.variant.value != "int8"
+    if options.skip_check and not quantizes:
+        raise UsageError("--data: nothing is compared with --skip-check")
+    least, most = (2, _TO_QUANTIZE) if quantizes else (1, _TO_COMPARE)
     found = load_samples(
         options.data, graph, scale=options.scale, most=options.samples or most, least=least
     )

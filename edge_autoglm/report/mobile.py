@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from edge_export.mobile.apart import computing
-from edge_export.mobile.delegation import delegates_json
+from edge_export.mobile.delegation import delegates_json, refusals
 from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
 from edge_quantize.half import HalfReport, half_lines
@@ -56,8 +56,10 @@ def package_report(package: Package) -> Iterator[Table | str]:
     if verdict.samples:
         yield f"Limits: {'; '.join(verdict.limits)}."
     yield _where(package)
-    if not package.delegation.refused:  # else they are named one by one
-        yield from (f"- not taken by the GPU: {problem}" for problem in verdict.problems)
+    named = refusals(package.delegation)  # in the lines below
+    for problem in verdict.problems:
+        if problem not in named:
+            yield f"Not taken by the GPU backend that checks here: {problem}"
     yield from delegates_lines(package.delegation)
 
 
@@ -69,7 +71,8 @@ def _where(package: Package) -> Table:
     left = len(delegation.operators) - len(shown)
     title = f"Where {package.model.name} runs"
     if left and shown:
-        title += f" (beside {left} operators that unpack constants)"
+        noun = "operator that unpacks" if left == 1 else "operators that unpack"
+        title += f" (beside {left} {noun} constants)"
         delegation = replace(delegation, operators=shown)
     return delegates_table(delegation, title)
 

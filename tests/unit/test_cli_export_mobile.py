@@ -110,6 +110,8 @@ def test_open_shapes_have_to_be_given(capsys: pytest.CaptureFixture[str]) -> Non
     Path("open.tflite").write_bytes(write_tflite(replace(graph, tensors=tensors)))
     call(capsys, "export", "open.tflite", *UNCHECKED).refused("'x'", "--shape x=1,224")
     call(capsys, "export", "open.tflite", *UNCHECKED, "--shape", "y=1,2").refused("no such input")
+    far = call(capsys, "export", "open.tflite", *UNCHECKED, "--shape", f"x=1,{1 << 40}")
+    far.refused("cannot compute with inputs of", str(1 << 40))
     answer = call(capsys, "export", "open.tflite", *UNCHECKED, "--shape", "x=1,16")
     assert answer.code == 0, answer.err
     said = json.loads(Path("open_android-gpu/verdict.json").read_text(encoding="utf-8"))

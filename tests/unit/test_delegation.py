@@ -178,6 +178,18 @@ class TestPredicted:
         assert "RFFT2D" in lines[1]
         assert "; replace it by operators" in lines[1]
 
+    def test_what_another_operator_keeps_from_the_gpu_is_no_line_of_its_own(self) -> None:
+        (line,) = refusals(self.predicted("two_partitions"))
+        assert "REVERSE_SEQUENCE" in line
+        (line,) = refusals(self.predicted("where"))
+        assert line.startswith("the size of 'where_2' (WHERE) is known only while running")
+
+    def test_the_rules_say_that_phones_were_not_asked(self) -> None:
+        found = self.predicted("int4")
+        assert "OpenCL assumed to be the same" in found.source
+        said = delegation_json(found, Target.ANDROID_GPU)
+        assert "OpenCL build, which nobody asked" in said["only_a_phone_shows"][0]
+
     def test_metal_says_that_it_is_from_the_source(self) -> None:
         found = predict(MODELS["int4"](), Target.IOS_METAL)
         assert "unchecked here" in found.source
@@ -212,6 +224,11 @@ class TestObserved:
         found = observed(graph, NO_LIST)
         assert not found.refused
         assert [each.op for each in found.disagreements] == ["REVERSE_SEQUENCE"]
+
+    def test_a_program_that_cannot_be_made_of_what_was_taken_is_noted(self) -> None:
+        graph = read_tflite(MODELS["int4"]())
+        found = observed(graph, replace(NO_LIST, failures=("no such shader",)))
+        assert "no such shader" in found.notes[0]
 
     def test_a_model_that_does_not_load_is_all_on_the_cpu_in_the_backends_words(self) -> None:
         graph = read_tflite(MODELS["int4"]())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gpu_drivers import any_driver
 
+from edge_export.mobile.delegation import predict
 from edge_export.mobile.dynamic import first_dynamic
 from edge_export.mobile.model import Target
 from edge_export.mobile.rules import node_of, rules_for
@@ -81,6 +83,21 @@ def test_a_sample_of_the_record_is_what_the_installed_backend_says(
     assert {n: (f.place, f.words) for n, f in zip(names, found, strict=True)} == {
         n: record.places[n] for n in names
     }
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_an_operator_that_lacks_an_operand_has_an_answer_too(
+    probes: dict[str, Graph], target: Target
+) -> None:
+    """As a broken or hostile file may have it."""
+    plain_ones = {name.split()[0]: graph for name, graph in reversed(probes.items())}
+    for graph in plain_ones.values():
+        (operator,) = graph.operators
+        for at in range(len(operator.inputs)):
+            rest = operator.inputs[:at]
+            for inputs in (rest, (*rest, -1, *operator.inputs[at + 1 :])):
+                lacking = replace(operator, inputs=inputs)
+                assert predict(replace(graph, operators=(lacking,)), target).partitions == 1
 
 
 def test_every_row_is_an_operator_of_the_schema() -> None:

@@ -11,7 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 from gpu_drivers import any_driver
-from mobile_models import float_net, float_ops, int8_net, strided, two_ports
+from mobile_models import float_net, float_ops, int8_net, strided, two_functions, two_ports
 
 from edge_export.errors import ExportError, MobileError
 from edge_export.mobile import package as package_module
@@ -189,8 +189,36 @@ class TestWrongPackages:
         content = write_tflite(float_ops("lacking", "LOG_SOFTMAX", "ZEROS_LIKE"))
         with pytest.raises(UnfitError, match="LOG_SOFTMAX, ZEROS_LIKE") as caught:
             export_mobile(content, "lacking", Target.ANDROID_GPU, tmp_path / "out", driver=driver)
-        assert len(caught.value.problems) == 2
+        assert [line.split(":")[0] for line in caught.value.problems] == [
+            "operator 0 LOG_SOFTMAX 'log_softmax_0'",
+            "operator 1 ZEROS_LIKE 'zeros_like_1'",
+        ]
         assert not list(tmp_path.iterdir())
+
+    def test_what_the_metal_delegate_leaves_to_the_cpu_is_no_result_of_its_gpu(
+        self, driver: Driver, tmp_path: Path
+    ) -> None:
+        content = write_tflite(float_ops("up", "EXP", "CEIL", "LOGISTIC"))
+        with pytest.raises(UnfitError, match="does not take CEIL") as caught:
+            export_mobile(content, "up", Target.IOS_METAL, tmp_path / "out", driver=driver)
+        assert caught.value.package.verdict.state == "refused"
+        assert [line.split(":")[0] for line in caught.value.problems] == [
+            "operator 1 CEIL 'ceil_1'"
+        ]
+        assert not list(tmp_path.iterdir())
+        # The backend that ran here is Android's, and takes it.
+        assert prepare(content, "up", Target.ANDROID_GPU, driver=driver).verdict.right
+
+    def test_what_only_the_metal_delegate_takes_cannot_be_checked(self, driver: Driver) -> None:
+        content = write_tflite(float_ops("clip", "EXP", "RELU_0_TO_1"))
+        verdict = prepare(content, "clip", Target.IOS_METAL, driver=driver).verdict
+        assert verdict.state == "refused"
+        assert "nothing here can check" in verdict.why
+        assert verdict.problems == ("RELU_0_TO_1: Not supported op RELU_0_TO_1",)
+
+    def test_signatures_that_nobody_ran_are_named(self) -> None:
+        made = prepare(two_functions("main", "other"), "two", Target.ANDROID_GPU, UNCHECKED)
+        assert "signature 'main' alone is run and checked, not 'other'" in made.verdict.limits
 
     def test_numbers_that_are_not_finite_are_null(self, driver: Driver, tmp_path: Path) -> None:
         content = write_tflite(float_ops("over", *["EXP"] * 5))

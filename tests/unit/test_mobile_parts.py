@@ -3,6 +3,7 @@ the shapes and names of a file."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -11,7 +12,15 @@ import pytest
 from float_graphs import FloatNet, float_nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mobile_models import float_net, float_ops, hybrid_net, int8_net, strided, two_ports
+from mobile_models import (
+    float_net,
+    float_ops,
+    hybrid_net,
+    int8_net,
+    strided,
+    two_functions,
+    two_ports,
+)
 
 from edge_export.errors import MobileError
 from edge_export.mobile.apart import computing, constant_tensors, cut_after, cut_apart
@@ -22,6 +31,7 @@ from edge_export.mobile.probe import from_samples, pseudo_random
 from edge_export.mobile.shapes import with_shapes
 from edge_export.mobile.source import mobile_model, variant_of
 from edge_quantize.data import Samples
+from edge_quantize.errors import ModelFileError, UnsupportedModelError
 from edge_quantize.graph import DType, Graph, Quantization, Tensor
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.writer import write_tflite
@@ -29,6 +39,7 @@ from edge_quantize.half import float16_weights
 from edge_quantize.ingest.tflite import read_tflite
 from edge_quantize.reference import LiteRtReference
 
+TWO_FUNCTIONS = two_functions("other", "main")
 FLOAT = Tensor(0, "y", (1, 3), DType.FLOAT32)
 INT8 = Tensor(0, "y", (1, 3), DType.INT8, Quantization((0.5,), (0,)))
 INDEX = Tensor(0, "y", (1, 3), DType.INT32)
@@ -184,6 +195,26 @@ class TestSource:
             ("serving_default_x", "serving_default_x:0")
         ]
         assert model.outputs[0].tensor == "StatefulPartitionedCall:0"
+
+    def test_it_is_the_main_subgraph_that_is_run_whichever_signature_is_first(self) -> None:
+        content = two_functions("other", "main")
+        assert mobile_model(content, "two").signature == "main"
+        with Cpu(read_tflite(content), content) as cpu:
+            (found,) = cpu.run([np.ones((1, 8), np.float32)])
+        np.testing.assert_allclose(found, np.e, rtol=1e-6)
+
+    @given(at=st.integers(8, 2000), value=st.integers(0, 255))
+    def test_a_damaged_file_is_a_model_or_says_that_it_is_damaged(
+        self, at: int, value: int
+    ) -> None:
+        damaged = bytearray(TWO_FUNCTIONS)
+        damaged[at % len(damaged)] = value
+        with contextlib.suppress(ModelFileError, UnsupportedModelError, MobileError):
+            mobile_model(bytes(damaged), "damaged")
+
+    def test_a_main_subgraph_that_no_signature_names_cannot_be_run(self) -> None:
+        with pytest.raises(MobileError, match=r"signatures \(other\)"):
+            mobile_model(two_functions("other"), "two")
 
 
 class TestShapes:

@@ -48,6 +48,10 @@ def main() -> int:
     print(f"{loaded}; the rules are wrong for {len(wrong)}")
     for line in wrong:
         print(f"  {line}")
+    broken = [(case.name, finding.broken) for case, finding in learnt if finding.broken]
+    print(f"{len(broken)} are taken, and the log then says that their program is broken")
+    for name, said in broken:
+        print(f"  {name}: {said}")
     if options.write:
         RECORD.write_text(record(learnt, words), "utf-8")
         print(RECORD)

@@ -26,10 +26,12 @@ _WORKER = Path(__file__).with_name("worker.py")
 class Finding:
     """What the backend did with one model. `place`: "gpu", "cpu" (refused, in its own `words`),
     "dynamic" (refused whole), "fails" (taken, then the GPU program cannot be made), "unloadable"
-    (no runtime loads it, so nothing is learnt) or "crash"."""
+    (no runtime loads it, so nothing is learnt) or "crash". `broken` is what the log says of a
+    program of "gpu" that was made and is none (LiteRT calls that a success)."""
 
     place: str
     words: str = ""
+    broken: str = ""
 
 
 def ask(models: Sequence[bytes]) -> list[Finding]:
@@ -64,7 +66,8 @@ def finding(error: str, text: str) -> Finding:
     if log.refused or log.on_cpu:
         return Finding("cpu", "; ".join(each.reason for each in log.refused))
     if not error:
-        return Finding("gpu" if log.graphs_built else "unloadable")
+        broken = next(iter((*log.failures, *log.mismatches)), "")
+        return Finding("gpu", broken=broken) if log.graphs_built else Finding("unloadable")
     said = [line for line in text.splitlines() if line.startswith("ERROR: ")]
     words = re.sub(r"^ERROR: (\[[^]]*\] ?)?", "", said[0]) if said else error
     return Finding("fails" if log.graphs_built else "unloadable", words.strip())

@@ -9,12 +9,12 @@ from .model import Delegation, Package, Placement, Target
 
 SCHEMA = 1
 _PHONE_ANDROID = (
-    "a phone's GPU goes through OpenCL, another of LiteRT's builds: the same rules, other drivers",
+    "that a phone's GPU takes the same: there it is LiteRT's OpenCL build, which nobody asked",
     "whether the phone's driver has OpenCL at all, how much memory it gives, and how fast it is",
 )
 _PHONE_METAL = (
     "the Metal delegate is other code than what runs here: its rules are read from its source",
-    "the app's own TensorFlow Lite may be older than that source, and then take less",
+    "the TensorFlow Lite that the package names is older than that source, and may take less",
     "whether it builds its program for this model, and how fast it is",
 )
 

@@ -37,9 +37,16 @@ def predict(model: bytes | Graph, target: Target) -> Delegation:
 
 
 def refusals(delegation: Delegation) -> list[str]:
-    """Every operator that the GPU does not take, a line each: which, why, and what would help."""
-    return [
-        f"operator {each.index} {each.op} '{each.name}': {each.reason or each.words}"
-        + (f"; {each.mend}" if each.mend else "")
-        for each in delegation.refused
-    ]
+    """Every operator that the GPU does not take, a line each: which, why, and what would help.
+
+    Not those that it would take if it took these. Where one thing keeps the whole model away (a
+    size that is known only while running), it is one line.
+    """
+    found = []
+    for each in delegation.refused:
+        if not each.alone:
+            continue
+        which = "" if each.code == "dynamic" else f"operator {each.index} {each.op} '{each.name}': "
+        mend = f"; {each.mend}" if each.mend else ""
+        found.append(f"{which}{each.reason or each.words}{mend}")
+    return list(dict.fromkeys(found))

@@ -54,6 +54,10 @@ class MobileModel:
     labels: tuple[str, ...] = ()
 
 
+# Codes of `REASONS` that lie in the rest of the model: with that mended the GPU takes the operator.
+_NOT_ITS_OWN = frozenset({"other-partition", "float16-unpacked", "not-loaded"})
+
+
 class Place(StrEnum):
     """Where an operator runs."""
 
@@ -75,6 +79,11 @@ class Placement:
     mend: str = ""
     code: str = ""  # of `edge_export.mobile.rules.reasons.REASONS`
     words: str = ""  # the backend's own, where it was asked
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is refused for what it is itself, not for what another operator is."""
+        return self.place is Place.CPU and self.code not in _NOT_ITS_OWN
 
 
 @dataclass(frozen=True)
@@ -181,8 +190,8 @@ class Verdict:
     "unchecked" (--skip-check). `why` is one line for people. `adapter` and `arithmetic` say what
     computed ("SwiftShader Device (Subzero)", "float32"); `samples` and `source` what it was fed.
     `on_gpu` operators ran on the GPU in the GPU-only compile. `warnings` are the backend's own
-    (shape mismatches). `problems` lists what a "refused" one was refused for, an operator kind a
-    line. `notes` are remarks on what was compared. `drift` is how far this variant is from the
+    (shape mismatches). `problems` lists what a "refused" one was refused for, an operator a line.
+    `notes` are remarks on what was compared. `drift` is how far this variant is from the
     model as it was given, both on the CPU; it decides nothing. `half` is the simulation of float16
     arithmetic, see `edge_quantize.half.HalfReport`, None where nothing computes in float. `works`
     is the variant that was found right where this one is not.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from importlib.metadata import version
 
 from edge_export.errors import DelegationError
 from edge_quantize.errors import GpuCompileError, GpuRunError, UnsupportedModelError
@@ -43,7 +44,7 @@ def observed(graph: Graph, log: BackendLog, ask: Ask | None = None) -> Delegatio
     Raises DelegationError where no placement gives the log's counts.
     """
     rules = rules_for(Target.ANDROID_GPU)
-    source = f"the log of {findings().runtime}'s GPU accelerator"
+    source = f"the log of LiteRT {version('ai-edge-litert')}'s GPU accelerator"
     source += f" on {log.adapter}" if log.adapter else ""
     predicted = _predicted(graph)
     whole = refused_whole(graph)
@@ -53,7 +54,7 @@ def observed(graph: Graph, log: BackendLog, ask: Ask | None = None) -> Delegatio
     else:
         ours = refused_operators(graph, rules)
         found = _refusals(graph, log, ours, ask)
-        made = placed(graph, found, source, observed=True)
+        made = placed(graph, found, source, observed=True, notes=_failed(log))
         _agree(made, log)
     return replace(made, disagreements=_disagreements(made, predicted))
 
@@ -80,6 +81,13 @@ def probe_operators(
             words = next(iter(log.failures), "not taken")
         found[position] = words or None
     return found
+
+
+def _failed(log: BackendLog) -> tuple[str, ...]:
+    """What is to be known of a model that was taken by its operators, and yet cannot run."""
+    if log.refused or not log.failures:
+        return ()
+    return (f"the backend took these operators, then failed at its program: {log.failures[0]}",)
 
 
 def _predicted(graph: Graph) -> Delegation:

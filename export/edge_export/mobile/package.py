@@ -22,13 +22,13 @@ from edge_quantize.half import HalfReport
 from edge_quantize.ingest.tflite import read_tflite
 
 from .check import Checked, Progress, check, unsaid
-from .delegation import backend_log, delegates_json, observed, predict
+from .delegation import backend_log, delegates_json, observed, predict, refusals
 from .drift import drift
 from .golden import golden, half_report
 from .model import Delegation, MobileModel, Package, Target, Variant, Verdict
 from .probe import Probe, from_samples, pseudo_random
 from .shapes import Shapes, with_shapes
-from .source import mobile_model
+from .source import mobile_model, signatures
 from .variants import alternatives, default_variant, make
 from .verdict_file import VERDICT_FILE, verdict_text
 
@@ -101,10 +101,11 @@ def prepare(
         verdict = _unchecked(model)
     else:
         checked = check(model, probe, driver=driver, progress=progress)
-        verdict, runs = checked.verdict, checked.runs
+        runs = checked.runs
         delegation = _delegation(delegation, model, target, checked, driver)
+        verdict = _on_target(checked.verdict, target, delegation)
         if not verdict.right:
-            works = _works(given, model, probe, driver, progress)
+            works = _works(given, model, target, probe, driver, progress)
             verdict = replace(verdict, works=works)
     if runs is not None:
         progress(0, 1, "simulating float16 arithmetic")
@@ -113,7 +114,7 @@ def prepare(
     verdict = replace(
         verdict,
         notes=(*made.notes, *verdict.notes, *_half_notes(half)),
-        limits=_limits(target, verdict, driver),
+        limits=_limits(target, model, verdict, driver),
     )
     outputs = None if runs is None else runs.cpu[0]
     expected = golden(model, probe, half, outputs, verdict.outputs)
@@ -196,9 +197,36 @@ def _delegation(
         return replace(predicted, notes=(*predicted.notes, f"by the rules alone: {error}"))
 
 
+def _on_target(verdict: Verdict, target: Target, delegation: Delegation) -> Verdict:
+    """The verdict of the backend that ran here, beside what the target's own takes: what a phone's
+    CPU would compute in part is not its GPU's result, however right it was here. Each operator that
+    is refused is a line of `problems`."""
+    lines = tuple(refusals(delegation))
+    foreign = target is Target.IOS_METAL  # what ran here is not the target's backend
+    if verdict.state == "refused":
+        why = verdict.why
+        if foreign and verdict.problems and not lines:
+            why += "; the Metal delegate would by its rules, which nothing here can check"
+        # What the rules do not explain stays in the backend's own words.
+        unexplained = () if delegation.observed and lines else verdict.problems
+        return replace(verdict, why=why, problems=(*lines, *unexplained))
+    if not (verdict.right and foreign and lines):
+        return verdict
+    kinds = ", ".join(sorted({each.op for each in delegation.refused if each.alone}))
+    share = f"{len(delegation.refused)} of {len(delegation.operators)}"
+    return replace(
+        verdict,
+        state="refused",
+        why=f"by its rules the Metal delegate does not take {kinds} ({share} operators would be "
+        f"the CPU's); right on WebGPU, which does: {verdict.why}",
+        problems=lines,
+    )
+
+
 def _works(
     given: MobileModel,
     wrong: MobileModel,
+    target: Target,
     probe: Probe,
     driver: Driver | None,
     progress: Progress,
@@ -208,6 +236,8 @@ def _works(
         try:
             other = make(given, variant).model
             if other.content == wrong.content:
+                continue
+            if target is Target.IOS_METAL and refusals(predict(other.content, target)):
                 continue
             if check(other, probe, driver=driver, progress=progress).verdict.right:
                 return other.variant
@@ -245,11 +275,17 @@ def _unchecked(model: MobileModel) -> Verdict:
     )
 
 
-def _limits(target: Target, verdict: Verdict, driver: Driver | None) -> tuple[str, ...]:
+def _limits(
+    target: Target, model: MobileModel, verdict: Verdict, driver: Driver | None
+) -> tuple[str, ...]:
     """What this check cannot tell."""
-    if verdict.state == "unchecked":
-        return ("nothing was checked",)
+    others = [key for key in signatures(model.content) if key != model.signature]
     found = []
+    if others:
+        more = ", ".join(f"'{key}'" for key in others)
+        found.append(f"signature '{model.signature}' alone is run and checked, not {more}")
+    if verdict.state == "unchecked":
+        return ("nothing was checked", *found)
     if target is Target.IOS_METAL:
         found.append(UNCHECKED_METAL)
     else:

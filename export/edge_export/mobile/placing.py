@@ -23,9 +23,16 @@ class Refusals:
     words: Mapping[int, str]
 
 
-def placed(graph: Graph, refusals: Refusals, source: str, **more: object) -> Delegation:
+def placed(
+    graph: Graph,
+    refusals: Refusals,
+    source: str,
+    *,
+    observed: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Delegation:
     """The delegation where the GPU refuses these operators and takes the others: one partition
-    goes to it, the largest. `more` are further fields of the `Delegation`."""
+    goes to it, the largest. `notes` stand beside those on the model itself."""
     unpacking = _unpacking(graph)
     able = set(range(len(graph.operators))) - set(refusals.reasons) - unpacking
     if len(able) + len(unpacking) == len(graph.operators):
@@ -36,20 +43,27 @@ def placed(graph: Graph, refusals: Refusals, source: str, **more: object) -> Del
     reasons = dict(refusals.reasons)
     reasons |= {position: refused("float16-unpacked") for position in unpacking}
     cut = _cut(graph, refusals.reasons)
+    count = "1 operator" if len(chosen) == 1 else f"{len(chosen)} operators"
     for position in able - set(chosen):
-        reasons[position] = refused("other-partition", largest=len(chosen), cut=cut)
-    return _delegation(graph, set(chosen), Refusals(reasons, refusals.words), source, more)
+        reasons[position] = refused("other-partition", largest=count, cut=cut)
+    found = Refusals(reasons, refusals.words)
+    return _delegation(graph, set(chosen), found, source, observed, notes)
 
 
 def all_on_cpu(
-    graph: Graph, reasons: Mapping[int, Refused], source: str, **more: object
+    graph: Graph, reasons: Mapping[int, Refused], source: str, *, observed: bool = False
 ) -> Delegation:
     """The delegation of a model that the GPU refuses whole."""
-    return _delegation(graph, set(), Refusals(reasons, {}), source, more)
+    return _delegation(graph, set(), Refusals(reasons, {}), source, observed)
 
 
 def _delegation(
-    graph: Graph, chosen: set[int], refusals: Refusals, source: str, more: Mapping[str, object]
+    graph: Graph,
+    chosen: set[int],
+    refusals: Refusals,
+    source: str,
+    observed: bool,
+    notes: tuple[str, ...] = (),
 ) -> Delegation:
     parts = partitions(graph, chosen)
     places = [Place.GPU if part[0] in chosen else Place.CPU for part in parts]
@@ -71,10 +85,14 @@ def _delegation(
             )
         )
     moves = transfers(graph, parts, places, float16_constants(graph))
-    fields: dict[str, object] = {"moves": moves, "notes": (), **more}
-    fields["notes"] = (*_notes(graph), *fields["notes"])  # type: ignore[misc]
-    names = tuple(dict.fromkeys(move.tensor for move in moves))
-    return Delegation(tuple(operators), names, source, **fields)  # type: ignore[arg-type]
+    return Delegation(
+        operators=tuple(operators),
+        transfers=tuple(dict.fromkeys(move.tensor for move in moves)),
+        source=source,
+        moves=moves,
+        observed=observed,
+        notes=(*_notes(graph), *notes),
+    )
 
 
 def _unpacking(graph: Graph) -> set[int]:

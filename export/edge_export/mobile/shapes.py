@@ -72,7 +72,7 @@ def _resized(model: MobileModel, wanted: Mapping[int, tuple[int, ...]]) -> Mobil
             int(each["index"]): tuple(int(n) for n in each["shape"])
             for each in interpreter.get_tensor_details()
         }
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OverflowError) as error:
         said = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
         raise _unfit(model, wanted, said) from error
     if any(0 in shape for shape in found.values()):

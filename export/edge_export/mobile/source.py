@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_export.errors import MobileError
 from edge_quantize.graph import DType, Graph
+from edge_quantize.ingest.flatbuffer import Walk
 from edge_quantize.ingest.tflite import read_tflite
 
 from .model import MobileModel, Port, Variant
@@ -29,9 +32,17 @@ def mobile_model(
     content: bytes, name: str, variant: Variant | None = None, labels: tuple[str, ...] = ()
 ) -> MobileModel:
     """The file `content` as it is. Names of inputs and outputs are its first signature's where it
-    has one. Raises ModelFileError."""
+    has one. Raises ModelFileError, MobileError where only other subgraphs have one."""
     graph = read_tflite(content)
-    key, names = _signature(content)
+    found = tuple(_signatures(content))
+    main = next((each for each in found if each.subgraph == 0), None)
+    names = main.names if main is not None else {}
+    if main is None and found:
+        others = ", ".join(each.key for each in found)
+        raise MobileError(
+            f"{name}: its signatures ({others}) are none of the main subgraph's, which a package "
+            "runs; convert it with that one alone"
+        )
     ports = {
         index: Port(
             names.get(index) or graph.tensors[index].name,
@@ -48,28 +59,38 @@ def mobile_model(
         content=content,
         inputs=tuple(ports[index] for index in graph.inputs),
         outputs=tuple(ports[index] for index in graph.outputs),
-        signature=key,
+        signature=main.key if main is not None else None,
         labels=labels or graph.labels,
     )
 
 
-def _signature(content: bytes) -> tuple[str | None, Mapping[int, str]]:
-    """Key of the main subgraph's first signature, and its names by tensor index."""
-    model = schema.Model.GetRootAs(content)
-    for number in range(model.SignatureDefsLength()):
-        signature = model.SignatureDefs(number)
-        if signature.SubgraphIndex() != 0:
-            continue
+def signatures(content: bytes) -> tuple[str, ...]:
+    """The keys of all signatures of the file, in its order. Raises ModelFileError."""
+    return tuple(each.key for each in _signatures(content))
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """`names` are those of inputs and outputs, by tensor index."""
+
+    key: str
+    subgraph: int
+    names: Mapping[int, str]
+
+
+def _signatures(content: bytes) -> Iterator[_Signature]:
+    walk = Walk(len(content))
+    model = walk.get("the file", schema.Model.GetRootAs, content)
+    for number in range(walk.count("the signatures", model.SignatureDefsLength)):
+        where = f"signature {number}"
+        signature = walk.get(where, model.SignatureDefs, number)
         names = {}
-        for entry, count in (
-            (signature.Inputs, signature.InputsLength()),
-            (signature.Outputs, signature.OutputsLength()),
+        for entry, length in (
+            (signature.Inputs, signature.InputsLength),
+            (signature.Outputs, signature.OutputsLength),
         ):
-            for at in range(count):
-                names[entry(at).TensorIndex()] = _text(entry(at).Name())
-        return _text(signature.SignatureKey()), names
-    return None, {}
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode("utf-8", "replace")
+            for at in range(walk.count(where, length)):
+                port = walk.get(where, entry, at)
+                names[walk.get(where, port.TensorIndex)] = walk.text(where, port.Name)
+        key = walk.text(where, signature.SignatureKey)
+        yield _Signature(key, walk.get(where, signature.SubgraphIndex), names)

@@ -43,7 +43,7 @@ class LoadOptions(TypedDict, total=False):
 
     enforce_float32: forbid the GPU to compute in float16.
     threads: of the CPU.
-    signature: a key of the model's signatures; by default the first.
+    signature: a key of the model's signatures; by default the first of the main subgraph.
     resize: shapes for inputs with dynamic dimensions, by the input's place in the signature.
     load_limit, run_limit: the most seconds that loading may take, and one inference.
     """

@@ -78,7 +78,7 @@ class _Loaded:
             ),
         )
         self.signatures = list(self.model.get_signature_list())
-        self.key = self._key(request["signature"])
+        self.key = self._key(request["signature"], path)
         self.number = self.model.get_signature_index(self.key)
         for index, dims in request["resize"]:
             self._resize(index, dims)
@@ -92,7 +92,9 @@ class _Loaded:
         self.results = self.model.create_output_buffers(self.number)
         self.seconds = time.perf_counter() - start
 
-    def _key(self, wanted: str | None) -> str:
+    def _key(self, wanted: str | None, path: str) -> str:
+        if wanted is None and len(self.signatures) > 1:
+            wanted = _main_signature(path)
         if wanted is None and self.signatures:
             return str(self.model.get_signature_by_index(0)["key"])
         if wanted not in self.signatures:
@@ -140,6 +142,19 @@ class _Loaded:
             answers.write(json.dumps({"at": number}).encode() + b"\n")
             answers.flush()
         return seconds, results
+
+
+def _main_signature(path: str) -> str | None:
+    """The key of the main subgraph's first signature: the file may have another one's before it."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    with open(path, "rb") as file:  # noqa: PTH123  # no import for it
+        model = schema.Model.GetRootAs(file.read())
+    for number in range(model.SignatureDefsLength()):
+        signature = model.SignatureDefs(number)
+        if signature.SubgraphIndex() == 0:
+            return (signature.SignatureKey() or b"").decode("utf-8", "replace")
+    return None
 
 
 def _peak_bytes() -> int:

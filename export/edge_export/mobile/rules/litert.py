@@ -1,7 +1,12 @@
 """What LiteRT's GPU accelerator takes: ML Drift, which runs on Android through OpenCL.
 
 Compared with the backend itself, operator by operator: `python tools/gpu_rules` asks LiteRT's
-WebGPU build, whose model builder is the same, and keeps what it said in `litert_gpu.json`.
+WebGPU build, and keeps what it said in `litert_gpu.json`. That the OpenCL build of phones takes the
+same is assumed, since both are ML Drift; delegates.json says so.
+
+That an operator is taken says nothing of its result, nor that its program compiles: some forms,
+most of them with integer or boolean operands, end in an error of the shader (`tools/gpu_rules`
+counts them). Only the check of a whole model tells, and refuses it.
 """
 
 from __future__ import annotations
@@ -141,6 +146,6 @@ def litert_rules() -> RuleSet:
     """The rules, with the version of LiteRT that they were compared with."""
     found = findings()
     return rule_set(
-        f"{found.runtime} GPU accelerator (WebGPU), {len(found.places)} one-operator models "
-        f"compiled on {found.adapter}"
+        f"{found.runtime} GPU accelerator (WebGPU; OpenCL assumed to be the same), "
+        f"{len(found.places)} one-operator models compiled on {found.adapter}"
     )

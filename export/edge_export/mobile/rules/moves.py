@@ -89,11 +89,11 @@ def strided(node: Node) -> Refused | None:
     for mask in ("ellipsis_mask", "new_axis_mask", "shrink_axis_mask"):
         if int(node.option(mask, 0)):
             return refused("slice-mask", mask=mask)
-    source, begin = node.operand(0), node.operand(1)
     if found := _bounds(node, (1, 2, 3)):
         return found
-    assert source is not None
-    assert begin is not None
+    source, begin = node.operand(0), node.operand(1)
+    if source is None or begin is None:
+        return refused("operand-count", count=len(node.operands), allowed=4)
     count, rank = elements(begin.shape), len(source.shape)
     if rank <= 4 and count != rank:
         return refused("slice-short", count=count, rank=rank)

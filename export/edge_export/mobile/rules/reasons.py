@@ -187,7 +187,7 @@ REASONS = {
         "give {op} constants, or move it out of the model",
     ),
     "other-partition": Reason(
-        "the GPU could run it, but takes one partition only, the largest ({largest} operators); "
+        "the GPU could run it, but takes one partition only, the largest ({largest}); "
         "this one is cut off by {cut}",
         "replace {cut}",
     ),
