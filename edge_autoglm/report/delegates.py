@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edge_autoglm.report.tables import size, table, wrapped
+from edge_autoglm.report.tables import plural, size, table, wrapped
 
 if TYPE_CHECKING:
     from edge_export.mobile.model import Delegation, Placement
@@ -17,16 +17,20 @@ LISTED = 60
 
 
 def delegates_table(delegation: Delegation, title: str) -> Table:
-    """One row an operator, in 80 columns; of a model of more than `LISTED` operators one row a kind
-    for what the GPU takes, and still one for each operator that it does not."""
-    if len(delegation.operators) <= LISTED:
+    """One row an operator that computes, in 80 columns; of a model of more than `LISTED` of them one
+    row a kind for what the GPU takes, and still one for each operator that it does not."""
+    counted = delegation.counted
+    left = len(delegation.operators) - len(counted)
+    if left and counted:
+        title += f" (beside {plural(left, 'operator')} that only unpack{'s' * (left == 1)} weights)"
+    if len(counted) <= LISTED:
         return table(
             title,
             [">#", "<operator", "~layer", "<runs on", ">part", "~why not the GPU"],
-            [_row(each) for each in delegation.operators],
+            [_row(each) for each in counted],
         )
     kinds: dict[str, int] = defaultdict(int)
-    for each in delegation.operators:
+    for each in counted:
         if each not in delegation.refused:
             kinds[each.op] += 1
     rows: list[tuple[object, ...]] = [
@@ -47,8 +51,10 @@ def _row(each: Placement) -> tuple[object, ...]:
 def delegates_lines(delegation: Delegation) -> list[str]:
     """What stands under the table: counts, reasons in full with what would help, transfers, notes,
     and where all this is from."""
-    total, refused = len(delegation.operators), delegation.refused
-    lines = [f"{total - len(refused)} of {total} operators on the GPU" + _parts(delegation)]
+    total, refused = len(delegation.counted), delegation.refused
+    share = f"{total - len(refused)} of {plural(total, 'operator')} on the GPU"
+    said = "" if delegation.observed else " by the rules"
+    lines = [share + said + _parts(delegation)]
     reasons: dict[tuple[str, str], list[Placement]] = defaultdict(list)
     for each in refused:
         reasons[each.reason or each.words, each.mend].append(each)

@@ -110,5 +110,10 @@ def size(count: int) -> str:
     return f"{count / 1024 / 1024:.2f} MiB"
 
 
+def plural(count: int, noun: str) -> str:
+    """ "1 sample", "2 samples"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f}" if whole else "-"

@@ -98,7 +98,7 @@ def prepare(
     half, runs = None, None
     delegation = predict(model.content, target)
     if not wishes.check:
-        verdict = _unchecked(model)
+        verdict = _unchecked(model, target, delegation)
     else:
         checked = check(model, probe, driver=driver, progress=progress)
         runs = checked.runs
@@ -212,15 +212,20 @@ def _on_target(verdict: Verdict, target: Target, delegation: Delegation) -> Verd
         return replace(verdict, why=why, problems=(*lines, *unexplained))
     if not (verdict.right and foreign and lines):
         return verdict
-    kinds = ", ".join(sorted({each.op for each in delegation.refused if each.alone}))
-    share = f"{len(delegation.refused)} of {len(delegation.operators)}"
     return replace(
         verdict,
         state="refused",
-        why=f"by its rules the Metal delegate does not take {kinds} ({share} operators would be "
-        f"the CPU's); right on WebGPU, which does: {verdict.why}",
+        why=f"{_by_rules(target, delegation)}; right on WebGPU, which does: {verdict.why}",
         problems=lines,
     )
+
+
+def _by_rules(target: Target, delegation: Delegation) -> str:
+    """What the target's rules refuse, and how much of the model would then be the CPU's."""
+    which = "Metal delegate" if target is Target.IOS_METAL else "GPU"
+    kinds = ", ".join(sorted({each.op for each in delegation.refused if each.alone}))
+    share = f"{len(delegation.refused)} of {len(delegation.counted)} operators would be the CPU's"
+    return f"by its rules the {which} does not take {kinds} ({share})"
 
 
 def _works(
@@ -259,19 +264,24 @@ def _half_notes(half: HalfReport | None) -> tuple[str, ...]:
     return (note,)
 
 
-def _unchecked(model: MobileModel) -> Verdict:
+def _unchecked(model: MobileModel, target: Target, delegation: Delegation) -> Verdict:
+    lines = tuple(refusals(delegation))
+    why = "nobody looked whether a GPU computes it rightly (--skip-check)"
+    if lines:
+        why += f"; {_by_rules(target, delegation)}"
     return Verdict(
         state="unchecked",
-        why="nobody looked whether a GPU computes it rightly (--skip-check)",
+        why=why,
         variant=model.variant,
         outputs=(),
-        on_gpu=0,
-        operators=len(read_tflite(model.content).operators),
+        on_gpu=None,
+        operators=len(delegation.counted),
         adapter=None,
         arithmetic=None,
         samples=0,
         source="none",
         runtime=f"ai-edge-litert {version('ai-edge-litert')}",
+        problems=lines,
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from edge_quantize.graph.model import Graph
 
-from .model import Delegation, Place, Placement
+from .apart import computing
+from .model import NOT_ITS_OWN, Delegation, Place, Placement
 from .partitions import largest, partitions, transfers
 from .rules import Refused, float16_constants, refused
 
@@ -54,7 +55,8 @@ def all_on_cpu(
     graph: Graph, reasons: Mapping[int, Refused], source: str, *, observed: bool = False
 ) -> Delegation:
     """The delegation of a model that the GPU refuses whole."""
-    return _delegation(graph, set(), Refusals(reasons, {}), source, observed)
+    found = Refusals(reasons, {})
+    return _delegation(graph, set(), found, source, observed, whole=True)
 
 
 def _delegation(
@@ -64,11 +66,13 @@ def _delegation(
     source: str,
     observed: bool,
     notes: tuple[str, ...] = (),
+    whole: bool = False,
 ) -> Delegation:
     parts = partitions(graph, chosen)
     places = [Place.GPU if part[0] in chosen else Place.CPU for part in parts]
     part_of = {position: number for number, part in enumerate(parts) for position in part}
     operators = []
+    computes = {operator.index for operator in computing(graph)}
     for position, operator in enumerate(graph.operators):
         reason = refusals.reasons.get(position)
         operators.append(
@@ -82,6 +86,7 @@ def _delegation(
                 mend=reason.mend if reason else "",
                 code=reason.code if reason else "",
                 words=refusals.words.get(position, ""),
+                unpacks=operator.index not in computes and not _itself(reason, whole),
             )
         )
     moves = transfers(graph, parts, places, float16_constants(graph))
@@ -93,6 +98,13 @@ def _delegation(
         observed=observed,
         notes=(*_notes(graph), *notes),
     )
+
+
+def _itself(reason: Refused | None, whole: bool) -> bool:
+    """Whether an operator is refused for what it is; not where the model is refused as a whole."""
+    if reason is None or reason.code in NOT_ITS_OWN:
+        return False
+    return not whole or reason.code == "no-kernel"
 
 
 def _unpacking(graph: Graph) -> set[int]:

@@ -159,7 +159,7 @@ def _checked(verdict: Verdict) -> str:
 
 def _placed(package: Package) -> str:
     delegation = package.delegation
-    total, refused = len(delegation.operators), len(delegation.refused)
+    total, refused = len(delegation.counted), len(delegation.refused)
     said = f"all {total}" if not refused else f"{total - refused} of {total}"
     source = comment(delegation.source)
     return paragraph(

@@ -48,7 +48,7 @@ def readme(source: Source) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    why = sentence(verdict.why)
+    why = sentence(verdict.why[:1].upper() + verdict.why[1:])
     if verdict.right:
         return f"**Checked: right.** {why} This was {UNCHECKED}."
     if verdict.state == "unchecked":
@@ -92,7 +92,7 @@ def _row(kind: str, port: SwiftPort) -> str:
 
 def _delegation(source: Source) -> str:
     delegation = source.package.delegation
-    total, refused = len(delegation.operators), delegation.refused
+    total, refused = len(delegation.counted), delegation.refused
     if not refused:
         lines = [f"All {total} operators are expected to run on the GPU."]
     else:
