@@ -16,7 +16,7 @@ from edge_quantize.ingest.tflite import read_tflite
 
 from .delegates import delegates_lines, delegates_table
 from .summary import short_names
-from .tables import percent, size, table
+from .tables import percent, plural, size, table
 
 _WORDS = {
     "right": "right",
@@ -90,8 +90,9 @@ def _ran(verdict: Verdict) -> Iterator[str]:
     if not verdict.samples:
         return
     yield (
-        f"What ran: {verdict.on_gpu} of {verdict.operators} operators on the GPU "
-        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
+        f"What ran: {verdict.on_gpu} of {plural(verdict.operators, 'operator')} on the GPU "
+        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), "
+        f"{plural(verdict.samples, 'sample')}: "
         f"{verdict.source}"
     )
 

@@ -89,6 +89,14 @@ def wrapped(text: str, indent: str = "") -> str:
     )  # fmt: skip
 
 
+def narrowed(text: str, indent: str = "") -> str:
+    """`wrapped`, with words cut that are longer than a line: for prose that names tensors, not for
+    paths and commands, which a reader copies."""
+    lead = text[: len(text) - len(text.lstrip())]
+    longest = max(terminal_width() - max(len(indent), len(lead)), _LEAST)
+    return wrapped(lead + " ".join(cut(word, longest) for word in text.split()), indent)
+
+
 def written(value: object) -> str:
     """A cell's text: integers with thousands separators, None as a dash."""
     if value is None:

@@ -327,7 +327,7 @@ def _agreement(outputs: tuple[OutputDifference, ...], samples: int) -> str:
     worst = max(
         outputs, key=lambda e: (e.rounding, e.max_abs if e.relative is None else e.relative)
     )
-    over = f"from the CPU's result at most, over {samples} samples"
+    over = f"from the CPU's result at most, over {samples} sample{'s' * (samples != 1)}"
     if worst.rounding:
         return (
             f"{_off(worst)} {over}, through rounding alone: every operator, given the GPU's own "

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from edge_quantize.graph.model import Graph
 
@@ -71,6 +71,10 @@ def _delegation(
     parts = partitions(graph, chosen)
     places = [Place.GPU if part[0] in chosen else Place.CPU for part in parts]
     part_of = {position: number for number, part in enumerate(parts) for position in part}
+    for position, refusal in refusals.reasons.items():
+        if refusal.code == "float16-unpacked":
+            part_of[position] = _with_readers(graph, position, part_of, places)
+    numbers = {old: new for new, old in enumerate(sorted(set(part_of.values())))}
     operators = []
     computes = {operator.index for operator in computing(graph)}
     for position, operator in enumerate(graph.operators):
@@ -81,7 +85,7 @@ def _delegation(
                 name=graph.layer_name(operator),
                 op=operator.op,
                 place=places[part_of[position]],
-                partition=part_of[position],
+                partition=numbers[part_of[position]],
                 reason=reason.why if reason else "",
                 mend=reason.mend if reason else "",
                 code=reason.code if reason else "",
@@ -89,7 +93,10 @@ def _delegation(
                 unpacks=operator.index not in computes and not _itself(reason, whole),
             )
         )
-    moves = transfers(graph, parts, places, float16_constants(graph))
+    moves = tuple(
+        replace(move, source=numbers[move.source], to=numbers[move.to])
+        for move in transfers(graph, parts, places, float16_constants(graph))
+    )
     return Delegation(
         operators=tuple(operators),
         transfers=tuple(dict.fromkeys(move.tensor for move in moves)),
@@ -105,6 +112,16 @@ def _itself(reason: Refused | None, whole: bool) -> bool:
     if reason is None or reason.code in NOT_ITS_OWN:
         return False
     return not whole or reason.code == "no-kernel"
+
+
+def _with_readers(
+    graph: Graph, position: int, part_of: Mapping[int, int], places: Sequence[Place]
+) -> int:
+    """The partition that what unpacks weights goes with: the first of the CPU's that reads them,
+    since only there it runs, else the first of the GPU's."""
+    made = set(graph.operators[position].outputs)
+    found = [part_of[p] for p, o in enumerate(graph.operators) if made & set(o.inputs)]
+    return min(found, key=lambda part: (places[part] is Place.GPU, part), default=part_of[position])
 
 
 def _unpacking(graph: Graph) -> set[int]:

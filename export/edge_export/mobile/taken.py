@@ -33,13 +33,18 @@ def taken(graph: Graph, log: BackendLog) -> tuple[int, int] | None:
     return min(max(total - max(log.on_cpu - left, 0), 0), total), total
 
 
+def the_cpus(count: int, total: int) -> str:
+    """How much of a model would be the CPU's, as a clause."""
+    return f"{count} of {total} operator{'s' * (total != 1)} would be the CPU's"
+
+
 def compile_problem(message: str, log: BackendLog, graph: Graph) -> str:
     """Why `graph` was not compiled; `message` is LiteRT's own word, for want of a better one."""
     if log.refused:
         kinds = ", ".join(dict.fromkeys(each.op for each in log.refused))
         counts, share = taken(graph, log), ""
         if counts is not None:
-            share = f" ({counts[1] - counts[0]} of {counts[1]} operators would be the CPU's)"
+            share = f" ({the_cpus(counts[1] - counts[0], counts[1])})"
         return f"the GPU does not take {kinds}{share}"
     if log.dynamic:
         return "the GPU takes no tensors whose size is known only while it runs"
