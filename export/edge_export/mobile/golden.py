@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from edge_quantize.data import Samples
 from edge_quantize.errors import QuantizeError
@@ -47,7 +48,7 @@ def blind(graph: Graph, answers: Sequence[Outputs]) -> bool:
     return bool(found) and all(each is not None and not each.any() for each in found)
 
 
-def _margins(graph: Graph, row: Outputs) -> list[Array | None]:
+def _margins(graph: Graph, row: Outputs) -> list[npt.NDArray[np.float64] | None]:
     return [
         margins(graph, index, real(array, graph.tensors[index].quantization))
         if array.size

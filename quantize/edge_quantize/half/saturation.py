@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +15,9 @@ _NEAR = 1e-3  # of the range; of floats, which never quite reach its end
 _INTEGERS = frozenset({DType.INT8, DType.UINT8, DType.INT16})
 
 
-def margins(graph: Graph, index: int, values: npt.NDArray[np.generic]) -> npt.NDArray[Any] | None:
+def margins(
+    graph: Graph, index: int, values: npt.NDArray[np.generic]
+) -> npt.NDArray[np.float64] | None:
     """How far each of `values`, in real numbers, is from the nearer end of what tensor `index` can
     hold, as a fraction of that range: 0 at an end, 0.5 in the middle. None where the range has no
     ends that are known: a float that no SOFTMAX, LOGISTIC, TANH or integer tensor makes."""

@@ -94,14 +94,15 @@ def _delegation(source: Source) -> str:
     delegation = source.package.delegation
     total, refused = len(delegation.counted), delegation.refused
     if not refused:
-        lines = [f"All {total} operators are expected to run on the GPU."]
+        all_of = "The only operator is" if total == 1 else f"All {total} operators are"
+        lines = [f"{all_of} expected to run on the GPU."]
     else:
         partitions = delegation.partitions
         lines = [
             (
                 f"{total - len(refused)} of {total} operators are expected to run on the GPU, in "
-                f"{partitions} partitions; {len(delegation.transfers)} tensors go from one to the "
-                "other. On the CPU:"
+                f"{partitions} partition{'s' * (partitions != 1)}; "
+                f"{_moved(len(delegation.transfers))} from one to the other. On the CPU:"
             ),
             "",
             "| operator | layer | why |",
@@ -116,6 +117,10 @@ def _delegation(source: Source) -> str:
     return "\n".join([*lines, "", f"This is from {sentence(delegation.source)}"])
 
 
+def _moved(count: int) -> str:
+    return "1 tensor goes" if count == 1 else f"{count} tensors go"
+
+
 def _checked(source: Source) -> str:
     verdict = source.package.verdict
     lines = []
@@ -123,7 +128,8 @@ def _checked(source: Source) -> str:
         on_gpu = f"{verdict.on_gpu} of {verdict.operators} operators"
         lines += [
             (
-                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the "
+                f"{verdict.samples} inference{'s' * (verdict.samples != 1)} on "
+                f"{sentence(verdict.source)} {on_gpu} ran on the "
                 f"GPU: {printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
                 f"{sentence(verdict.runtime)}"
             ),
@@ -140,7 +146,8 @@ def _checked(source: Source) -> str:
         if said:
             lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
     if verdict.problems:
-        lines += ["Refused for:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
+        title = "The rules refuse" if verdict.state == "unchecked" else "Refused for"
+        lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
     limits: Sequence[str] = verdict.limits
     if UNCHECKED not in limits:
         limits = (UNCHECKED, *limits)
