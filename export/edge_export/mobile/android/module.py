@@ -148,7 +148,7 @@ def _row(kind: str, port: KotlinPort) -> str:
 
 
 def _checked(verdict: Verdict) -> str:
-    how = [f"{verdict.samples} sample{'s' * (verdict.samples != 1)} ({verdict.source})"]
+    how = [f"{verdict.samples} samples ({verdict.source})"]
     if verdict.adapter:
         how.append(f"on {verdict.adapter}")
     if verdict.arithmetic:

@@ -48,7 +48,7 @@ def readme(source: Source) -> str:
 
 
 def _verdict(verdict: Verdict) -> str:
-    why = sentence(verdict.why[:1].upper() + verdict.why[1:])
+    why = sentence(verdict.why)
     if verdict.right:
         return f"**Checked: right.** {why} This was {UNCHECKED}."
     if verdict.state == "unchecked":
@@ -94,15 +94,14 @@ def _delegation(source: Source) -> str:
     delegation = source.package.delegation
     total, refused = len(delegation.counted), delegation.refused
     if not refused:
-        all_of = "The only operator is" if total == 1 else f"All {total} operators are"
-        lines = [f"{all_of} expected to run on the GPU."]
+        lines = [f"All {total} operators are expected to run on the GPU."]
     else:
         partitions = delegation.partitions
         lines = [
             (
                 f"{total - len(refused)} of {total} operators are expected to run on the GPU, in "
-                f"{partitions} partition{'s' * (partitions != 1)}; "
-                f"{_moved(len(delegation.transfers))} from one to the other. On the CPU:"
+                f"{partitions} partitions; {len(delegation.transfers)} tensors go from one to the "
+                "other. On the CPU:"
             ),
             "",
             "| operator | layer | why |",
@@ -117,10 +116,6 @@ def _delegation(source: Source) -> str:
     return "\n".join([*lines, "", f"This is from {sentence(delegation.source)}"])
 
 
-def _moved(count: int) -> str:
-    return "1 tensor goes" if count == 1 else f"{count} tensors go"
-
-
 def _checked(source: Source) -> str:
     verdict = source.package.verdict
     lines = []
@@ -128,8 +123,7 @@ def _checked(source: Source) -> str:
         on_gpu = f"{verdict.on_gpu} of {verdict.operators} operators"
         lines += [
             (
-                f"{verdict.samples} inference{'s' * (verdict.samples != 1)} on "
-                f"{sentence(verdict.source)} {on_gpu} ran on the "
+                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the "
                 f"GPU: {printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
                 f"{sentence(verdict.runtime)}"
             ),
@@ -146,8 +140,7 @@ def _checked(source: Source) -> str:
         if said:
             lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
     if verdict.problems:
-        title = "The rules refuse" if verdict.state == "unchecked" else "Refused for"
-        lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
+        lines += ["Refused for:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
     limits: Sequence[str] = verdict.limits
     if UNCHECKED not in limits:
         limits = (UNCHECKED, *limits)
