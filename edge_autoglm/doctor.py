@@ -13,6 +13,8 @@ from pathlib import Path
 
 from serial.tools import list_ports
 
+from edge_autoglm.adb import AdbMissingError, PhoneGoneError, find_adb
+from edge_autoglm.adb.adb import install_line
 from edge_autoglm.device.ports import find_port
 from edge_autoglm.device.probes import PROBE_KINDS, UsbDevice, udev_rule, usb_devices, written
 from edge_autoglm.device.transport import holders_of, serial_ports
@@ -39,6 +41,7 @@ def checks(board: Board | None = None) -> tuple[Check, ...]:
         *machine_checks(),
         _tflm(),
         *gpu_checks(),
+        _adb(),
         *_programmers(board),
         *_ports(),
         *_devices(),
@@ -66,6 +69,19 @@ def _tflm() -> Check:
         return Check(name, False, where, mend, needed=False)
     made = f"{libraries} {'library' if libraries == 1 else 'libraries'} made in it"
     return Check(name, True, f"{root} ({ENVIRONMENT}), {made}; {purpose}", needed=False)
+
+
+def _adb() -> Check:
+    """The tool that reaches an Android phone; its server is not started for this."""
+    name, purpose = "adb", "needed for bench --adb only"
+    try:
+        tool = find_adb()
+    except (AdbMissingError, PhoneGoneError) as error:
+        why = str(error).partition("; install it: ")[0]
+        return Check(name, False, f"{why}; {purpose}", install_line(), needed=False)
+    version = ".".join(map(str, tool.version))
+    release = f", platform-tools {tool.release}" if tool.release else ""
+    return Check(name, True, f"{version}{release}, {tool.program}; {purpose}", needed=False)
 
 
 def _platform(board: str, platform: str) -> Check:

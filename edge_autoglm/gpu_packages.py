@@ -143,13 +143,23 @@ def from_package(path: Path, files: Path) -> None:
 
 
 def from_folder(path: Path, files: Path) -> None:
-    """Takes what is wanted from a folder, or from one below it."""
+    """Takes what is wanted from a folder or from one below it, and what is not there from the
+    packages that lie in the folder. Raises SetupError."""
     for base, _, names in os.walk(path):
         for each in sorted(names):
             name = _wanted(each)
             if name is not None and Path(base, each).is_file():
                 with Path(base, each).open("rb") as content:
                     _keep(content, files / name)
+    for package, name in zip(PACKAGES, (LIBRARY, LOADER), strict=True):
+        if (files / name).exists():
+            continue
+        there = sorted(path.glob(f"{package}_*.deb"))
+        if len(there) > 1:
+            several = ", ".join(deb.name for deb in there)
+            raise SetupError(f"{path}: has several packages ({several}); give the file with --from")
+        for deb in there:
+            from_package(deb, files)
 
 
 def _wanted(path: str) -> str | None:

@@ -14,7 +14,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +70,25 @@ def install(sources: Sequence[Path], say: Say, busy: Busy = nullcontext) -> Swif
     Raises SetupError, having changed nothing.
     """
     folder = cache_folder()
+    new = _missing(folder.parent)
+    try:
+        return _installed_to(folder, sources, say, busy)
+    except BaseException:
+        for each in new:
+            with suppress(OSError):  # another program uses it by now, or it was never made
+                each.rmdir()
+        raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """A folder and those above it that are not there, the lowest first."""
+    try:
+        return [each for each in (folder, *folder.parents) if not each.exists()]
+    except OSError:
+        return []  # which making it will tell
+
+
+def _installed_to(folder: Path, sources: Sequence[Path], say: Say, busy: Busy) -> SwiftShader:
     for source in sources:
         if not source.exists():
             raise SetupError(f"--from {source}: is not there")

@@ -184,6 +184,6 @@ def packages() -> tuple[Package, ...]:
         ),
         *(
             package(name, (port("x", (1,)),), (port("y", (1,)),))
-            for name in ("Context", "class", "Output", "native", "x" * 90, "?")
+            for name in ("test", "native", "x" * 90)
         ),
     )

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -64,6 +65,7 @@ class FakePhone:
             "devices": [[SERIAL, "device", "product:panther model:Pixel_7 device:panther"]],
             "props": PIXEL, "free_kb": 35_000_000, "install": "Success", "plays": {},
             "thermal": 0, "low_power": 0, "wake": "Awake", "pause": 0.005, "log": True,
+            "old": False,  # a phone without shell_v2, and an adb that says its chatter on stdout
         }  # fmt: skip
         self.set()
         self.install_app()
@@ -138,7 +140,14 @@ def _script(path: Path, text: str) -> None:
 
 
 def _program(path: Path, name: str) -> None:
-    _script(path, f'exec "{sys.executable}" -S -E "{Path(__file__).resolve()}" {name} "$@"')
+    _script(path, f'exec {shlex.join(_python(name))} "$@"')
+
+
+def _python(name: str) -> list[str]:
+    """Starts `name` of this module: imported, as a script would be compiled again each time."""
+    folder = str(Path(__file__).resolve().parent)
+    start = f"import sys; sys.path.insert(0, {folder!r}); import fake_adb; fake_adb.main()"
+    return [sys.executable, "-S", "-E", "-c", start, name]
 
 
 def _line(pid: int, level: str, tag: str, text: str) -> str:
@@ -196,6 +205,9 @@ def adb(phone: _Phone, arguments: list[str]) -> int:
         return 0
     if command == "devices":
         assert rest == ["-l"], rest
+        if state["plays"].get("devices") == "no server":
+            return _fail("* daemon not running; starting now at tcp:5037\nADB server didn't ACK\n"
+                         "error: protocol version missing")  # fmt: skip
         print("* daemon not running; starting now at tcp:5037", file=sys.stderr)
         print("* daemon started successfully", file=sys.stderr)
         print("List of devices attached")
@@ -235,20 +247,27 @@ def _shell(phone: _Phone, arguments: list[str]) -> int:
     environment = os.environ | {"PATH": f"{phone.home / 'bin'}:/usr/bin:/bin"}
     if line.startswith("logcat"):
         (phone.home / "logcat.pid").write_text(str(os.getpid()))
+    old = phone.state["old"]
+    if old:
+        print("* daemon not running. starting it now on port 5037 *")
+        print("* daemon started successfully *", flush=True)
     # Relayed, as adb does: when it is killed, what it ran on the phone holds none of our pipes.
     with subprocess.Popen(
-        ["/bin/sh", "-c", _inside(phone, line)], env=environment, stdout=subprocess.PIPE
-    ) as process:
+        ["/bin/sh", "-c", _inside(phone, line)], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if old else None,
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         for piece in process.stdout:
-            sys.stdout.buffer.write(piece)
+            # Its pseudo-terminal ends lines so, and adb on Windows adds another \r.
+            sys.stdout.buffer.write(piece.replace(b"\n", b"\r\r\n") if old else piece)
             sys.stdout.flush()
         code = process.wait()
-    return _fail("", 255) if phone.gone else code
+    return _fail("", 255) if phone.gone else 0 if old else code
 
 
 def _push(phone: _Phone, arguments: list[str]) -> int:
     source, target = arguments
+    assert not source.startswith("-"), source
     size = Path(source).stat().st_size
     play = phone.state["plays"].get("push", "")
     if play == "full":
@@ -275,6 +294,7 @@ def _install(phone: _Phone, arguments: list[str]) -> int:
     import zipfile
 
     *flags, apk = arguments
+    assert not apk.startswith("-"), apk
     assert flags == ["-r", "-d", "-g"], flags
     print("Performing Streamed Install")
     said = phone.state["install"]
@@ -339,10 +359,11 @@ def am(phone: _Phone, arguments: list[str]) -> int:
         return 0
     with (phone.home / "app_runs").open("a", encoding="utf-8") as runs:
         runs.write(given + "\n")
-    subprocess.Popen(
-        [sys.executable, "-S", "-E", __file__, "app", given], start_new_session=True,
+    begun = subprocess.Popen(
+        [*_python("app"), given], start_new_session=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    (phone.home / "app.pid").write_text(str(begun.pid))
     return 0
 
 
@@ -375,7 +396,6 @@ class _App:
         self.phone.log(1500, level, tag, text)
 
     def run(self, arguments: str) -> None:
-        (self.phone.home / "app.pid").write_text(str(self.pid))
         play = self.play
         if play == "silent":
             time.sleep(60)
@@ -524,6 +544,5 @@ def app(phone: _Phone, arguments: list[str]) -> int:
     return 0
 
 
-if __name__ == "__main__":
-    name = sys.argv[1]
-    sys.exit(globals()[name](_Phone(), sys.argv[2:]))
+def main() -> None:
+    sys.exit(globals()[sys.argv[1]](_Phone(), sys.argv[2:]))

@@ -24,6 +24,8 @@ _INSTALL = {
 }
 # What adb itself says around a command's own output.
 _CHATTER = re.compile(r"^(\* daemon |adb server version|- waiting for device -)")
+# A phone's shell without shell_v2 (Android 6) ends lines so; through adb on Windows with two \r.
+_LINE_END = re.compile(r"\r+\n")
 _GONE = re.compile(
     r"device '[^']*' not found|no devices/emulators found|device offline|error: closed"
     r"|device unauthorized|protocol fault|cannot connect to daemon"
@@ -40,7 +42,8 @@ class PhoneGoneError(PhoneError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call of adb left: its exit code and all that it printed."""
+    """What a call of adb left: its exit code, and what it printed besides its own chatter on
+    starting its server."""
 
     code: int
     out: str
@@ -52,11 +55,9 @@ class Answer:
 
     @property
     def said(self) -> str:
-        """The last line that is not adb's own chatter, preferably of its errors."""
+        """The last line, preferably of its errors."""
         for text in (self.err, self.out):
-            lines = [line.strip() for line in text.splitlines() if line.strip()]
-            lines = [line for line in lines if not _CHATTER.match(line)]
-            if lines:
+            if lines := [line.strip() for line in text.splitlines() if line.strip()]:
                 return lines[-1]
         return f"exit code {self.code}, no words"
 
@@ -107,11 +108,7 @@ class Adb:
                 f"`adb {shlex.join(arguments[:2])}` does not end within {seconds:.0f} s; unplug "
                 "the phone and plug it in again, or run `adb kill-server`"
             ) from None
-        answer = Answer(
-            done.returncode,
-            done.stdout.decode("utf-8", "replace").replace("\r\n", "\n"),
-            done.stderr.decode("utf-8", "replace").replace("\r\n", "\n"),
-        )
+        answer = Answer(done.returncode, _text(done.stdout), _text(done.stderr))
         if not answer.good and _GONE.search(answer.err):
             raise PhoneGoneError(f"{self.serial or 'adb'}: {answer.said}; is the cable still in?")
         if answer.code < 0:
@@ -130,7 +127,11 @@ def find_adb() -> Adb:
     """
     problems = []
     for program in _candidates():
-        answer = Adb(program, ()).call("version")
+        try:
+            answer = Adb(program, ()).call("version")
+        except AdbMissingError as error:
+            problems.append(str(error))
+            continue
         found = re.search(r"Android Debug Bridge version (\d+)\.(\d+)\.(\d+)", answer.out)
         if found is None:
             problems.append(f"{program} is not adb; it said: {answer.said}")
@@ -145,6 +146,12 @@ def find_adb() -> Adb:
         f"{'; '.join(problems) or 'adb is not installed'}; install it: {install_line()}; or name "
         "it in EDGE_AUTOGLM_ADB"
     )
+
+
+def _text(printed: bytes) -> str:
+    lines = _LINE_END.sub("\n", printed.decode("utf-8", "replace")).splitlines(keepends=True)
+    # Old versions say on stdout that the server starts, in front of any answer.
+    return "".join(line for line in lines if not _CHATTER.match(line))
 
 
 def install_line() -> str:

@@ -49,7 +49,10 @@ def ensure_app(adb: Adb, phone: Phone, apk: Path | None, say: Callable[[str], No
     if apk is not None:
         _check_apk(apk)
         say(f"installing {apk.name}")
-        answer = adb.call("install", "-r", "-d", "-g", str(apk), seconds=_INSTALL_SECONDS)
+        # Absolute: a name that begins with "-" is no option then.
+        answer = adb.call(
+            "install", "-r", "-d", "-g", str(apk.absolute()), seconds=_INSTALL_SECONDS
+        )
         # Old versions of adb exit with 0 whatever happened.
         if not answer.good or "Success" not in answer.out + answer.err:
             raise PhoneError(f"{apk}: not installed on {phone.title}: {_meaning(answer.said)}")
@@ -122,7 +125,7 @@ def pushed(adb: Adb, phone: Phone, model: Path, say: Callable[[str], None]) -> I
 
 
 def _push(adb: Adb, phone: Phone, model: Path, size: int, remote: str) -> None:
-    answer = adb.call("push", str(model), remote, seconds=60 + size / _SLOWEST)
+    answer = adb.call("push", str(model.absolute()), remote, seconds=60 + size / _SLOWEST)
     if not answer.good:
         said = answer.err + answer.out
         why = (

@@ -24,6 +24,12 @@ _MEMORY_SECONDS = 3.0  # between the result and the line on memory, which some b
 _POLL_SECONDS = 0.5
 # Of a run's limit: for inferences. The rest is for starting, and for loading onto a GPU.
 _MEASURING_PART = 0.4
+# Said with every result.
+RUNTIME = (
+    "the app runs TensorFlow Lite's Interpreter, on the GPU with its delegate; the package of "
+    "`export --target android-gpu` runs LiteRT's CompiledModel, which is other code: its times may "
+    "differ, its own test measures them"
+)
 
 
 def run_on_phone(
@@ -44,6 +50,7 @@ def run_on_phone(
     phone = describe(adb)
     say(phone.title)
     app = ensure_app(adb, phone, settings.apk, say)
+    sha256, size = digest(model), model.stat().st_size  # before it runs: of what is pushed
     runs = []
     with pushed(adb, phone, model, say) as remote:
         for accelerator in settings.accelerators:
@@ -51,8 +58,8 @@ def run_on_phone(
             runs.append(_run(adb, accelerator, app_arguments(remote, accelerator, settings),
                              remote, settings.limit))  # fmt: skip
     return PhoneBenchmark(
-        model.name, digest(model), model.stat().st_size, phone, app,
-        adb.release or ".".join(map(str, adb.version)), settings, tuple(runs), _notes(phone, app),
+        model.name, sha256, size, phone, app,
+        adb.release or ".".join(map(str, adb.version)), settings, tuple(runs), notes_on(phone, app),
     )  # fmt: skip
 
 
@@ -147,8 +154,9 @@ def _condition_notes(before: Condition, after: Condition) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _notes(phone: Phone, app: str | None) -> tuple[str, ...]:
-    notes = []
+def notes_on(phone: Phone, app: str | None) -> tuple[str, ...]:
+    """What bears on all figures: whose runtime, which device, which app."""
+    notes = [RUNTIME]
     if phone.emulator:
         notes.append("this is an emulator: its figures are not a phone's")
     if app is None:

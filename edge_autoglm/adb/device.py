@@ -54,12 +54,12 @@ class Attached:
 
 
 def read_devices(text: str) -> tuple[Attached, ...]:
-    """What `adb devices -l` prints; adb's own chatter around it is left out."""
+    """What `adb devices -l` prints; what stands before the list is left out."""
     _, found, rest = text.partition("List of devices attached")
     devices = []
     for line in rest.splitlines() if found else ():
         match = _STATE.match(line)
-        if match is None or line.startswith("*"):
+        if match is None:
             continue
         model = re.search(r"\bmodel:(\S+)", match["rest"])
         name = model[1].replace("_", " ") if model else ""
@@ -70,9 +70,13 @@ def read_devices(text: str) -> tuple[Attached, ...]:
 def choose(adb: Adb, serial: str | None) -> Adb:
     """adb bound to the phone that is meant: the one named, else the only one that is ready.
 
-    Raises NoPhoneError: none, several, or it is not ready; with what to do.
+    Raises NoPhoneError: none, several, or it is not ready; with what to do. PhoneError: adb cannot
+    list them.
     """
-    devices = read_devices(adb.call("devices", "-l").out)
+    answer = adb.call("devices", "-l")
+    if not answer.good:
+        raise PhoneError(f"adb lists no devices: {answer.said}; run `adb kill-server`")
+    devices = read_devices(answer.out)
     listed = "; ".join(map(str, devices))
     if serial is not None:
         named = [device for device in devices if device.serial == serial]

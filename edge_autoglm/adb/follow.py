@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import IO
 
 from edge_autoglm.errors import PhoneError
@@ -47,9 +46,10 @@ class Logcat:
         )  # fmt: skip
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         assert self._process.stdout is not None
-        threading.Thread(
+        self._reader = threading.Thread(
             target=_read, args=(self._process.stdout, self._lines), daemon=True
-        ).start()
+        )
+        self._reader.start()
         try:
             self._find_mark()
         except BaseException:
@@ -107,16 +107,12 @@ class Logcat:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+        self._reader.join(_END_SECONDS)  # not for ever: something else may hold the pipe
 
     def __enter__(self) -> Logcat:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
 

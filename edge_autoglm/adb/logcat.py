@@ -6,6 +6,7 @@ tools/delegates, delegates/gpu), the format that of `logcat -v threadtime`.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ _TIMINGS = re.compile(
 _MEMORY = re.compile(rf"[Mm]emory footprint[^:]*\(MB\): init={_NUMBER} overall={_NUMBER}")
 _COUNT = re.compile(r"^count=\d+ ")
 _PAIR = re.compile(r"(\w+)=([-+.\deE]+)")
+_SAME_AVERAGE = 1e-4  # it is printed twice, with six digits
 _MEASURING = "Running benchmark for at least"
 _ALL = "Explicitly applied GPU delegate, and the model graph will be completely executed"
 _PART = re.compile(
@@ -131,8 +133,11 @@ class RunLog:
             self.failure = self._why()
 
     def _timings(self, load: float, first: float, warmup: float, average: float) -> Times:
-        """With the statistics of the last inferences that were counted: the measured ones."""
+        """With the statistics of the last inferences that were counted: the measured ones, or, as
+        logcat loses lines, none where their average is another's (the warm-up's)."""
         counts = self._counts
+        if not math.isclose(counts.get("avg", math.nan), average, rel_tol=_SAME_AVERAGE):
+            counts = {}
         return Times(
             load, first, warmup, average,
             count=int(counts["count"]) if "count" in counts else None,

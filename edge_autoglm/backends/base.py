@@ -6,12 +6,12 @@ board. Each is one file of this package and one row of its table (`table.py`).
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,14 @@ class Availability:
     checks_only: bool = False
 
 
+def on_windows() -> Availability | None:
+    """What a backend says there whose engine is a process of its own; None elsewhere."""
+    if sys.platform != "win32":
+        return None
+    why = "runs in a process of its own, on Linux and macOS only; on Windows use WSL"
+    return Availability(False, why)
+
+
 @dataclass(frozen=True)
 class Inference:
     """The last outputs, in the model's element types, and the seconds of each run: writing the
@@ -97,10 +105,13 @@ class Loaded(ABC):
         self.warnings: tuple[str, ...] = ()
         self.checks_only = False
 
-    def infer(self, inputs: Sequence[Array], repeats: int = 1) -> Inference:
-        """Inferences on one input: arrays of the inputs' shapes and element types, in order.
+    def infer(self, inputs: Sequence[Array] | Array, repeats: int = 1) -> Inference:
+        """Inferences on one input: arrays of the inputs' shapes and element types, in order; a bare
+        array is the only input of a model that has one.
 
         Raises InputDataError for others, BackendRunError."""
+        if isinstance(inputs, np.ndarray):
+            inputs = (inputs,)
         if self._ports is not None:
             check_inputs(self._ports, inputs)
         return self._infer(inputs, repeats)
@@ -120,12 +131,7 @@ class Loaded(ABC):
     def __enter__(self) -> Loaded:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
 

@@ -34,16 +34,20 @@ class Child:
         self.peak_bytes = 0
         self._kept_log: str | None = None
         self._usable = True
-        roots = [path for path in sys.path if path]
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(roots),
+            # Where this process imports from, "" for the working folder included.
+            "PYTHONPATH": os.pathsep.join(str(Path(path).absolute()) for path in sys.path),
             "TMPDIR": str(self.folder),  # what a killed compiler leaves goes with the folder
         }
         with self._log.open("wb") as log:
             # A session of its own: Ctrl-C is ours to act on, and all that it started ends with it.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "edge_autoglm.backends.worker", engine],
+                # -P: a numpy.py in the user's folder is none of ours.
+                [
+                    sys.executable, "-P", "-m", "edge_autoglm.backends.worker", engine,
+                    str(PATIENCE_SECONDS),
+                ],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment,
                 start_new_session=True,
             )  # fmt: skip
@@ -114,8 +118,11 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
+        """Ends it: at once where it is in the middle of something. May be called twice."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        if self._kept_log is not None:
+            return  # its number may be another process's by now
         if not self._usable:  # it is busy, or gone, and may never read what was sent
             self._kill()
         self._usable = False
@@ -123,12 +130,15 @@ class Child:
             self._process.stdin.close()
         try:
             self._process.wait(2)  # it is idle, and ends when its input does
-        except subprocess.TimeoutExpired:
+        except BaseException as error:
             self._kill()
             self._process.wait()
-        self._process.stdout.close()
-        self._kept_log = self.log
-        self._temporary.cleanup()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+        finally:
+            self._process.stdout.close()
+            self._kept_log = self.log
+            self._temporary.cleanup()
 
 
 class ChildLoaded(Loaded):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from edge_boards import load_board
@@ -28,6 +29,7 @@ from .table import AUTO, LoadBoard, find_backend, host_backends
 LOG = logging.getLogger("edge_autoglm.backends")
 TRIAL_INPUTS = 3
 _WARMUP, _ROUNDS, _REPEATS = 2, 5, 3
+_REASONS, _REASON = 2, 72  # how many a log line gives, and their most characters
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,19 @@ class Selection:
     def lines(self) -> list[str]:
         """For people: what was chosen, then what was not."""
         found = [f"{self.chosen.name}: {self.why}"]
-        return found + [f"not {name}: {why}" for name, why in self.passed_over]
+        found += [f"not {name}: {why}" for name, why in self.passed_over]
+        return [" ".join(line.split()) for line in found]
+
+    def brief(self) -> str:
+        """One line, as a log has it: what was chosen, and why not the first of the others."""
+        chosen, *others = self.lines()
+        shown = [shorten(line, _REASON, placeholder=" ...") for line in others[:_REASONS]]
+        rest = len(others) - len(shown)
+        return "; ".join([chosen, *shown, *([f"and {rest} more"] if rest else [])])
 
     def __str__(self) -> str:
-        return "; ".join(self.lines())
+        """A line for each candidate."""
+        return "\n".join(self.lines())
 
 
 def select_backend(
@@ -79,7 +90,7 @@ def select_backend(
     (pseudo-random inputs without), its outputs are compared with the reference, and a median is
     taken in turns, with outputs read back. A wrong one is refused; a GPU in software and boards are
     not tried. A CPU is taken when no GPU serves or none is faster, and said in a warning of the
-    logger `edge_autoglm.backends`, with the reasons.
+    logger `edge_autoglm.backends`, with the first reasons; the Selection has all.
 
     Args:
         samples: Samples, or what `edge_quantize.data.load.samples_from` takes.
@@ -95,7 +106,7 @@ def select_backend(
         require(chosen, read)
         return Selection(read, chosen, "named")
     found = _automatic(read, samples, host_backends() if candidates is None else candidates)
-    LOG.log(logging.WARNING if found.chosen.last_resort else logging.INFO, "%s", found)
+    LOG.log(logging.WARNING if found.chosen.last_resort else logging.INFO, "%s", found.brief())
     return found
 
 

@@ -11,7 +11,7 @@ from edge_boards.errors import BoardsError, ToolchainError
 from edge_boards.toolchain import find_host_compiler
 from edge_quantize.check import check_supported
 
-from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
+from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, on_windows, said_by
 from .child import Child, ChildLoaded
 from .model import TFLITE, RunModel
 
@@ -27,6 +27,8 @@ class GeneratedC(Backend):
         self._board = board
 
     def available(self) -> Availability:
+        if (elsewhere := on_windows()) is not None:
+            return elsewhere
         try:
             compiler = find_host_compiler()
         except (ToolchainError, BoardsError) as error:

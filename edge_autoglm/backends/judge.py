@@ -139,7 +139,9 @@ class Judges:
         runtime: Backend = LiteRtCpu() if judge is Judge.LITERT else OnnxCpu()
         found = runtime.available()
         if not found.ok:
-            raise BackendError(f"no reference: {found.why}; {found.mend}")
+            raise BackendError(
+                f"no reference: {found.why}" + (f"; {found.mend}" if found.mend else "")
+            )
         model, name = self._model, judge.value
         floating = spelt_out(model.graph) if model.graph is not None else None
         if floating is not model.graph and floating is not None:

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from edge_quantize.gpu import GpuSession
 
-from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
+from .base import Availability, Backend, BackendRefusedError, Judge, Loaded, on_windows, said_by
 from .litert import INSTALL, LiteRtLoaded, installed, refusal
 from .model import RunModel
 
@@ -19,6 +19,8 @@ class LiteRtCpu(Backend):
     automatic = True
 
     def available(self) -> Availability:
+        if (elsewhere := on_windows()) is not None:
+            return elsewhere
         if not installed():
             return Availability(False, "ai-edge-litert is not installed", INSTALL)
         return Availability(True, f"ai-edge-litert {version('ai-edge-litert')}")

@@ -15,7 +15,16 @@ from edge_quantize.errors import GpuError
 from edge_quantize.gpu import GpuSession, choose_driver
 from edge_quantize.gpu.driver import SETUP
 
-from .base import Array, Availability, Backend, BackendRefusedError, Judge, Loaded, said_by
+from .base import (
+    Array,
+    Availability,
+    Backend,
+    BackendRefusedError,
+    Judge,
+    Loaded,
+    on_windows,
+    said_by,
+)
 from .litert import INSTALL, LiteRtLoaded, installed, refusal
 from .model import RunModel
 
@@ -28,6 +37,8 @@ class LiteRtGpu(Backend):
 
     def available(self) -> Availability:
         """A driver that is no SwiftShader has run a tiny model before it is said to be here."""
+        if (elsewhere := on_windows()) is not None:
+            return elsewhere
         if not installed():
             return Availability(False, "ai-edge-litert is not installed", INSTALL)
         runtime = f"ai-edge-litert {version('ai-edge-litert')}"

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge_autoglm.errors import UsageError
 from edge_quantize.data import Samples
 from edge_quantize.data.load import samples_from
-from edge_quantize.errors import InputDataError
+from edge_quantize.errors import InputDataError, ModelFileError
 from edge_quantize.graph import Graph
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.onnx_file import check_onnx_file
@@ -46,7 +45,7 @@ class RunModel:
 def read_run_model(source: RunModel | Graph | str | Path) -> RunModel:
     """A `.tflite` or `.onnx` file, or a Graph.
 
-    Raises UsageError for a file of another kind, ModelFileError, UnsupportedModelError, OSError.
+    Raises ModelFileError, for a file of another kind too, UnsupportedModelError, OSError.
     """
     if isinstance(source, RunModel):
         return source
@@ -60,12 +59,15 @@ def read_run_model(source: RunModel | Graph | str | Path) -> RunModel:
         check_onnx_file(path)
         return RunModel(path.stem, ONNX, path.read_bytes(), None, path)
     if path.suffix not in (".tflite", ".lite") and path.exists():
-        raise UsageError(
+        raise ModelFileError(
             f"{path}: backends run .tflite and .onnx files; `edge-autoglm convert` makes a .tflite "
             "of another model"
         )
     content = read_model_file(path)
-    graph = replace(read_tflite(content), name=path.stem)
+    try:
+        graph = replace(read_tflite(content), name=path.stem)
+    except ModelFileError as error:  # it was given bytes, which have no name
+        raise ModelFileError(f"{path}: {error}", error.problems) from error
     return RunModel(path.stem, TFLITE, content, graph, path)
 
 
@@ -85,7 +87,7 @@ def check_inputs(ports: Graph, inputs: Sequence[Array]) -> None:
     wanted = [ports.tensors[index] for index in ports.inputs]
     if len(inputs) != len(wanted):
         raise InputDataError(
-            f"{ports.name}: {len(inputs)} inputs given, the model has {len(wanted)}"
+            f"{ports.name}: inputs: {len(inputs)} given, the model has {len(wanted)}"
         )
     for tensor, array in zip(wanted, inputs, strict=True):
         if array.shape != tensor.shape or array.dtype != tensor.dtype.numpy:

@@ -22,6 +22,7 @@ from .base import (
     BackendUnavailableError,
     Judge,
     Loaded,
+    on_windows,
 )
 from .child import Child, ChildLoaded
 from .model import ONNX, RunModel
@@ -75,6 +76,8 @@ class OnnxRuntime(Backend):
 
     def available(self) -> Availability:
         """A provider that was built in is tried: it may lack its libraries, or a GPU."""
+        if (elsewhere := on_windows()) is not None:
+            return elsewhere
         if find_spec("onnxruntime") is None:
             return Availability(False, "onnxruntime is not installed", self.install)
         try:

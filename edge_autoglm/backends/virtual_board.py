@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from contextlib import AbstractContextManager
+import weakref
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from edge_autoglm.measure.own_board import state_in, stop_own, why_not_built
+from edge_autoglm.measure.own_board import state_in, why_not_built
 from edge_boards import Board
 from edge_boards.errors import BoardsError
 
@@ -55,16 +57,27 @@ class _VirtualLoaded(BoardLoaded):
     """In a state folder of its own, so that the user's virtual board keeps what it runs."""
 
     def __init__(self, name: str, board: Board, model: RunModel) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="edge-virtual-")
+        self._folder = Path(tempfile.mkdtemp(prefix="edge-virtual-"))
+        # The board is a process that outlives this one: it ends with the program, closed or not.
+        self._end = weakref.finalize(self, _end, board.name, self._folder)
         super().__init__(name, board, model, "virtual")
 
     def place(self) -> AbstractContextManager[None]:
-        return state_in(Path(self._folder.name))
+        return state_in(self._folder)
 
     def close(self) -> None:
         try:
             super().close()
         finally:
-            with self.place():
-                stop_own(self._board)
-            self._folder.cleanup()
+            self._end()
+
+
+def _end(name: str, folder: Path) -> None:
+    """Stops the board of a state folder, and removes the folder."""
+    from edge_boards import virtual
+
+    try:
+        with suppress(BoardsError):  # it never started, or ended by itself
+            virtual.stop(name, state_dir=folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,13 +1,15 @@
-"""The process of an engine: `python -m edge_autoglm.backends.worker onnx|c`.
+"""The process of an engine: `python -m edge_autoglm.backends.worker onnx|c SECONDS`.
 
 Requests are pickled (what, arguments) on stdin, answers (ok, result, peak bytes) on stdout.
-Everything that a library prints goes to stderr, which is the log.
+Everything that a library prints goes to stderr, which is the log. SECONDS is the most that one
+request may take.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import tempfile
 import time
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_SPARE_SECONDS = 30
 
 
 class OnnxEngine:
@@ -30,7 +34,10 @@ class OnnxEngine:
         if alone:
             options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         start = time.perf_counter()
-        self.session = onnxruntime.InferenceSession(content, options, providers=[provider])
+        # Neither here nor later: where the provider fails, Python's side would take the CPU.
+        self.session = onnxruntime.InferenceSession(
+            content, options, providers=[provider], enable_fallback=0
+        )
         self.session.disable_fallback()
         seconds = time.perf_counter() - start
         self.names = [each.name for each in self.session.get_inputs()]
@@ -104,7 +111,7 @@ def peak_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def main(engine: str) -> None:
+def main(engine: str, patience: float) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     tempfile.tempdir = None  # as TMPDIR says
@@ -114,12 +121,20 @@ def main(engine: str) -> None:
             what, arguments = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        # The parent stops what takes too long; where the parent was killed, the system does.
+        _alarm(int(patience) + _SPARE_SECONDS)
         try:
             answer = True, getattr(worker, what)(**arguments)
         except Exception as error:
             answer = False, " ".join(_words(error).split())
+        _alarm(0)
         pickle.dump((*answer, peak_bytes()), answers)
         answers.flush()
+
+
+def _alarm(seconds: int) -> None:
+    if sys.platform != "win32":
+        signal.alarm(seconds)
 
 
 def _words(error: Exception) -> str:
@@ -129,4 +144,4 @@ def _words(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], float(sys.argv[2]))

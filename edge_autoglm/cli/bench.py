@@ -40,14 +40,14 @@ INPUTS = 5
 def bench(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A .tflite or .onnx file.")],
     backends: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--backends",
             metavar="L",
-            help="all, auto, or names of `backends`, with commas between (virtual:B and board:B "
-            "too).",
+            help="all (default), auto, or names of `backends`, with commas between (virtual:B and "
+            "board:B too).",
         ),
-    ] = "all",
+    ] = None,
     board: Annotated[
         str | None,
         typer.Option(
@@ -67,8 +67,11 @@ def bench(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", min=1, metavar="N", help="Inputs that are compared.")
-    ] = INPUTS,
+        int | None,
+        typer.Option(
+            "--samples", min=1, metavar="N", help=f"Inputs that are compared (default: {INPUTS})."
+        ),
+    ] = None,
     runs: Annotated[
         int, typer.Option("-n", "--runs", min=1, help="Inferences measured on each backend.")
     ] = 50,
@@ -95,16 +98,21 @@ def bench(
 
     phone = PhoneOptions(serial, apk, accelerators, threads, precision, limit)
     if adb:
-        other = {"--backends": backends != "all", "--board": board, "--data": data,
-                 "--scale": scale, "--samples": samples != INPUTS}  # fmt: skip
-        if given := [name for name, value in other.items() if value]:
+        other = {"--backends": backends, "--board": board, "--boards": boards, "--data": data,
+                 "--scale": scale, "--samples": samples}  # fmt: skip
+        if given := [name for name, value in other.items() if value is not None]:
             raise UsageError(f"{', '.join(given)}: not with --adb, which measures on a phone only")
         bench_adb(model, phone, runs, json)
         return
     if phone.given:
         raise UsageError(f"{', '.join(phone.given)}: only with --adb")
+    if scale is not None and data is None:
+        raise UsageError("--scale: only with --data, whose pictures it is of")
+    backends = "all" if backends is None else backends
+    samples = INPUTS if samples is None else samples
+    _check_board(_names(backends), board, boards is not None)
 
-    from edge_autoglm.backends import read_run_model, select_backend
+    from edge_autoglm.backends import find_backend, read_run_model, select_backend
     from edge_autoglm.backends.bench import bench as run
     from edge_autoglm.backends.choose import LOG, ports_of
     from edge_autoglm.backends.model import inputs_of
@@ -142,14 +150,15 @@ def bench(
         out.print(wrapped(line, "  "), soft_wrap=True)
         if mend:
             out.print(f"  -> {mend}", soft_wrap=True)
-    asked = {name.strip() for name in backends.split(",")}
+    asked = _names(backends)
     if "all" in asked and board is None:
         notes().print(
             "no board took part; --board B adds its virtual one, board:B a real one",
             soft_wrap=True,
         )
     write_json(json, bench_json(result, selection))
-    lacking = [row.name for row in result.rows if not row.ran and not asked & {"all", "auto"}]
+    named = {find_backend(name, load, board).name for name in asked if name not in ("all", "auto")}
+    lacking = [row.name for row in result.rows if not row.ran and row.name in named]
     wrong = [row.name for row in result.rows if row.doubt]
     if not result.good or lacking:
         said = [f"wrong: {', '.join(wrong)}"] if wrong else []
@@ -159,13 +168,35 @@ def bench(
         raise typer.Exit(1)
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _check_board(names: list[str], board: str | None, boards: bool) -> None:
+    """Refuses --board and --boards where nothing that is asked for is of a board of theirs."""
+    from edge_autoglm.backends.generated_c import GeneratedC
+    from edge_autoglm.backends.table import ALL, BOARD, VIRTUAL
+    from edge_autoglm.errors import UsageError
+
+    of_boards = [name.partition(":") for name in names if name.startswith((VIRTUAL, BOARD))]
+    open_ = any(not rest.partition("@")[0] for _, _, rest in of_boards)
+    heard = open_ or ALL in names or GeneratedC.name in names
+    if board is not None and names and not heard:
+        raise UsageError(
+            f"--board: nothing in --backends {','.join(names)} is of it; it is for all, c, virtual "
+            "and board"
+        )
+    if boards and board is None and not of_boards:
+        raise UsageError("--boards: only where a board is named, with --board or in --backends")
+
+
 def _named(text: str, board: str | None, load: Callable[[str], Board]) -> list[Backend]:
     """The backends that `--backends` lists, each once."""
     from edge_autoglm.backends import find_backend
     from edge_autoglm.backends.table import ALL, AUTO, FORMS, HOST, VIRTUAL
     from edge_autoglm.errors import UsageError
 
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = _names(text)
     if not names:
         raise UsageError(f"--backends: names none; all, auto, or of {', '.join(FORMS)}")
     if AUTO in names:

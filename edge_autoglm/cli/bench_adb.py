@@ -20,7 +20,7 @@ AdbOption = Annotated[
     typer.Option(
         "--adb",
         help="Measure on an Android phone, on its CPU and its GPU, with TensorFlow Lite's "
-        "benchmark app.",
+        "benchmark app. An adb server that this starts stays, as adb's do.",
     ),
 ]
 SerialOption = Annotated[
@@ -79,15 +79,17 @@ def bench_adb(model: str, options: PhoneOptions, runs: int, json: Path | None = 
     nothing.
     """
     from edge_autoglm.adb import run_on_phone
-    from edge_autoglm.errors import UsageError
     from edge_autoglm.report.phone import phone_json, phone_lines, phone_table
     from edge_autoglm.report.tables import wrapped
+    from edge_quantize.errors import ModelFileError
     from edge_quantize.ingest.tflite import read_tflite
 
     settings = _settings(options, runs)
     path = Path(model)
     if path.suffix == ".onnx":
-        raise UsageError(f"{model}: a phone takes .tflite; make one with `edge-autoglm convert`")
+        raise ModelFileError(
+            f"{model}: a phone takes .tflite; make one with `edge-autoglm convert`"
+        )
     read_tflite(path)  # what is no model is refused before a phone is asked
     result = run_on_phone(path, settings, say=lambda text: notes().print(f"{text} ..."))
     console = output(json)
@@ -103,11 +105,14 @@ def _settings(options: PhoneOptions, runs: int) -> Settings:
     from dataclasses import replace
 
     from edge_autoglm.adb import Settings
+    from edge_autoglm.errors import UsageError
 
     settings = Settings(runs=runs, serial=options.serial, apk=options.apk, threads=options.threads)
     if options.accelerators is not None:
         settings = replace(settings, accelerators=_accelerators(options.accelerators))
     if options.precision is not None:
+        if "gpu" not in settings.accelerators:
+            raise UsageError("--precision: is the GPU's, which --accelerators leaves out")
         settings = replace(settings, precision=options.precision)
     if options.limit is not None:
         settings = replace(settings, limit=options.limit)

@@ -47,7 +47,7 @@ def export_mobile(model: str, options: Options) -> None:
     from edge_autoglm.report.tables import narrowed
     from edge_export.folder import refuse_foreign
     from edge_export.mobile.model import Target, Variant
-    from edge_export.mobile.package import Wishes, prepare, source_model, write_package
+    from edge_export.mobile.package import KEPT, Wishes, prepare, source_model, write_package
     from edge_export.mobile.variants import check_variant
     from edge_export.mobile.verdict_file import VERDICT_FILE
     from edge_quantize.gpu import find_driver
@@ -55,7 +55,7 @@ def export_mobile(model: str, options: Options) -> None:
     _check_usage(options)
     shapes = dict(_shape(text) for text in options.shapes)
     folder = options.out or Path(f"{stem(model)}_{options.target}")
-    refuse_foreign(folder, VERDICT_FILE)
+    refuse_foreign(folder, VERDICT_FILE, KEPT)
     content, remarks = _content(model)
     name = _name(model)
     wishes = Wishes(

@@ -31,8 +31,8 @@ def gpu(
         typer.Option(
             "--from",
             metavar="FILE|DIR",
-            help="Take it from a .deb file or from the folder of a program built on Chromium, "
-            "not from apt-get. May be given several times.",
+            help="Take it from a .deb file, a folder with such files, or the folder of a program "
+            "built on Chromium, not from apt-get. May be given several times.",
         ),
     ] = None,
     force: Annotated[

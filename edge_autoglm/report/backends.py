@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from .profile import figure_json
+from .summary import finite
 from .tables import table
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _difference(row: Row) -> str | None:
             return "unknown ✗"
         return "reference ✗" if row.doubt else "reference"
     if not row.doubt and not row.difference.good:
-        return str(row.difference)  # the CPU's own, where its arithmetic is coarser
+        return f"{row.difference} ~"  # see `bench_lines`
     return f"{row.difference} {'✗' if row.doubt else '✓'}"
 
 
@@ -106,6 +107,13 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
         elif row.doubt:
             of = f" ({row.against})" if row.difference is not None else ""
             lines.append((f"{row.name}: {row.doubt}{of}", ""))
+        elif row.difference is not None and not row.difference.good:
+            # The only one that is off and not doubted, see `choose.doubt`.
+            line = (
+                f"{row.name}: ~ is what this runtime gives an app: it rounds activations to int8 "
+                "before int8 weights, which the reference does not"
+            )
+            lines.append((line, ""))
     lines += [
         (f"not run: {', '.join(names)}: {why}", mend) for (why, mend), names in lacking.items()
     ]
@@ -123,19 +131,30 @@ def bench_lines(bench: Bench) -> list[tuple[str, str]]:
     if bench.between is not None:
         one, other, apart = bench.between
         lines.append((f"{one} and {other} themselves are {apart} apart on these inputs", ""))
-    if any(row.memory and row.load for row in bench.rows):
-        lines.append(("times include reading the output back", ""))
-        lines.append(
-            (
-                "memory: the peak of the process that ran it, Python included; of a board, RAM",
-                "",
-            )
-        )
-    return lines
+    return lines + [(note, "") for note in _notes(bench)]
+
+
+def _notes(bench: Bench) -> list[str]:
+    """What the figures are of."""
+    # Boards have a colon in their names, see `backends.table`.
+    boards = {":" in row.name for row in bench.rows if row.ran}
+    notes = []
+    if False in boards:
+        notes += [
+            "times include writing the input and reading the output back",
+            "memory: the most that the process which ran it took, Python included",
+        ]
+    if True in boards:
+        notes += [
+            "a board's times are its own counter's, of computing alone",
+            "a board's memory is its RAM: what is set aside, and the stack's high water",
+        ]
+    return notes
 
 
 def bench_json(bench: Bench, selection: Selection | None = None) -> dict[str, Any]:
-    """Everything that the table and its lines say. Times in seconds, memory in bytes."""
+    """Everything that the table and its lines say. Times in seconds, memory in bytes. A `largest`
+    difference is null where it has no size: no number was computed, or another shape."""
     found: dict[str, Any] = {
         "schema": SCHEMA,
         "model": {"name": bench.model, "sha256": bench.sha256},
@@ -143,13 +162,14 @@ def bench_json(bench: Bench, selection: Selection | None = None) -> dict[str, An
         "inputs": bench.inputs,
         "good": bench.good,
         "backends": [_row_json(row) for row in bench.rows],
+        "notes": _notes(bench),
         "references_apart": None,
     }
     if bench.between is not None:
         one, other, apart = bench.between
         found["references_apart"] = {
             "of": [one, other],
-            "largest": apart.largest,
+            "largest": finite(apart.largest),
             "relative": apart.relative,
         }
     if selection is not None:
@@ -176,7 +196,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "difference": None
         if apart is None
         else {
-            "largest": apart.largest,
+            "largest": finite(apart.largest),
             "relative": apart.relative,
             "tolerance": apart.tolerance,
             "rounding": apart.rounding,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 _KIND = "measured"
+_RUNTIME = "TensorFlow Lite Interpreter"  # not LiteRT's CompiledModel, which the packages use
 
 
 def phone_table(result: PhoneBenchmark) -> Table:
@@ -94,6 +95,7 @@ def phone_json(result: PhoneBenchmark) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "kind": _KIND,
+        "runtime": _RUNTIME,
         "good": result.good,
         "model": {"name": result.model, "sha256": result.sha256, "bytes": result.size},
         "phone": asdict(result.phone),

@@ -177,7 +177,8 @@ class Optimized:
 
 
 class Compiled(ABC):
-    """A model that is loaded and ready to run. A context manager; not for several threads."""
+    """A model that is loaded and ready to run. A context manager; not for several threads. What
+    nobody closes ends with the program."""
 
     def __init__(self, graph: Graph, board: Board, scratch: Any) -> None:
         self.graph = graph
@@ -202,7 +203,7 @@ class Compiled(ABC):
         if len(inputs) == 1 and len(tensors) > 1 and isinstance(inputs[0], tuple | list):
             inputs = tuple(inputs[0])
         if len(inputs) != len(tensors):
-            raise ValueError(f"{len(tensors)} inputs are needed, not {len(inputs)}")
+            raise ValueError(f"inputs: {len(inputs)} given, {len(tensors)} needed")
         fed = []
         for number, (given, tensor) in enumerate(zip(inputs, tensors, strict=True)):
             array = np.asarray(given)
@@ -245,21 +246,22 @@ class Compiled(ABC):
         self.close()
 
     def _on(self, wanted: str | Backend) -> Loaded:
-        """The backend with the model, loaded when it is first asked for."""
-        name = wanted if isinstance(wanted, str) else wanted.name
-        if name == AUTO and self.selection is not None:
-            name = self.selection.chosen.name
-        if name in self._backends:
-            return self._backends[name]
+        """The backend with the model, loaded when it is first asked for: once, whichever of its
+        names it is asked for by."""
         found = wanted
-        if isinstance(wanted, str) and wanted != AUTO:
+        if wanted == AUTO and self.selection is not None:
+            found = self.selection.chosen
+        elif isinstance(wanted, str) and wanted != AUTO and wanted not in self._backends:
             found = find_backend(wanted, self._load_board, self._board.name)
-        selection = select_backend(found, read_run_model(self.graph))
-        loaded = selection.load()
-        if name == AUTO:
-            self.selection = selection
-        self._backends[selection.chosen.name if name == AUTO else name] = loaded
-        return loaded
+        name = found if isinstance(found, str) else found.name
+        if name not in self._backends:
+            selection = select_backend(found, read_run_model(self.graph))
+            name = selection.chosen.name
+            if name not in self._backends:
+                self._backends[name] = selection.load()
+            if wanted == AUTO:
+                self.selection = selection
+        return self._backends[name]
 
     def _load_board(self, name: str) -> Board:
         return self._board if name == self._board.name else load_board(name)

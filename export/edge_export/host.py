@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,8 @@ class HostModel:
         """Builds and loads. `compiler` defaults to the first found. Raises HostBuildError."""
         self.export = export
         self._folder = Path(tempfile.mkdtemp(prefix="edge-host-"))
+        # Also where nobody closes it, at the program's end at the latest.
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         try:
             library = (compiler or find_host_compiler()).shared_library(
                 export.source_paths,
@@ -90,7 +93,7 @@ class HostModel:
 
     def close(self) -> None:
         """Removes what was built; the loaded library stays until the process ends."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove()
 
     def __enter__(self) -> HostModel:
         return self
@@ -111,7 +114,7 @@ class HostModel:
         """Writes every input. Raises ValueError for a wrong count, dtype or size."""
         described = self.export.description["inputs"]
         if len(inputs) != len(described):
-            raise ValueError(f"{len(described)} inputs are needed, not {len(inputs)}")
+            raise ValueError(f"inputs: {len(inputs)} given, {len(described)} needed")
         for position, (array, tensor) in enumerate(zip(inputs, described, strict=True)):
             place = self._model.inputs[position]
             if array.dtype.name != tensor["dtype"] or array.nbytes != place.size:

@@ -19,7 +19,8 @@ EXPORT_SCHEMA = 1
 
 
 def seal(said: Mapping[str, Any], files: Mapping[str, str], compiled: Iterable[str]) -> str:
-    """The text of export.json: `said`, and the digests of those of `files` that are compiled."""
+    """The text of export.json: `said`, and the digests of those of `files` that are compiled;
+    the others by name, since they may be changed."""
     document = {
         "schema": EXPORT_SCHEMA,
         **said,
@@ -27,6 +28,7 @@ def seal(said: Mapping[str, Any], files: Mapping[str, str], compiled: Iterable[s
             path: hashlib.sha256(files[path].encode("utf-8")).hexdigest() for path in compiled
         },
     }
+    document["others"] = sorted(set(files) - set(document["files"]))
     return json.dumps(document | {"digest": digest(document)}, indent=1) + "\n"
 
 

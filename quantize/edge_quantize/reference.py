@@ -141,7 +141,7 @@ class _Loaded:
         wanted = [self.graph.tensors[index] for index in self.graph.inputs]
         if len(inputs) != len(wanted):
             raise ReferenceRuntimeError(
-                f"{self.graph.name}: {len(inputs)} inputs given, the model has {len(wanted)}"
+                f"{self.graph.name}: inputs: {len(inputs)} given, the model has {len(wanted)}"
             )
         for tensor, array in zip(wanted, inputs, strict=True):
             if array.shape != tensor.shape or array.dtype != tensor.dtype.numpy:

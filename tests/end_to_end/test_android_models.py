@@ -31,8 +31,8 @@ def test_the_class_names_and_sizes_buffers_as_the_runtime_does(
         re.findall(r'"([^"]*)"', re.search(pattern, source)[1])  # type: ignore[index]
         for pattern in (
             r"const val SIGNATURE = (.*)",
-            r"inputBuffers = listOf\((.*?)\)\n",
-            r"outputBuffers = listOf\((.*?)\)\n",
+            r"INPUTS = listOf\((.*?)\)\n",
+            r"OUTPUTS = listOf\((.*?)\)\n",
         )
     )
     runtime = CompiledModel.from_file(str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from search_models import samples
 from edge_autoglm import optimize, select_backend
 from edge_autoglm.backends import (
     Availability,
+    Backend,
     BackendError,
     Loaded,
     RunModel,
@@ -33,6 +36,7 @@ from edge_autoglm.backends import (
 from edge_autoglm.backends.litert_cpu import LiteRtCpu
 from edge_autoglm.backends.litert_gpu import LiteRtGpu
 from edge_autoglm.backends.model import generated
+from edge_autoglm.backends.virtual_board import VirtualBoard
 from edge_autoglm.errors import UsageError
 from edge_autoglm.measure.figures import Kind
 from edge_autoglm.search.api import Optimized
@@ -98,6 +102,8 @@ def test_int8_weights_in_a_float_model_are_judged_by_the_floats_they_stand_for(
         "bench", mlperf_tiny("kws_float.tflite"), "--backends", "litert-gpu,litert-cpu", "-n", "5",
         "--json", "h.json",
     )  # fmt: skip
+    assert re.search(r"litert-cpu .*e-0\d ~ ", done.stdout)
+    assert "litert-cpu: ~ is what this runtime gives an app" in done.stdout
     gpu, cpu = json.loads((program.folder / "h.json").read_bytes())["backends"]
     assert gpu["difference"]["largest"] < 1e-5
     assert 1e-4 < cpu["difference"]["largest"] < 0.1
@@ -144,6 +150,7 @@ def test_a_virtual_board_has_modelled_time_and_no_wall_clock(program: Program) -
     assert board["memory"]["kind"] == "exact"
     assert 0 < board["memory"]["value"] < 320 << 10
     assert board["difference"]["largest"] == c["difference"]["largest"] == 0
+    assert "a board's times are its own counter's, of computing alone" in done.stdout
 
 
 def test_an_emulator_that_counts_instructions_gives_no_time(program: Program) -> None:
@@ -174,6 +181,44 @@ def test_a_virtual_board_of_a_program_leaves_the_users_own_alone(
     (wanted,) = best_reference(graph).run(inputs)
     np.testing.assert_array_equal(run.outputs[0], wanted)
     assert not (tmp_path / "state").exists()
+
+
+_NOBODY_CLOSES = """
+import sys
+from pathlib import Path
+import numpy as np
+from edge_autoglm import optimize
+from edge_boards import virtual
+from search_models import classifier, samples
+kept = optimize(classifier(), "stm32f746", level=2, data=samples(60)).compile()
+kept.infer(samples(1, seed=9).inputs[0][0], backend="virtual")
+(folder,) = Path(sys.argv[1]).glob("edge-virtual-*")
+print(virtual.list_running(state_dir=folder)[0].pid, flush=True)
+assert [*Path(sys.argv[1]).glob("edge-host-*")]
+if sys.argv[2] == "raise":
+    raise RuntimeError("of the user")
+"""
+
+
+@pytest.mark.parametrize(("ending", "code"), [("end", 0), ("raise", 1)])
+def test_what_a_program_does_not_close_ends_with_it(
+    ending: str, code: int, program: Program
+) -> None:
+    folder = program.folder / f"unclosed-{ending}"
+    folder.mkdir()
+    paths = [*sys.path, str(Path(__file__).parents[1])]
+    done = subprocess.run(
+        [sys.executable, "-c", _NOBODY_CLOSES, str(folder), ending], check=False,
+        capture_output=True, text=True, timeout=120,
+        env=program.environment(TMPDIR=str(folder), PYTHONPATH=os.pathsep.join(paths)),
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    pid = int(done.stdout)
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+    assert not [*folder.iterdir()]
 
 
 def test_a_board_that_is_not_plugged_in_is_one_row_with_the_reason(program: Program) -> None:
@@ -215,6 +260,33 @@ def test_a_compiled_model_chooses_once_and_says_what(optimized: Optimized) -> No
         assert compiled.selection is selection
         np.testing.assert_array_equal(chosen, again)
         np.testing.assert_array_equal(chosen, compiled.infer(image, backend=selection.chosen))
+
+
+def test_a_backend_is_loaded_once_whichever_way_it_is_asked_for(
+    optimized: Optimized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second one would be a process or a board that nobody closes."""
+    loads: list[str] = []
+    for kind in (LiteRtCpu, VirtualBoard):
+        load = kind.load
+
+        def counted(self: Backend, model: RunModel, load: Any = load) -> Loaded:
+            loads.append(self.name)
+            return load(self, model)
+
+        monkeypatch.setattr(kind, "load", counted)
+    monkeypatch.setenv("EDGE_AUTOGLM_GPU", "none")
+    (image,) = samples(1, seed=9).inputs[0]
+    with optimized.compile() as compiled:
+        for backend in ("litert-cpu", LiteRtCpu(), "auto", "auto"):
+            compiled.infer(image, backend=backend)
+        assert compiled.selection is not None
+        assert compiled.selection.chosen.name == "litert-cpu"
+        # One for use; the choice itself loads one for the trial and one as its judge.
+        assert loads == ["litert-cpu"] * 3
+        for backend in ("virtual", "virtual:stm32f746"):
+            compiled.infer(image, backend=backend)
+        assert loads[3:] == ["virtual:stm32f746"]
 
 
 def test_a_compiled_model_refuses_what_cannot_be(optimized: Optimized) -> None:

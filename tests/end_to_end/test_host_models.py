@@ -248,5 +248,5 @@ def test_an_input_of_the_wrong_size_or_type_is_refused(tmp_path: Path) -> None:
             model.run([np.zeros((1, 8, 8, 2), np.int8)])
         with pytest.raises(ValueError, match="input 0 must be int8"):
             model.run([np.zeros((1, 8, 8, 3), np.float32)])
-        with pytest.raises(ValueError, match="1 inputs are needed"):
+        with pytest.raises(ValueError, match="inputs: 0 given, 1 needed"):
             model.run([])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,16 +24,21 @@ def sources(made: Package, folder: Path) -> list[Path]:
     return sorted(folder.glob("Sources/*/*.swift"))
 
 
-@pytest.mark.parametrize("metal", [True, False])
+ODD_NAMES = package(
+    (port("class"), port("self"), port("1-weird"), port("☃"), port("☃")),
+    name="loaded",  # LoadedModel, beside the types that every package has
+)
+
+
 @pytest.mark.parametrize(
-    "made",
+    ("made", "metal"),
     [
-        package(labels=("a", "b", "c")),
-        package(EVERY_TYPE, EVERY_TYPE),
-        package((port("class"), port("self"), port("1-weird"), port("☃"), port("☃"))),
-        package(name="func"),
+        (package(labels=("a", "b", "c")), True),
+        (package(EVERY_TYPE, EVERY_TYPE), True),
+        (ODD_NAMES, True),
+        (ODD_NAMES, False),
     ],
-    ids=["labels", "every type", "odd names", "keyword"],
+    ids=["labels", "every type", "odd names", "without Metal"],
 )
 def test_a_package_compiles_without_a_warning(made: Package, metal: bool, tmp_path: Path) -> None:
     compiler()
@@ -45,15 +51,6 @@ def test_an_app_that_gives_the_wrong_type_does_not_compile(tmp_path: Path) -> No
     app = tmp_path / "App.swift"
     app.write_text("func use(_ m: Model) throws { _ = try m.run(.init(image: [true])) }\n")
     assert any("cannot convert value of type 'Bool'" in line for line in typecheck([*files, app]))
-
-
-def test_the_tests_for_the_phone_compile(tmp_path: Path) -> None:
-    compiler()
-    golden = Golden((b"\0" * 16,), (b"\0" * 12,), (1e-3,))
-    files = sources(package(golden=golden), tmp_path)
-    (tests,) = tmp_path.glob("Tests/*/*.swift")
-    tests.write_text(tests.read_text().replace("import ModelMetal\n", ""))
-    assert typecheck([*files, tests]) == []
 
 
 @pytest.mark.parametrize("made", [package(labels=("a", "b", "c")), package(EVERY_TYPE, EVERY_TYPE)])
@@ -228,6 +225,72 @@ def app(
         return done.stdout.splitlines()
 
     return call
+
+
+_XCTEST = """
+import XCTest
+
+extension Bundle { static let module = Bundle(path: CommandLine.arguments.last!)! }
+
+let tests = @Class.self
+XCTMain(
+    [testCase([
+        ("loads", tests.testLoadsAndSaysWhereItRuns), ("sizes", tests.testEveryOutputHasItsSize),
+        ("refused", tests.testAnInputOfAnotherSizeIsRefused),
+        ("closed", tests.testNothingRunsAfterClose),
+        ("agrees", tests.testGPUAgreesWithTheReference), ("latency", tests.testLatency),
+    ])], arguments: ["tests"])
+"""
+
+
+@pytest.fixture(scope="module")
+def phone(
+    tmp_path_factory: pytest.TempPathFactory, mlperf_tiny: Callable[[str], Path]
+) -> tuple[Path, Path]:
+    """The package's own tests of the kws int8 model as a program, and the folder of its files."""
+    compiler()
+    folder = tmp_path_factory.mktemp("ios_tests")
+    runtime = Runtime(folder)
+    files = sources(from_file(mlperf_tiny("kws_int8.tflite")), folder)
+    (tests,) = folder.glob("Tests/*/*.swift")
+    tests.write_text(tests.read_text().replace("import KwsInt8Metal\n", ""))
+    main = folder / "main.swift"
+    main.write_text(_XCTEST.replace("@Class", "KwsInt8ModelTests"))
+    options = ["-D", "SWIFT_PACKAGE", *runtime.options]
+    program = build([*files, tests, main], folder / "tests", "KwsInt8Metal", options)
+    resources = folder / "resources"
+    shutil.copytree(next(folder.glob("Tests/*/Golden")), resources / "Golden")
+    shutil.copy(next(folder.glob("Sources/*/Resources/*.tflite")), resources)
+    return program, resources
+
+
+def test_the_packages_own_tests_pass_where_the_gpu_is_right(phone: tuple[Path, Path]) -> None:
+    done = run(*phone)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Executed 6 tests, with 0 failures" in done.stdout
+    assert re.search(r"median [\d.]+ ms, 95th percentile [\d.]+ ms", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("at", "wrong"), [(0, np.nan), (3, np.nan), (3, np.inf), (3, 2 / 256)], ids=str
+)
+def test_the_packages_own_test_fails_where_a_value_is_off(
+    phone: tuple[Path, Path], tmp_path: Path, at: int, wrong: float
+) -> None:
+    program, right = phone
+    resources = shutil.copytree(right, tmp_path / "resources")
+    expected = np.fromfile(resources / "Golden" / "output0.bin", "<f4")
+    expected[at] += np.float32(wrong)
+    expected.tofile(resources / "Golden" / "output0.bin")
+    done = run(program, resources)
+    assert done.returncode != 0
+    assert re.search(r"off by \S+, 0\.0039\S* allowed", done.stdout)
+
+
+def test_a_phone_without_the_gpu_for_it_is_told_apart(phone: tuple[Path, Path]) -> None:
+    done = run(*phone, environment={"METAL_SAYS": _NOTHING})
+    assert done.returncode != 0  # testLoadsAndSaysWhereItRuns expects the GPU
+    assert "1 test skipped" in done.stdout
 
 
 def test_a_model_runs_and_answers_as_litert_does(app: Callable[..., list[str]]) -> None:

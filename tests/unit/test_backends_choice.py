@@ -6,7 +6,10 @@ The candidates compute with the real runtime; only a clock or a fault is put in.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import math
+import sys
 
 import numpy as np
 import pytest
@@ -23,10 +26,14 @@ from edge_autoglm.backends import (
     RunModel,
     find_backend,
     host_backends,
+    read_run_model,
 )
+from edge_autoglm.backends.bench import bench
 from edge_autoglm.backends.generated_c import GeneratedC
 from edge_autoglm.backends.litert_cpu import LiteRtCpu
+from edge_autoglm.backends.model import generated
 from edge_autoglm.errors import UsageError
+from edge_autoglm.report.backends import bench_json
 from edge_quantize.errors import InputDataError
 
 
@@ -78,8 +85,13 @@ class NotAutomatic(Fast):
 def test_the_fastest_that_computes_right_is_chosen() -> None:
     found = select_backend("auto", float_net(), candidates=[Slow(), Fast(), LiteRtCpu()])
     assert found.chosen.name == "fast"
+    inputs = np.ones((1, 6, 6, 2), np.float32)
     with found.load() as loaded:
-        assert loaded.infer([np.zeros((1, 6, 6, 2), np.float32)]).outputs[0].shape == (1, 6, 6, 3)
+        (output,) = loaded.infer([inputs]).outputs
+        assert output.shape == (1, 6, 6, 3)
+        np.testing.assert_array_equal(loaded.infer(inputs).outputs[0], output)  # the only input
+        with pytest.raises(InputDataError, match=r"float32\[6, 6, 2\] given"):
+            loaded.infer(inputs[0])
     why = dict(found.passed_over)
     assert set(why) == {"slow", "litert-cpu"}
     assert "slower" in why["slow"]
@@ -114,6 +126,42 @@ def test_the_cpu_is_the_last_resort_and_said_aloud(caplog: pytest.LogCaptureFixt
     assert "not wrong: wrong: " in record.getMessage()
 
 
+def test_the_log_line_is_short_and_the_selection_has_a_line_for_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Wordy(Absent):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def available(self) -> Availability:
+            return Availability(False, "no such chip, " * 20 + "\nat all", "buy one")
+
+    many = [Wordy(name) for name in "abcd"]
+    with caplog.at_level(logging.INFO, "edge_autoglm.backends"):
+        found = select_backend("auto", float_net(), candidates=[*many, LiteRtCpu()])
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert line.startswith("litert-cpu: the CPU, because no GPU serves")
+    assert "not a: no such chip" in line
+    assert line.endswith("; and 2 more")
+    assert len(line) < 260
+    lines = str(found).splitlines()
+    assert [each.partition(": ")[0] for each in lines] == [
+        "litert-cpu", "not a", "not b", "not c", "not d",
+    ]  # fmt: skip
+    assert all("at all (buy one)" in each for each in lines[1:])
+
+
+@pytest.mark.parametrize("name", ["litert-cpu", "litert-gpu", "onnx-cpu", "c"])
+def test_windows_has_none_whose_engine_is_a_process(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    found = find_backend(name).available()
+    assert not found.ok
+    assert "on Windows use WSL" in found.why
+
+
 def test_a_cpu_that_is_faster_says_that_a_gpu_would_serve() -> None:
     found = select_backend("auto", float_net(), candidates=[Slow(), LiteRtCpu()])
     assert found.why.startswith("the CPU, because no GPU is faster here")
@@ -126,6 +174,20 @@ def test_one_lsb_is_allowed_and_two_are_not() -> None:
     found = select_backend("auto", linear_int8(), candidates=[OneOff(), Wrong()])
     assert found.chosen.name == "one"
     assert found.passed_over[0][0] == "wrong"
+
+
+def test_outputs_that_are_no_numbers_are_wrong_and_their_json_is_json() -> None:
+    class NoNumber(Wrong):
+        name, error = "none", math.nan
+
+    model = read_run_model(float_net())
+    inputs = generated(float_net(), 1)
+    found = bench(model, [NoNumber()], inputs, "one", runs=1)
+    assert not found.good
+    document = json.loads(json.dumps(bench_json(found), allow_nan=False))
+    (row,) = document["backends"]
+    assert row["difference"]["largest"] is None
+    assert "wrong" in row["doubt"]
 
 
 def test_the_trial_runs_on_samples_that_are_given() -> None:

@@ -48,6 +48,10 @@ def test_backends_lists_every_one_with_what_mends_it(
         (["MODEL", "--backends", "c,auto"], ["auto stands alone"], 2),
         (["MODEL", "--backends", "virtual"], ["which board?", "--board"], 2),
         (["MODEL", "--backends", "virtual:nope"], ["no board 'nope'"], 1),
+        (["MODEL", "--backends", "auto", "--board", "stm32f746"], ["--board: nothing in"], 2),
+        (["MODEL", "--backends", "virtual:a", "--board", "b"], ["--board: nothing in"], 2),
+        (["MODEL", "--boards", "."], ["--boards: only where a board is named"], 2),
+        (["MODEL", "--scale", "0..1"], ["--scale: only with --data"], 2),
         (["MODEL", "--data", "nowhere.npy"], ["nowhere.npy"], 1),
         (["MODEL", "--json", "nowhere/x.json"], ["nowhere"], 1),
     ],
@@ -63,7 +67,13 @@ def test_a_wrong_command_is_one_line(
 def test_another_file_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "net.h5"
     path.write_bytes(b"\x89HDF")
-    call(capsys, "bench", path).refused(".tflite and .onnx", "convert", code=2)
+    call(capsys, "bench", path).refused("net.h5", ".tflite and .onnx", "convert", code=1)
+
+
+def test_a_damaged_file_is_named(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model.with_name("short.tflite")
+    path.write_bytes(model.read_bytes()[:300])
+    call(capsys, "bench", path).refused("short.tflite: ", code=1)
 
 
 def test_data_that_does_not_fit_is_one_line(
@@ -83,7 +93,10 @@ def test_one_table_has_figures_kinds_and_reasons(
     assert answer.out.count("measured") == 2
     assert "0 LSB" in answer.out
     assert "onnx-cpu: takes .onnx files only" in answer.out
-    assert "reading the output back" in answer.out
+    notes = " ".join(answer.out.split())
+    assert "times include writing the input and reading the output back" in notes
+    assert "the process which ran it took, Python included" in notes
+    assert "a board's" not in notes
 
 
 def test_the_json_has_what_the_table_says(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,9 +110,24 @@ def test_the_json_has_what_the_table_says(model: Path, capsys: pytest.CaptureFix
             assert row[key]["kind"] == "measured"
             assert row[key]["value"] > 0
         assert row["median"]["value"] <= row["p95"]["value"]
+    assert any("reading the output back" in note for note in found["notes"])
+    assert any(note.startswith("memory: ") for note in found["notes"])
     assert cpu["difference"] is None
-    assert c["difference"] == {"largest": 0, "relative": False, "tolerance": 0, "inputs": 5}
+    assert c["difference"] == {
+        "largest": 0, "relative": False, "tolerance": 0, "rounding": False, "inputs": 5,
+    }  # fmt: skip
     assert found["good"]
+
+
+def test_a_named_backend_that_cannot_run_fails_beside_all(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_AUTOGLM_GPU", "none")
+    answer = call(capsys, "bench", model, "--backends", "all", "-n", "5")
+    assert answer.code == 0, answer
+    answer = call(capsys, "bench", model, "--backends", "all,board:stm32f746,", "-n", "5")
+    assert answer.code == 1
+    assert "not run: board:stm32f746; see above" in answer.err
 
 
 def test_few_runs_have_no_95th_percentile(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

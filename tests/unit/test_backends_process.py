@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -12,18 +15,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aot_models import classifier
-from backend_models import float_net, need_gpu, two_inputs
+from backend_models import float_net, need_gpu, need_onnxruntime, two_inputs
 
 from edge_autoglm.backends import (
     BackendError,
     BackendRefusedError,
     BackendRunError,
+    RunModel,
     find_backend,
     read_run_model,
 )
 from edge_autoglm.backends.child import Child
 from edge_autoglm.backends.generated_c import GeneratedC
 from edge_autoglm.backends.model import generated
+from edge_autoglm.backends.onnx_probe import probe_model
 from edge_boards import load_board
 from edge_quantize.errors import InputDataError
 from edge_quantize.reference import LiteRtReference
@@ -129,6 +134,54 @@ def test_an_engine_that_fails_says_why_in_one_line(temporary: Path) -> None:
     assert "\n" not in str(caught.value)
     child.close()
     assert not [*temporary.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["litert-cpu", "c", "onnx-cpu"])
+def test_modules_in_the_users_folder_are_not_taken_for_ours(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("numpy", "onnxruntime", "edge_export", "json"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('the user has one too')")
+    monkeypatch.chdir(tmp_path)
+    graph = classifier()
+    model = read_run_model(graph)
+    if name == "onnx-cpu":
+        need_onnxruntime()
+        model = RunModel("probe", "onnx", probe_model(), None)
+    with find_backend(name).load(model) as loaded:
+        inputs = generated(graph, 1)[0] if model.graph else [np.zeros(1, np.float32)]
+        assert loaded.infer(inputs).outputs
+
+
+def test_a_child_may_be_closed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time its number may be another process's."""
+    child = Child("c", "c")
+    child.close()
+    monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("somebody else was killed"))
+    child.close()
+    with pytest.raises(BackendRunError, match="gone"):
+        child.ask(BackendError, "run", inputs=(), repeats=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_an_engine_whose_starter_was_killed_does_not_run_for_ever(tmp_path: Path) -> None:
+    model = classifier()
+    loading = {"content": read_run_model(model).content, "name": "m",
+               "board": load_board("stm32f746"), "folder": str(tmp_path)}  # fmt: skip
+    running = {"inputs": generated(model, 1)[0], "repeats": 10**9}
+    with subprocess.Popen(
+        [sys.executable, "-m", "edge_autoglm.backends.worker", "c", "-27"],  # and 30 to spare
+        stdin=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    ) as worker:  # fmt: skip
+        assert worker.stdin is not None
+        pickle.dump(("load", loading), worker.stdin)
+        pickle.dump(("run", running), worker.stdin)
+        worker.stdin.close()
+        try:
+            assert worker.wait(60) == -signal.SIGALRM
+        finally:
+            worker.kill()
 
 
 def test_what_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -323,14 +323,14 @@ def test_a_failed_export_leaves_what_was_there(
 ) -> None:
     export_model(classifier(), board(), tmp_path / "out")
     before = tree(tmp_path)
-    original = Path.write_text
+    original = Path.write_bytes
 
-    def full(self: Path, *args: object, **kwargs: object) -> int:
+    def full(self: Path, content: bytes) -> int:
         if self.name == "tiny_weights.c":
             raise OSError(28, "No space left on device")
-        return original(self, *args, **kwargs)  # type: ignore[arg-type]
+        return original(self, content)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ExportError, match="No space left on device"):
         export_model(classifier(seed=9), board(), tmp_path / "out")
     assert tree(tmp_path) == before

@@ -144,6 +144,17 @@ def test_from_packages_that_were_brought(desk: Desk, capsys: pytest.CaptureFixtu
     assert find_driver().icd == desk.cache / MANIFEST
 
 
+def test_from_a_folder_with_the_packages(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    chromium, _ = desk.real_packages()
+    desk.plays("no network")
+    answer = setup(capsys, "--from", desk.packages)
+    assert answer.code == 0, answer
+    assert desk.left() == ["gpu"]
+    shutil.copy(chromium, chromium.with_name("chromium-common_157_all.deb"))
+    again = setup(capsys, "--from", desk.packages)
+    again.refused("has several packages", "chromium-common_157_all.deb", "give the file")
+
+
 def test_from_a_programs_folder(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     real = swiftshader()
     assert real.icd is not None
@@ -207,7 +218,7 @@ class TestNothingIsChanged:
         assert len(lines) == 1, answer.err
         for word in words:
             assert word in lines[0]
-        assert self.desk.left() == []
+        assert not self.desk.base.exists(), "what it made is gone, the cache's folder too"
 
     def test_no_lists(self, capsys: pytest.CaptureFixture[str]) -> None:
         self.desk.empty_packages()

@@ -140,7 +140,16 @@ class TestRightPackages:
         assert made.golden is not None
         assert [len(each) for each in made.golden.inputs] == [6 * 6 * 3]
         assert [len(each) for each in made.golden.outputs] == [6 * 6 * 4]
-        assert made.golden.tolerances[0] >= 0.4  # one step of the output
+        quantization = made.model.outputs[0].quantization
+        assert quantization is not None
+        assert made.golden.tolerances == (pytest.approx(quantization.scale, rel=0.02),)  # 1 LSB
+
+    def test_a_phone_may_be_off_by_what_the_check_allowed(self, driver: Driver) -> None:
+        made = prepare(write_tflite(float_net()), "net", Target.ANDROID_GPU, driver=driver)
+        assert made.golden is not None
+        (judged,) = made.verdict.outputs
+        largest = np.abs(np.frombuffer(made.golden.outputs[0], "<f4")).max()
+        assert made.golden.tolerances == (pytest.approx(judged.tolerance * largest),)
 
     def test_a_users_samples_are_what_is_compared(self, driver: Driver) -> None:
         random = np.random.default_rng(0)
@@ -322,10 +331,10 @@ class TestFolders:
     def test_a_package_takes_the_place_of_the_one_before(self, tmp_path: Path) -> None:
         content = write_tflite(float_net())
         export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / "out", UNCHECKED)
-        (tmp_path / "out" / "stale").write_text("x")
+        (tmp_path / "out" / "build").mkdir()
         export_mobile(content, "net", Target.IOS_METAL, tmp_path / "out", UNCHECKED)
         assert verdict_of(tmp_path / "out")["target"] == "ios-metal"
-        assert not (tmp_path / "out" / "stale").exists()
+        assert not (tmp_path / "out" / "build").exists()
         assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
     def test_somebody_elses_folder_is_left_alone(self, tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ class TestGolden:
         near = (np.array([[0.98, 0.01, 0.01]], np.float32),)
         answers = (one_hot, near, flat, flat)
         assert most_telling(graph, answers) == [2, 3, 1, 0]
-        found = golden(mobile_model(content, "classes"), probe, None, answers)
+        found = golden(mobile_model(content, "classes"), probe, answers=answers)
         assert found is not None
         assert found.outputs == (flat[0].tobytes(),)
         assert found.inputs == (probe.fed(graph, 2)[0].tobytes(),)

@@ -77,7 +77,7 @@ def test_intermediate_tensors_that_were_not_kept_are_refused(runtime: Maker) -> 
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ([], "0 inputs given, the model has 1"),
+        ([], "inputs: 0 given, the model has 1"),
         ([np.zeros((1, 3), np.int8)], r"int8\[1, 3\] given, the model takes int8\[1, 4\]"),
         ([np.zeros((1, 4), np.float32)], "float32"),
     ],

@@ -24,8 +24,8 @@ from .probe import Probe
 
 _ROWS = 4  # float16 arithmetic is simulated on so many
 _MANY_MACS = 50_000_000  # from here on one has to do: the simulation takes seconds a row
-_MARGIN = 2.0  # a phone may add up in another order than the simulation does
-_UNSIMULATED = 1e-2  # relative; where nothing says what float16 does
+# Steps of a quantized output: both sides round its real values to float32, an int16's to 1/128.
+_ROUNDING = 0.01
 
 
 def most_telling(graph: Graph, answers: Sequence[Outputs]) -> list[int]:
@@ -82,14 +82,13 @@ def half_report(
 def golden(
     model: MobileModel,
     probe: Probe,
-    half: HalfReport | None,
+    judged: Sequence[OutputDifference] = (),
     answers: Sequence[Outputs] = (),
-    seen: Sequence[OutputDifference] = (),
 ) -> Golden | None:
     """The CPU's answer to the row that tells most; `answers` are those to all rows where they are
-    known already. A phone may be off by what the check allows, by twice what the simulation of
-    float16 loses, or twice what rounding alone was `seen` to do; None where the CPU does not run
-    the model."""
+    known already. A phone, which the test asks for float32, may be off by what the check allowed
+    (`judged`, empty where there was none), or by twice what rounding alone made of it there; None
+    where the CPU does not run the model."""
     graph = read_tflite(model.content)
     try:
         if not answers:
@@ -99,37 +98,30 @@ def golden(
         row, outputs = probe.fed(graph, chosen), answers[chosen]
     except QuantizeError:
         return None
+    tensors = [graph.tensors[index] for index in graph.outputs]
+    allowed = [_allowed(each) for each in judged] or [Tolerance().of(each) for each in tensors]
     return Golden(
         tuple(_little(array) for array in row),
         tuple(_little(array) for array in outputs),
-        tuple(
-            max(
-                _allowed(graph, index, array, None if half is None else half.outputs[at].max_abs),
-                _rounded(graph.tensors[index], seen[at]) if seen else 0.0,
-            )
-            for at, (index, array) in enumerate(zip(graph.outputs, outputs, strict=True))
-        ),
+        tuple(map(_absolute, tensors, outputs, allowed)),
     )
 
 
-def _allowed(graph: Graph, index: int, expected: Array, lost: float | None) -> float:
-    tensor = graph.tensors[index]
-    largest = float(np.abs(real(expected, tensor.quantization)).max(initial=0.0))
-    if tensor.quantization is not None:
-        least = Tolerance().lsb * max(tensor.quantization.scales)
-    elif tensor.dtype.numpy.kind != "f":
-        return 0.0
-    else:
-        least = Tolerance().relative * largest
-    if lost is None or not np.isfinite(lost):
-        lost = _UNSIMULATED * largest
-    return max(least, _MARGIN * lost)
+def _allowed(judged: OutputDifference) -> float:
+    if not judged.rounding:
+        return judged.tolerance
+    # Another GPU rounds at other places.
+    return 2 * (judged.max_abs if judged.relative is None else judged.relative)
 
 
-def _rounded(tensor: Tensor, seen: OutputDifference) -> float:
-    """Twice the difference that rounding made, in real numbers; 0 where it made none."""
-    scale = max(tensor.quantization.scales) if tensor.quantization is not None else 1.0
-    return _MARGIN * seen.max_abs * scale if seen.rounding else 0.0
+def _absolute(tensor: Tensor, expected: Array, tolerance: float) -> float:
+    """A tolerance of the check (relative for floats, in LSB for integers) in the real numbers of
+    this inference."""
+    if tensor.dtype.numpy.kind == "f":
+        return tolerance * float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
+    if tensor.quantization is None:
+        return tolerance
+    return (tolerance + _ROUNDING) * max(tensor.quantization.scales)
 
 
 def _little(array: Array) -> bytes:

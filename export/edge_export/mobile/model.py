@@ -239,7 +239,7 @@ class Verdict:
 class Golden:
     """One inference of the CPU reference, for the package's own test. `inputs` and `outputs` are
     the tensors' contents, little-endian, in the order of the ports; `tolerances` the greatest
-    absolute difference allowed in each output, in real numbers."""
+    absolute difference allowed in each output in float32 arithmetic, in real numbers."""
 
     inputs: tuple[bytes, ...]
     outputs: tuple[bytes, ...]

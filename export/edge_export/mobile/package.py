@@ -5,6 +5,7 @@ DIR/README.md, the module or package of the target, verdict.json, delegates.json
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 from collections.abc import Callable, Mapping
@@ -32,10 +33,11 @@ from .source import mobile_model, signatures
 from .taken import the_cpus
 from .variants import alternatives, default_variant, make
 from .verdict_file import VERDICT_FILE, verdict_text
+from .wording import UNCHECKED_METAL
 
 DELEGATES_FILE = "delegates.json"
+KEPT = ("Frameworks",)  # where an app developer puts TensorFlow Lite's, see the package's README
 SAMPLES = 16  # pseudo-random ones, where nobody gives any
-UNCHECKED_METAL = "checked on WebGPU; the Metal delegate is other code, unchecked"
 _BLIND = (
     "every output value of every sample is at an end of its range, so that neither this check nor "
     "the package's own test shows a small error: give samples of real use (--data)"
@@ -126,7 +128,7 @@ def prepare(
         limits=_limits(target, model, verdict, driver),
     )
     answers = () if runs is None else runs.cpu
-    expected = golden(model, probe, half, answers, verdict.outputs)
+    expected = golden(model, probe, verdict.outputs, answers)
     return Package(target, model, delegation, verdict, expected)
 
 
@@ -150,17 +152,21 @@ def write_package(package: Package, directory: Path, *, force: bool = False) -> 
     write: Callable[[Package, Path], tuple[Path, ...]] = getattr(
         importlib.import_module(module), function
     )
-    with staged(directory, VERDICT_FILE) as staging:
+    with staged(directory, VERDICT_FILE, KEPT) as staging:
         write(package, staging)
-        (staging / VERDICT_FILE).write_text(
-            verdict_text(package.model, package.target, verdict), encoding="utf-8", newline="\n"
-        )
         (staging / DELEGATES_FILE).write_text(
             json.dumps(delegates_json(package), indent=1, ensure_ascii=False) + "\n",
             encoding="utf-8",
             newline="\n",
         )
-        return tuple(sorted(p.relative_to(staging) for p in staging.rglob("*") if p.is_file()))
+        files = {
+            path.relative_to(staging).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(staging.rglob("*"))
+            if path.is_file()
+        }
+        text = verdict_text(package.model, package.target, verdict, files)
+        (staging / VERDICT_FILE).write_text(text, encoding="utf-8", newline="\n")
+        return tuple(sorted(map(Path, (*files, VERDICT_FILE))))
 
 
 def export_mobile(
@@ -175,7 +181,7 @@ def export_mobile(
     progress: Progress = unsaid,
 ) -> Package:
     """`prepare` and `write_package` in one; raises what they raise."""
-    refuse_foreign(directory, VERDICT_FILE)
+    refuse_foreign(directory, VERDICT_FILE, KEPT)
     package = prepare(content, name, target, wishes, driver=driver, progress=progress)
     write_package(package, directory, force=force)
     return package

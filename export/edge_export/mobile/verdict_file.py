@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -19,8 +20,11 @@ VERDICT_SCHEMA = 1
 SCHEMA_PATH = Path(__file__).with_name("verdict.schema.json")
 
 
-def verdict_json(model: MobileModel, target: Target, verdict: Verdict) -> dict[str, Any]:
-    """The verdict as JSON holds it. What is not finite is null there: no number was found."""
+def verdict_json(
+    model: MobileModel, target: Target, verdict: Verdict, files: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The verdict as JSON holds it. What is not finite is null there: no number was found. `files`
+    are the package's others, each with its SHA-256."""
     return {
         "schema": VERDICT_SCHEMA,
         "target": target.value,
@@ -51,11 +55,14 @@ def verdict_json(model: MobileModel, target: Target, verdict: Verdict) -> dict[s
         "half": half_json(verdict.half) if isinstance(verdict.half, HalfReport) else None,
         "notes": list(verdict.notes),
         "limits": list(verdict.limits),
+        "files": dict(files or {}),
     }
 
 
-def verdict_text(model: MobileModel, target: Target, verdict: Verdict) -> str:
-    document = verdict_json(model, target, verdict)
+def verdict_text(
+    model: MobileModel, target: Target, verdict: Verdict, files: Mapping[str, str]
+) -> str:
+    document = verdict_json(model, target, verdict, files)
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -6,23 +6,27 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-from edge_export.errors import ExportError
+from edge_export.folder import write_files
 from edge_export.mobile.model import Package, Verdict
+from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import checked_words, half_words, weights
 from edge_quantize.graph import DType
 
 from .golden import golden_expected, golden_field, golden_files
 from .ports import KotlinPort
 from .source import kotlin_class
-from .template import fill, load
 from .text import call, comment, paragraph
-from .view import LITERT, KotlinModel, half_line, kotlin_model, usage, verdict_line, weights
+from .view import LITERT, KotlinModel, kotlin_model, usage, verdict_line
 
 MIN_SDK = 24
 COMPILE_SDK = 35
 _NEEDS = (
     f"It needs `minSdk` {MIN_SDK} and `compileSdk` {COMPILE_SDK} or later, the repositories "
     "`google()` and `mavenCentral()`, and Android Gradle Plugin 8 or 9 (with 8 also the Kotlin "
-    "plugin), in the versions that your project's root declares."
+    "plugin), in the versions that your project's root declares. LiteRT is compiled with a new "
+    "Kotlin (2.1.6 already takes 2.2 to read): where the build stops at an incompatible version of "
+    "Kotlin, raise the project's Kotlin plugin; with Android Gradle Plugin 9 that is "
+    "`org.jetbrains.kotlin:kotlin-gradle-plugin` in the root's `buildscript` dependencies."
 )
 _PHONE = (
     "The first runs the model on the phone that is plugged in: how long it takes on the GPU in "
@@ -41,11 +45,11 @@ _ROUNDING = 1.0001
 
 
 def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
-    """Writes a Gradle library module into `directory` and gives its files, sorted.
+    """Writes a Gradle library module into `directory` and returns what it wrote, relative to it,
+    sorted.
 
-    The same package gives the same bytes. Raises ExportError for inputs and outputs that LiteRT's
-    Kotlin API cannot write or read (nothing is written then), and for a folder that cannot be
-    written.
+    The same package gives the same bytes. Raises MobileError for inputs and outputs that LiteRT's
+    Kotlin API cannot write or read (nothing is written then), and OSError.
     """
     kotlin = kotlin_model(package.model)
     texts = module_texts(package, kotlin)
@@ -57,16 +61,7 @@ def write_android(package: Package, directory: Path) -> tuple[Path, ...]:
             f"{folder}/{name}": content
             for name, content in golden_files(package.golden, kotlin.inputs, kotlin.outputs).items()
         }
-    paths = []
-    try:
-        for name, content in sorted(contents.items()):
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            paths.append(path)
-    except OSError as error:
-        raise ExportError(f"{directory}: cannot be written: {error.strerror or error}") from error
-    return tuple(paths)
+    return write_files(directory, contents)
 
 
 def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
@@ -85,13 +80,13 @@ def module_texts(package: Package, kotlin: KotlinModel) -> dict[str, str]:
     code = f"src/main/kotlin/{named.folder}/{named.type}.kt"
     test = f"src/androidTest/kotlin/{named.folder}/{named.type}PhoneTest.kt"
     texts = {
-        ".gitignore": load("gitignore"),
-        "README.md": fill(load("README.md"), values | _readme(package, kotlin)),
-        "build.gradle.kts": fill(load("build.gradle.kts"), values),
-        "consumer-rules.pro": load("consumer-rules.pro"),
-        "src/main/AndroidManifest.xml": load("AndroidManifest.xml"),
+        ".gitignore": load("android", "gitignore"),
+        "README.md": fill(load("android", "README.md"), values | _readme(package, kotlin)),
+        "build.gradle.kts": fill(load("android", "build.gradle.kts"), values),
+        "consumer-rules.pro": load("android", "consumer-rules.pro"),
+        "src/main/AndroidManifest.xml": load("android", "AndroidManifest.xml"),
         code: kotlin_class(package, kotlin),
-        test: fill(load("PhoneTest.kt"), _test(package, kotlin, values)),
+        test: fill(load("android", "PhoneTest.kt"), _test(package, kotlin, values)),
     }
     if kotlin.labels_file:
         texts[f"src/main/assets/{kotlin.labels_file}"] = "".join(f"{e}\n" for e in kotlin.labels)
@@ -115,7 +110,7 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
         "remark": paragraph(remark),
         "phone": paragraph(_PHONE.format(_AGAINST[package.golden is not None])),
         "needs": paragraph(_NEEDS),
-        "half": comment(half_line(verdict)),
+        "half": comment(half_words(verdict)),
         "checked": _checked(verdict),
         "placed": _placed(package),
     }
@@ -148,13 +143,8 @@ def _row(kind: str, port: KotlinPort) -> str:
 
 
 def _checked(verdict: Verdict) -> str:
-    how = [f"{verdict.samples} samples ({verdict.source})"]
-    if verdict.adapter:
-        how.append(f"on {verdict.adapter}")
-    if verdict.arithmetic:
-        how.append(f"in {verdict.arithmetic} arithmetic")
-    said = "nothing" if verdict.state == "unchecked" else f"{', '.join(how)}, {verdict.runtime}"
-    return paragraph(f"Checked before the export (`verdict.json`): {comment(said)}.", "- ", "  ")
+    said = comment(checked_words(verdict))
+    return paragraph(f"Checked before the export (`verdict.json`): {said}.", "- ", "  ")
 
 
 def _placed(package: Package) -> str:
@@ -184,7 +174,7 @@ def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict
         "allowed": "\n".join(_allowed(package, kotlin.outputs)),
         "golden_class": "",
         "golden_imports": "",
-        "difference": load("difference_cpu.kt").rstrip("\n"),
+        "difference": load("android", "difference_cpu.kt"),
         "samples": "const val SAMPLES = 8",
     }
     if package.golden is not None:
@@ -193,9 +183,9 @@ def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict
             "golden_expected": "\n".join(map(golden_expected, kotlin.outputs, count())),
         }
         values |= {
-            "golden_class": fill(load("golden_class.kt"), common | values).rstrip("\n"),
+            "golden_class": fill(load("android", "golden_class.kt"), common | values),
             "golden_imports": "import java.nio.ByteBuffer\nimport java.nio.ByteOrder",
-            "difference": load("difference_golden.kt").rstrip("\n"),
+            "difference": load("android", "difference_golden.kt"),
             "samples": "",
         }
     return common | values
@@ -212,9 +202,7 @@ def _allowed(package: Package, outputs: Sequence[KotlinPort]) -> list[str]:
         elif port.dtype is DType.FLOAT32:
             relative = float(known.get(port.key, _RELATIVE))
         else:
-            absolute = port.scale * known.get(port.key, _LSB)
-        if port.quantization:
-            absolute *= _ROUNDING
+            absolute = port.scale * known.get(port.key, _LSB) * _ROUNDING
         lines.append(f"Allowed(relative = {relative!r}, absolute = {absolute!r}),")
     return lines
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_export.errors import ExportError
+from edge_export.errors import MobileError
 from edge_export.mobile.model import MobileModel, Port
 from edge_export.mobile.naming import identifiers, port_text
 from edge_quantize.graph import DType, Quantization
@@ -103,11 +103,11 @@ class KotlinPort:
 
 
 def kotlin_ports(model: MobileModel) -> tuple[tuple[KotlinPort, ...], tuple[KotlinPort, ...]]:
-    """(inputs, outputs). Raises ExportError that lists everything LiteRT's Kotlin API has no way
+    """(inputs, outputs). Raises MobileError that lists everything LiteRT's Kotlin API has no way
     to write or read."""
     problems = _problems("input", model.inputs) + _problems("output", model.outputs)
     if problems:
-        raise ExportError(f"{model.name}: no Android class can be written: " + "; ".join(problems))
+        raise MobileError("android-gpu: " + "; ".join(problems), tuple(problems))
     return _ports("input", model.inputs), _ports("output", model.outputs)
 
 

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Sequence
 
 from edge_export.mobile.model import Package
+from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import half_words, weights
 from edge_quantize.graph import DType
 
 from .ports import KotlinPort
-from .template import fill, load
 from .text import call, comment, float_literal, literal, paragraph
-from .view import LITERT, KotlinModel, half_line, usage, verdict_line, weights
+from .view import LITERT, KotlinModel, usage, verdict_line
 
 # Android's limit for the tag of a log line, before version 8.
 _LOG_TAG = 23
@@ -29,14 +30,14 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "summary": paragraph(f'"{named.shown}" ({weights(model)}) on the phone\'s GPU.', " * "),
         "verdict_doc": paragraph(verdict_line(package.verdict), " * "),
         "usage_doc": "\n".join(f" * {line}" for line in usage(kotlin)),
-        "half": comment(half_line(package.verdict)),
+        "half": comment(half_words(package.verdict)),
         "name": literal(named.shown),
         "tag": literal(named.type[:_LOG_TAG]),
         "asset": literal(f"{named.word}.tflite"),
         "signature": literal(model.signature or ""),
         "cache_key": literal(f"{named.word}-{digest}"),
-        "input_buffers": _buffers("Input", kotlin.inputs),
-        "output_buffers": _buffers("Output", kotlin.outputs),
+        "input_names": _names("INPUTS", kotlin.inputs),
+        "output_names": _names("OUTPUTS", kotlin.outputs),
         "output_class": _output_class(kotlin.outputs),
         "run_doc": _run_doc(kotlin),
         "run": _run(kotlin),
@@ -58,16 +59,15 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
             if kotlin.labels and not labels_file
             else ""
         ),
-        "label_class": load("label_class.kt").rstrip("\n") if kotlin.labels else "",
-        "top": load("top.kt").rstrip("\n") if kotlin.labels else "",
+        "label_class": load("android", "label_class.kt") if kotlin.labels else "",
+        "top": load("android", "top.kt") if kotlin.labels else "",
     }
-    return fill(load("Model.kt"), values)
+    return fill(load("android", "Model.kt"), values)
 
 
-def _buffers(kind: str, ports: Sequence[KotlinPort]) -> str:
-    names = call(f"private val {kind.lower()}Buffers = listOf", [literal(p.key) for p in ports])
-    create = f".associateWith {{ compiled.create{kind}Buffer(it, SIGNATURE) }}"
-    return "\n".join([*names, f"    {create}"])
+def _names(constant: str, ports: Sequence[KotlinPort]) -> str:
+    names = [literal(port.key) for port in ports]
+    return "\n".join(call(f"private val {constant} = listOf", names))
 
 
 def _output_class(outputs: Sequence[KotlinPort]) -> str:
@@ -189,9 +189,9 @@ def _helpers(kotlin: KotlinModel) -> str:
         wanted.append("dequantize.kt")
     if DType.UINT8 in kinds:
         wanted.append("dequantize_unsigned.kt")
-    blocks = [load(name).rstrip("\n") for name in wanted]
+    blocks = [load("android", name) for name in wanted]
     if kotlin.labels_file:
         blocks.append(
-            fill(load("read_labels.kt"), {"file": literal(kotlin.labels_file)}).rstrip("\n")
+            fill(load("android", "read_labels.kt"), {"file": literal(kotlin.labels_file)})
         )
-    return "\n\n".join(blocks)
+    return "\n".join(blocks)

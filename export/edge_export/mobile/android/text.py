@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edge_export.mobile.wording import one_line
+
 _ESCAPES = {
     "\\": "\\\\",
     '"': '\\"',
@@ -31,7 +33,7 @@ def _printable(character: str) -> str:
 
 def comment(text: str) -> str:
     """One line that neither ends nor opens a comment (Kotlin's nest), and is no KDoc tag."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = one_line(text)
     return line.replace("*/", "* /").replace("/*", "/ *").replace("@", "(at)")
 
 
@@ -45,12 +47,6 @@ def paragraph(text: str, prefix: str = "", rest: str | None = None, width: int =
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def sentence(text: str) -> str:
-    """`text`, on one line, with a capital and a full stop."""
-    line = comment(text).rstrip(".")
-    return f"{line[:1].upper()}{line[1:]}." if line else ""
 
 
 def call(head: str, arguments: Sequence[str], tail: str = "", width: int = 80) -> list[str]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from edge_export.mobile.model import MobileModel, Verdict
 from edge_export.mobile.naming import Style, identifier
-from edge_quantize.half import HalfReport
+from edge_export.mobile.wording import sentence
 
 from .ports import HARD_KEYWORDS, VALUE_NAMES, KotlinPort, kotlin_ports
-from .text import call, comment, sentence
+from .text import call, comment
 
 LITERT = "2.3.0"
 _JAVA = """
@@ -18,14 +18,21 @@ abstract assert boolean byte case catch char const default double enum extends f
 goto implements import instanceof int long native new private protected public short static strictfp
 switch synchronized throws transient void volatile
 """
-# Types that the generated file names; a model's own class must not hide them.
+# Types that the generated class and its test name; a model's own class must not hide them, nor be
+# hidden by what they import.
 _TYPES = """
-Accelerator Any Array AssetManager AtomicBoolean AutoCloseable Boolean BooleanArray Byte ByteArray
-CompiledModel Context Double Environment Exception Fallback FallbackListener File Float FloatArray
-IllegalStateException Int IntArray IntRange Label LinkageError List LiteRtAccelerator
-LiteRtException Log Long LongArray Map Options Output Precision Priority Set String Throwable Unit
-Use
+Accelerator Allowed AndroidJUnit4 Any Array AssetManager AtomicBoolean AutoCloseable Boolean
+BooleanArray Bundle Byte ByteArray ByteBuffer ByteOrder Companion CompiledModel Context Double
+DoubleArray Environment Exception Executors Fallback FallbackListener File Float FloatArray Golden
+IllegalArgumentException IllegalStateException Inputs InstrumentationRegistry Int IntArray IntRange
+JvmOverloads JvmStatic Label LinkageError List LiteRtAccelerator LiteRtException Log Long LongArray
+Map Options Output Precision Priority Random RunWith Set String System TensorBuffer Test Throwable
+Throws Unit Use
 """
+# Names that Windows keeps for devices, with any ending.
+_DEVICES = frozenset(
+    {"aux", "con", "nul", "prn", *(f"{p}{n}" for p in ("com", "lpt") for n in "123456789")}
+)
 # Kotlin compiles a list of so many strings in one method; longer ones are read from an asset.
 _LABELS_IN_CODE = 500
 
@@ -48,8 +55,9 @@ class Names:
 def names(model: MobileModel, taken: Collection[str] = ()) -> Names:
     """Valid for Kotlin, Java (Android's R class), Gradle and every file system. `taken` are the
     variables of the examples."""
-    word = identifier(model.name, {*HARD_KEYWORDS, *_JAVA.split()}, Style.SNAKE, "model")
-    kind = identifier(model.name, _TYPES.split(), Style.UPPER_CAMEL, "model")
+    word = identifier(model.name, HARD_KEYWORDS | _DEVICES | {*_JAVA.split()}, Style.SNAKE, "model")
+    barred = {*_TYPES.split(), *(device.capitalize() for device in _DEVICES)}
+    kind = identifier(model.name, barred, Style.UPPER_CAMEL, "model")
     variable = identifier(model.name, {*VALUE_NAMES, *taken}, Style.LOWER_CAMEL, "model")
     if variable in taken:
         variable = f"{variable}Model"
@@ -82,7 +90,7 @@ class KotlinModel:
 
 
 def kotlin_model(model: MobileModel) -> KotlinModel:
-    """Raises ExportError for inputs and outputs that Kotlin cannot write or read."""
+    """Raises MobileError for inputs and outputs that Kotlin cannot write or read."""
     inputs, outputs = kotlin_ports(model)
     # A label is a line of a file and of a screen.
     labels = tuple(" ".join(label.split()) for label in model.labels)
@@ -106,11 +114,6 @@ def usage(kotlin: KotlinModel) -> list[str]:
     return [*lines, f"{named.variable}.close()"]
 
 
-def weights(model: MobileModel) -> str:
-    """What is stored, in words."""
-    return "int8" if model.variant == "int8" else f"{model.variant} weights"
-
-
 def verdict_line(verdict: Verdict) -> str:
     """The verdict in one line, with what it leaves open."""
     head = {
@@ -121,16 +124,3 @@ def verdict_line(verdict: Verdict) -> str:
     }[verdict.state]
     parts = [head, verdict.why, *verdict.notes, *verdict.limits]
     return " ".join(filter(None, map(sentence, parts)))
-
-
-def half_line(verdict: Verdict) -> str:
-    """What the simulation of float16 arithmetic found, in half a sentence."""
-    half = verdict.half
-    if not isinstance(half, HalfReport):
-        return "not simulated before the export"
-    first = half.first_overflow
-    if first is not None or not half.finite:
-        where = f" in layer {first.name}" if first is not None else ""
-        return f"in a simulation it overflows{where}: do not take it"
-    worst = max((output.relative for output in half.outputs), default=0.0)
-    return f"in a simulation it differs by {worst:.2g} of the greatest value"

@@ -12,32 +12,25 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_export.errors import ExportError, MobileError
+from edge_export.errors import MobileError
+from edge_export.folder import write_files
 from edge_export.mobile.model import Golden, Package
+from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import one_line
 from edge_quantize.run import real
 
 from .ports import SwiftPort
 from .readme import readme
 from .source import Source, source_of, swift_files
-from .template import fill, load
-from .text import printable
 
 
 def write_ios(package: Package, directory: Path) -> tuple[Path, ...]:
     """Writes the package into `directory` and returns what it wrote, relative to it, sorted.
 
     The same package gives the same bytes. Raises MobileError where Swift cannot hand over an input
-    or an output, before anything is written; ExportError for a folder that cannot be written.
+    or an output, before anything is written; OSError.
     """
-    files = ios_files(package)
-    try:
-        for name, content in files.items():
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-    except OSError as error:
-        raise ExportError(f"{directory}: cannot be written: {error.strerror or error}") from error
-    return tuple(sorted(Path(name) for name in files))
+    return write_files(directory, ios_files(package))
 
 
 def ios_files(package: Package) -> dict[str, bytes]:
@@ -62,10 +55,10 @@ def ios_files(package: Package) -> dict[str, bytes]:
 
 def _podspec(source: Source) -> str:
     module = source.names.module
-    summary = printable(f"The model {source.package.model.name} on the GPU of an iPhone")
+    summary = one_line(f"The model {source.package.model.name} on the GPU of an iPhone")
     resources = f"\n    tests.resources = 'Tests/{module}Tests/Golden/*.bin'"
     return fill(
-        load("podspec.rb"),
+        load("metal", "podspec.rb"),
         {
             **source.marks,
             "summary": summary.replace("\\", "\\\\").replace("'", "\\'"),

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
 
 from edge_export.mobile.model import OutputDifference, Verdict
+from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import (
+    UNCHECKED_METAL,
+    checked_words,
+    half_words,
+    one_line,
+    sentence,
+    weights,
+)
 
 from .ports import SwiftPort
-from .source import Source, half_words
-from .template import fill, load
-from .text import printable, sentence
+from .source import Source
 
-UNCHECKED = "checked on WebGPU; the Metal delegate is other code, unchecked"
 _UNBUILT = (
     "- The Swift here is made from templates that were compiled and run on Linux with TensorFlow "
     "Lite's C library and no Metal; nobody has built it with Xcode."
@@ -27,13 +32,13 @@ def readme(source: Source) -> str:
     model = package.model
     quantized = any(port.quantized for port in (*source.inputs, *source.outputs))
     text = fill(
-        load("README.md"),
+        load("metal", "README.md"),
         {
             **source.marks,
-            "model": printable(model.name).replace("`", "'"),
-            "variant": str(model.variant),
+            "model": one_line(model.name).replace("`", "'"),
+            "weights": weights(model),
             "verdict": _verdict(verdict),
-            "half": cell(half_words(source)),
+            "half": cell(half_words(verdict)),
             "call": _call(source),
             "tables": _tables(source),
             "quantization": "Give and take real numbers: the class quantizes. "
@@ -50,13 +55,13 @@ def readme(source: Source) -> str:
 def _verdict(verdict: Verdict) -> str:
     why = sentence(verdict.why)
     if verdict.right:
-        return f"**Checked: right.** {why} This was {UNCHECKED}."
+        return f"**Checked: right.** {why} This was {UNCHECKED_METAL}."
     if verdict.state == "unchecked":
         return f"**Unchecked.** {why} Nobody knows whether the GPU computes the right thing."
     works = f" The {verdict.works} variant is right." if verdict.works else ""
     return (
         f"**Do not ship this: {verdict.state}.** {why}{works} The package was written all the "
-        f"same, because that was asked for. This was {UNCHECKED}."
+        f"same, because that was asked for. This was {UNCHECKED_METAL}."
     )
 
 
@@ -94,7 +99,8 @@ def _delegation(source: Source) -> str:
     delegation = source.package.delegation
     total, refused = len(delegation.counted), delegation.refused
     if not refused:
-        lines = [f"All {total} operators are expected to run on the GPU."]
+        all_of = "The only operator is" if total == 1 else f"All {total} operators are"
+        lines = [f"{all_of} expected to run on the GPU."]
     else:
         partitions = delegation.partitions
         lines = [
@@ -118,17 +124,10 @@ def _delegation(source: Source) -> str:
 
 def _checked(source: Source) -> str:
     verdict = source.package.verdict
-    lines = []
+    lines = [f"Checked before the export: {checked_words(verdict)}."]
     if verdict.adapter:
-        on_gpu = f"{verdict.on_gpu} of {verdict.operators} operators"
-        lines += [
-            (
-                f"{verdict.samples} inferences on {sentence(verdict.source)} {on_gpu} ran on the "
-                f"GPU: {printable(verdict.adapter)}, which computes in {verdict.arithmetic}, with "
-                f"{sentence(verdict.runtime)}"
-            ),
-            "",
-        ]
+        lines[0] += f" {verdict.on_gpu} of {verdict.operators} operators ran on the GPU."
+    lines.append("")
     if verdict.outputs:
         lines += [
             "| output | greatest difference to the CPU | RMS | relative | allowed | same class |",
@@ -140,11 +139,10 @@ def _checked(source: Source) -> str:
         if said:
             lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
     if verdict.problems:
-        lines += ["Refused for:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
-    limits: Sequence[str] = verdict.limits
-    if UNCHECKED not in limits:
-        limits = (UNCHECKED, *limits)
-    lines += [f"- {sentence(limit[:1].upper() + limit[1:])}" for limit in limits]
+        title = "The rules refuse" if verdict.state == "unchecked" else "Refused for"
+        lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
+    lines += ["What this leaves open:", ""]
+    lines += [f"- {sentence(limit)}" for limit in verdict.limits]
     lines += [
         _UNBUILT,
         "- Only a phone shows which operators its delegate takes, and how long an inference takes.",
@@ -192,4 +190,4 @@ def _paragraph(text: str) -> str:
 
 def cell(words: str) -> str:
     """Words that cannot end a cell of a table or begin code."""
-    return printable(words).replace("|", "\\|").replace("`", "'")
+    return one_line(words).replace("|", "\\|").replace("`", "'")

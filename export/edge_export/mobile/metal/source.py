@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from edge_export.mobile.model import Golden, MobileModel, Package
 from edge_export.mobile.naming import Style, identifier
-from edge_quantize.half import HalfReport
+from edge_export.mobile.template import fill, load
+from edge_export.mobile.wording import UNCHECKED_METAL, half_words, sentence, weights
 
 from .ports import SwiftPort, literal, number, swift_ports
-from .template import fill, load
-from .text import WIDTH, comment, printable, sentence, text
+from .text import WIDTH, comment, text
 from .words import KEYWORDS, MODULES
 
 TFLITE_VERSION = "2.17.0"
@@ -87,21 +87,21 @@ def swift_files(source: Source) -> dict[str, str]:
     """Path in the package -> Swift, `Package.swift` and the tests included."""
     names, golden = source.names, source.package.golden
     folder = f"Sources/{names.module}"
-    allowed = f"Whether the GPU may compute in float16; {half_words(source)}."
+    allowed = f"Whether the GPU may compute in float16; {half_words(source.package.verdict)}."
     precision = {**source.marks, "precision": comment([allowed], 8)}
-    files = {f"{folder}/{name}": fill(load(name), precision) for name in _FIXED}
+    files = {f"{folder}/{name}": fill(load("metal", name), precision) for name in _FIXED}
     files[f"{folder}/{names.type}.swift"] = _model(source)
     files[f"Tests/{names.module}Tests/{names.type}Tests.swift"] = _tests(source)
     resources = ',\n            resources: [.copy("Golden")]' if golden else ""
     files["Package.swift"] = fill(
-        load("Package.swift"), {**source.marks, "testResources": resources}
+        load("metal", "Package.swift"), {**source.marks, "testResources": resources}
     )
     return files
 
 
 def _model(source: Source) -> str:
     return fill(
-        load("Model.swift"),
+        load("metal", "Model.swift"),
         {
             **source.marks,
             "about": _about(source),
@@ -116,23 +116,26 @@ def _model(source: Source) -> str:
 def _about(source: Source) -> str:
     package, verdict = source.package, source.package.verdict
     lines = [
-        f"The model `{package.model.name}` ({package.model.variant} weights) on the GPU, by Metal.",
+        f"The model `{package.model.name}` ({weights(package.model)}) on the GPU, by Metal.",
         "",
-        f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}",
-        "That check ran on WebGPU; the Metal delegate is other code, unchecked.",
-        "",
-        _MANNERS,
     ]
     if not verdict.right:
-        lines.insert(2, f"- Warning: Not shown to be right on a GPU ({verdict.state}).")
-        lines.insert(3, "")
-    return comment(lines)
+        lines += [f"- Warning: Not shown to be right on a GPU ({verdict.state}).", ""]
+    if verdict.state == "unchecked":
+        lines.append(sentence(verdict.why))
+    else:
+        lines.append(f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}")
+        lines.append(f"This was {UNCHECKED_METAL}.")
+    return comment([*lines, "", _MANNERS])
 
 
 def _labels(source: Source) -> str:
     if not source.labelled:
         return ""
-    lines = ["    /// The classes, in the output's order.", "    public static let labels = ["]
+    lines = [
+        "    /// The classes, in the output's order.",
+        "    public static let labels: [String] = [",
+    ]
     lines += [f"        {text(label)}," for label in source.package.model.labels]
     return "\n".join([*lines, "    ]", ""])
 
@@ -270,7 +273,7 @@ def _tests(source: Source) -> str:
     ]
     golden = source.package.golden
     return fill(
-        load("Tests.swift"),
+        load("metal", "Tests.swift"),
         {
             **source.marks,
             "expected": _expected(source),
@@ -305,27 +308,14 @@ def _golden(source: Source, golden: Golden) -> str:
             f"            within: {number(tolerance)})",
         ]
     return fill(
-        load("Golden.swift"),
+        load("metal", "Golden.swift"),
         {
             **source.marks,
             "arguments": ",\n".join(arguments),
             "comparisons": "\n".join(comparisons),
         },
-    ).rstrip("\n")
+    )
 
 
 def _held(port: SwiftPort) -> str:
     return "UInt8" if port.type == "Bool" else port.type
-
-
-def half_words(source: Source) -> str:
-    """What is known of float16 arithmetic on the model, for the middle of a sentence."""
-    report = source.package.verdict.half
-    if not isinstance(report, HalfReport):
-        return "the check was made without"
-    first = report.first_overflow
-    if first is not None or not report.finite:
-        where = f"layer {printable(first.name)}" if first is not None else "an output"
-        return f"do not allow it: {where} passes 65504, the largest float16 (modelled)"
-    lost = max((output.relative for output in report.outputs), default=0.0)
-    return f"outputs are then off by up to {lost:.1e} of their largest value (modelled)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from edge_export.mobile.wording import one_line
+
 WIDTH = 100
 
 
@@ -13,7 +15,7 @@ def comment(lines: Sequence[str], indent: int = 0) -> str:
     start = " " * indent + "///"
     result = []
     for line in lines:
-        flat = printable(line)
+        flat = one_line(line)
         lead = line[: len(line) - len(line.lstrip())]
         hang = "  " if flat.startswith("- ") else ""
         wrapped = textwrap.wrap(flat, WIDTH - len(start) - 1 - len(lead + hang)) or [""]
@@ -21,18 +23,6 @@ def comment(lines: Sequence[str], indent: int = 0) -> str:
             space = lead + (hang if number_of_line else "")
             result.append(f"{start} {space}{piece}".rstrip())
     return "\n".join(result)
-
-
-def printable(words: str) -> str:
-    """One line, whatever names and messages bring in."""
-    flat = " ".join(words.split())
-    return "".join(each if each.isprintable() else "?" for each in flat)
-
-
-def sentence(words: str) -> str:
-    """Words of another stage as one sentence."""
-    flat = printable(words)
-    return flat if not flat or flat[-1] in ".!?" else flat + "."
 
 
 def text(value: str) -> str:

@@ -149,6 +149,12 @@ fun main(arguments: Array<String>) {
         check("not on the CPU" in error.message!!)
         same(Phone.open.size, 0)
     }
+    behaviour("buffers that cannot all be created leave nothing open") {
+        Phone.outputs = mapOf()
+        val error = throws<DigitsException> { Digits.create(context) }
+        check("scores" in error.message!!) { error }
+        same(Phone.open.size, 0)
+    }
     behaviour("a phone that LiteRT has no library for gets an exception that says so") {
         Phone.hasNativeLibrary = false
         check("processor" in throws<DigitsException> { Digits.create(context) }.message!!)

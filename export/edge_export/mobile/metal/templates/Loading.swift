@@ -1,7 +1,7 @@
 import Foundation
 
 /// A model that is ready, and how it came to run where it does.
-struct LoadedModel {
+struct Loaded {
     private typealias Failure = @{Class}.Failure
 
     let interpreter: ModelInterpreter
@@ -32,7 +32,7 @@ struct LoadedModel {
         }
         let reason: String
         do {
-            let (interpreter, refusals) = try LoadedModel.onGPU(options.metal, load, probe)
+            let (interpreter, refusals) = try Loaded.onGPU(options.metal, load, probe)
             guard let refused = refusals else {
                 self.init(interpreter: interpreter, accelerator: .gpu, fallback: nil)
                 return

@@ -29,7 +29,7 @@ public final class @{Class} {
         guard FileManager.default.fileExists(atPath: path) else {
             throw Failure.modelMissing(path: path)
         }
-        let loaded = try LoadedModel(
+        let loaded = try Loaded(
             path: path, inputs: Self.inputs, outputs: Self.outputs, options: options,
             probe: { _ = try Self.run(Input.zeros, on: $0) })
         interpreter = loaded.interpreter

@@ -1,4 +1,5 @@
-"""Text templates whose marks, `@{name}`, mean nothing in Kotlin, Gradle, XML or Markdown."""
+"""Text templates of the packages. Their marks, `@{name}`, mean nothing in Kotlin, Gradle, XML,
+Swift, Ruby or Markdown."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ _MARK = re.compile(r"@\{(\w+)\}")
 _ALONE = re.compile(r"( *)@\{(\w+)\}")
 
 
-def load(name: str) -> str:
-    """A template of this package, by its name without ".tmpl"."""
-    folder = files(__package__).joinpath("templates")
-    return folder.joinpath(f"{name}.tmpl").read_text(encoding="utf-8")
+def load(platform: str, name: str) -> str:
+    """The template `name` of `platform`, the package beside this module that has them."""
+    folder = files(__package__).joinpath(platform, "templates")
+    return folder.joinpath(name).read_text(encoding="utf-8")
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import android.util.Log
 import com.google.ai.edge.litert.CompiledModel
 import com.google.ai.edge.litert.Environment
 import com.google.ai.edge.litert.LiteRtException
+import com.google.ai.edge.litert.TensorBuffer
 import java.io.File
 import java.util.concurrent.atomic.AtomicBoolean
 @{math_imports}
@@ -63,7 +64,7 @@ class @{class} private constructor(
 
         /**
          * What LiteRT takes where nothing is asked for; values past 65,504 overflow.
-         * Of this model: @{half}.
+         * For this model: @{half}.
          */
         FLOAT16(CompiledModel.GpuOptions.Precision.FP16),
 
@@ -116,8 +117,8 @@ class @{class} private constructor(
 
     @{labels_property}
 
-    @{input_buffers}
-    @{output_buffers}
+    private val inputBuffers = mutableMapOf<String, TensorBuffer>()
+    private val outputBuffers = mutableMapOf<String, TensorBuffer>()
     private val busy = AtomicBoolean(false)
     private var closed = false
 
@@ -145,6 +146,15 @@ class @{class} private constructor(
             closeBuffers()
             compiled.close()
             environment.close()
+        }
+    }
+
+    private fun createBuffers() {
+        for (name in INPUTS) {
+            inputBuffers[name] = compiled.createInputBuffer(name, SIGNATURE)
+        }
+        for (name in OUTPUTS) {
+            outputBuffers[name] = compiled.createOutputBuffer(name, SIGNATURE)
         }
     }
 
@@ -183,6 +193,8 @@ class @{class} private constructor(
         private const val TAG = @{tag}
         private const val ASSET = @{asset}
         private const val SIGNATURE = @{signature}
+        @{input_names}
+        @{output_names}
 
         // Programs compiled for another model or precision are not to be taken for these.
         private const val CACHE_KEY = @{cache_key}
@@ -279,6 +291,7 @@ class @{class} private constructor(
                     fallback,
                     @{labels_argument}
                 )
+                model.createBuffers()
                 model.warmUp(options.warmUpRuns)
                 return model
             } catch (error: Throwable) {
