@@ -3,14 +3,15 @@ each operator run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from rich.table import Table
 
 from edge_export.mobile.delegation import delegates_json, refusals
-from edge_export.mobile.model import FirstWrong, OutputDifference, Package, Verdict
+from edge_export.mobile.model import OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
+from edge_export.mobile.wording import first_wrong_words
 from edge_quantize.half import HalfReport, half_lines
 from edge_quantize.ingest.tflite import read_tflite
 
@@ -36,7 +37,7 @@ def package_report(package: Package) -> Iterator[Table | str]:
     )
     if verdict.first_wrong is not None:
         names = short_names(read_tflite(model.content))
-        yield first_wrong_line(verdict.first_wrong, names)
+        yield first_wrong_words(verdict.first_wrong, names)
     elif any(not each.good for each in verdict.outputs):
         yield "No layer is named: alone each is right, or the model cannot be cut apart"
     yield from (f"The backend's log: {warning}" for warning in verdict.warnings)
@@ -72,18 +73,6 @@ def _row(each: OutputDifference) -> tuple[object, ...]:
         None if each.agreement is None else f"{percent(each.agreement, 1)}%",
         "" if each.within else "rounding" if each.rounding else "wrong",
     )
-
-
-def first_wrong_line(found: FirstWrong, names: Mapping[str, str]) -> str:
-    """`names` are short ones by layer name."""
-    if found.relative is not None:
-        apart = f"{found.relative:.2g} relative"
-    else:
-        apart = f"{found.max_abs:g} LSB"
-    how = f", off by {apart}" if found.max_abs else ""
-    name = names.get(found.name, found.name)
-    given = "given right inputs" if found.alone else "with the layers before it; alone it is right"
-    return f"First wrong layer: {found.index} {found.op} '{name}'{how}, {given}"
 
 
 def _ran(verdict: Verdict) -> Iterator[str]:

@@ -61,10 +61,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def _snippet(module: Path, number: int, package: Package) -> Path:
-    """The README's third step as a function of what an app has."""
+    """The README's third step, and its call with options, as functions of what an app has."""
     kotlin = kotlin_model(package.model)
     readme = (module / "README.md").read_text("utf-8")
-    third: str = re.findall(r"```kotlin\n(.*?)```", readme, re.S)[2]
+    third, options = re.findall(r"```kotlin\n(.*?)```", readme, re.S)[2:]
     code = third.splitlines()
     imports = [line.strip() for line in code if line.strip().startswith("import ")]
     body = [line for line in code if not line.strip().startswith("import ")]
@@ -78,7 +78,8 @@ def _snippet(module: Path, number: int, package: Package) -> Path:
                 *imports,
                 f"fun use(context: Context, {given}) {{",
                 *body,
-                "}\n",
+                "}",
+                f"fun choose(context: Context) {{\n{options}}}\n",
             ]
         ),
         "utf-8",

@@ -58,12 +58,15 @@ def test_the_code_of_the_readme_compiles(made: Package, tmp_path: Path) -> None:
     compiler()
     files = sources(made, tmp_path)
     readme = (tmp_path / "README.md").read_text()
-    load, call, actor = re.findall(r"```swift\n(.*?)```", readme, re.DOTALL)
+    load, choose, call, actor = re.findall(r"```swift\n(.*?)```", readme, re.DOTALL)
     load = "".join(line for line in load.splitlines(True) if not line.startswith("import"))
     types = re.findall(r"^\| input \| `(\w+)` \| `(\[\w+\])`", readme, re.MULTILINE)
     given = ", ".join(f"{name}: {type_}" for name, type_ in types)
     example = tmp_path / "Example.swift"
-    example.write_text(f"func example({given}) throws {{\n{load}{call}}}\n{actor}")
+    example.write_text(
+        f"func example({given}) throws {{\n{load}{call}}}\n"
+        f"func chosen() throws {{\n{choose}_ = model\n}}\n{actor}"
+    )
     assert typecheck([*files, example]) == []
 
 

@@ -56,6 +56,15 @@ def test_the_documents_commands_for_phones_and_backends_run(line: str, program: 
     program.done(*shlex.split(line)[1:])
 
 
+def test_the_page_names_every_option_of_a_package(program: Program) -> None:
+    told = program.run("export", "--help").stdout
+    page = PAGE.read_text("utf-8")
+    for option in ("--precision", "--data", "--samples", "--scale", "--shape", "--labels"):
+        assert option in told
+        assert f"`{option}" in page
+    assert "`.bin`" in page
+
+
 def test_the_documents_have_such_commands() -> None:
     assert sum("android-gpu" in line for line in RUN) >= 2
     assert sum("ios-metal" in line for line in RUN) >= 2
@@ -71,6 +80,11 @@ def test_the_kotlin_of_the_page_is_that_of_a_package(program: Program) -> None:
         assert member in code
     assert re.search(r"class Fallback\(val reason", kotlin)
     assert re.search(r"fun run\(input1: FloatArray\)", kotlin)
+    assert re.search(r"^package edgeautoglm\.kws$", kotlin, re.M)
+    assert "import edgeautoglm.kws.Kws\n" in code
+    assert code.index("val input1 = FloatArray(") < code.index("kws.run(input1)")
+    assert re.search(r"fun create\(\s*context: Context,\s*options: Options", kotlin)
+    assert "Kws.create(context, options)" in code
     options = PAGE.read_text("utf-8").split("\n## Android\n")[1].split("\n## iOS\n")[0]
     for option in re.findall(r"^\| ((?:`\w+`(?:, )?)+)", options, re.M):
         for name in re.findall(r"`(\w+)`", option):
@@ -87,6 +101,11 @@ def test_the_swift_of_the_page_is_that_of_a_package(program: Program) -> None:
     assert "class KwsModel" in swift
     for name in ("fallback", "accelerator", "isPrecisionLossAllowed", "isQuantizationEnabled"):
         assert re.search(rf"var {name}\b|let {name}\b", swift), name
+    for name, kind in re.findall(r"options\.(?:metal\.)?(\w+) = (\S+)", code):
+        assert re.search(rf"public var {name}\b", swift), name
+        assert kind in ("true", "false") or f"case {kind[1:]}\n" in swift
+    assert "KwsModel(options: options)" in code
+    assert code.index("let input1 = [Float](") < code.index("input1: input1")
     assert "struct Input" in swift
     assert "input1" in swift
     assert (folder / "KwsMetal.podspec").is_file()

@@ -18,7 +18,15 @@ from edge_export.mobile.android.module import module_texts
 from edge_export.mobile.android.source import kotlin_class
 from edge_export.mobile.android.text import comment, float_literal, literal
 from edge_export.mobile.android.view import kotlin_model, names
-from edge_export.mobile.model import Golden, Place, Port
+from edge_export.mobile.model import (
+    FirstWrong,
+    Golden,
+    OutputDifference,
+    Place,
+    Placement,
+    Port,
+    Variant,
+)
 from edge_export.mobile.template import fill
 from edge_quantize.graph import DType, Quantization
 from tests.android_packages import digits, golden_digits, package, packages, port, verdict
@@ -125,10 +133,88 @@ def test_the_readme_says_how_much_was_checked_and_where_it_runs(tmp_path: Path) 
     write_android(digits(places=(Place.GPU, Place.CPU, Place.GPU)), tmp_path)
     readme = " ".join((tmp_path / "README.md").read_text("utf-8").split())
     assert "12 samples (pseudo-random input), on SwiftShader Device (Subzero), in float32" in readme
-    assert "2 of 3 on the GPU, by the log of LiteRT 2.3.0" in readme
+    assert "the GPU is expected to take 2 of 3 operators, by the log of LiteRT 2.3.0" in readme
+    seen = digits()
+    seen = replace(seen, delegation=replace(seen.delegation, observed=True))
+    write_android(seen, tmp_path)
+    readme = " ".join((tmp_path / "README.md").read_text("utf-8").split())
+    assert "the GPU takes all 2 operators, by the log of LiteRT 2.3.0" in readme
     write_android(digits(judged=verdict("unchecked")), tmp_path)
     readme = (tmp_path / "README.md").read_text("utf-8")
     assert "Checked before the export (`verdict.json`): nothing." in readme
+
+
+def flat(folder: Path, name: str) -> str:
+    """A file's words, without the marks of comments and quotations."""
+    return " ".join(re.sub(r"^\s*(?:\*|>)", "", texts(folder)[name], flags=re.M).split())
+
+
+README, CLASS = "README.md", "src/main/kotlin/edgeautoglm/digits/Digits.kt"
+
+
+@pytest.mark.parametrize("state", ["unchecked", "refused"])
+def test_where_nothing_was_compared_nothing_claims_it(tmp_path: Path, state: str) -> None:
+    write_android(digits(judged=verdict(state, samples=0, outputs=())), tmp_path)
+    assert "`FLOAT32` (default)," in flat(tmp_path, README)
+    assert ", as checked" not in flat(tmp_path, README)
+    assert "As the check" not in flat(tmp_path, CLASS)
+    assert "Nothing was compared before the export." in flat(tmp_path, CLASS)
+    assert "the tolerance of the check" not in flat(tmp_path, README)
+    write_android(digits(), tmp_path)
+    assert "`FLOAT32` (default, as checked)," in flat(tmp_path, README)
+    assert "As the check before the export computed." in flat(tmp_path, CLASS)
+
+
+@pytest.mark.parametrize("state", ["unchecked", "refused"])
+def test_a_model_that_always_runs_on_the_cpu_says_so_and_what_would_help(
+    tmp_path: Path, state: str
+) -> None:
+    given = digits(judged=verdict(state, samples=0, outputs=()))
+    refused = Placement(
+        2, "scores", "LOG_SOFTMAX", Place.CPU, 1, "the GPU has no LOG_SOFTMAX", "replace it"
+    )
+    placed = replace(given.delegation, operators=(*given.delegation.operators, refused))
+    for observed, words in ((False, "is expected always to"), (True, "will always")):
+        delegation = replace(placed, observed=observed)
+        write_android(replace(given, delegation=delegation), tmp_path)
+        for name in (README, CLASS):
+            assert (
+                f"On a phone the whole model {words} run on the CPU. LOG_SOFTMAX 'scores': the GPU "
+                "has no LOG_SOFTMAX; what would help: replace it."
+            ) in flat(tmp_path, name)
+
+
+def test_a_wrong_package_says_where_it_goes_wrong_and_what_works(tmp_path: Path) -> None:
+    judged = verdict(
+        "wrong",
+        first_wrong=FirstWrong(6, "conv2d_5", "CONV_2D", 166.0, None),
+        works=Variant.FLOAT16,
+        warnings=("Shape mismatch in `convolution1x1`",),
+    )
+    write_android(digits(judged=judged), tmp_path)
+    readme = flat(tmp_path, README)
+    first = "First wrong layer: 6 CONV_2D 'conv2d_5', off by 166 LSB, given right inputs."
+    works = "The float16 variant is right: export it with --precision float16."
+    assert readme.count(first) == readme.count(works) == 2
+    assert "- The backend warned: Shape mismatch in `convolution1x1`." in readme
+
+
+def test_rounding_is_told_from_agreement(tmp_path: Path) -> None:
+    rounded = OutputDifference("scores", 6.0, 0.95, None, 1.0, 1.0, False, rounding=True)
+    write_android(digits(judged=verdict(outputs=(rounded,))), tmp_path)
+    assert "what the CPU does, apart from rounding." in flat(tmp_path, README)
+    row = "| `scores` | 6 LSB | 0.95 LSB |  | 1 LSB | 100 % | rounding alone |"
+    assert row in texts(tmp_path)[README]
+
+
+def test_the_readme_shows_options_and_labels(tmp_path: Path) -> None:
+    write_android(digits(), tmp_path)
+    readme = flat(tmp_path, README)
+    assert "Digits.create( context, Digits.Options(" in readme
+    assert "`Digits.Options(use = Digits.Use.GPU)` throws instead" in readme
+    assert "`top(output, count)`" in readme
+    write_android(digits(labels=()), tmp_path)
+    assert "`labels`" not in flat(tmp_path, README)
 
 
 def test_the_phones_test_allows_what_the_check_allowed(tmp_path: Path) -> None:

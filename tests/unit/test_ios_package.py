@@ -18,7 +18,15 @@ from tree_sitter import Language, Parser
 from edge_export.errors import ExportError
 from edge_export.mobile.metal import write_ios
 from edge_export.mobile.metal.package import ios_files
-from edge_export.mobile.model import Golden, Package, Variant
+from edge_export.mobile.model import (
+    FirstWrong,
+    Golden,
+    OutputDifference,
+    Package,
+    Place,
+    Placement,
+    Variant,
+)
 from edge_quantize.graph import DType, Quantization
 from edge_quantize.half import HalfLayer, HalfOutput, HalfReport
 
@@ -93,6 +101,72 @@ def test_a_forced_package_warns_wherever_it_is_read() -> None:
     assert any("- Warning: Not shown to be right on a GPU (wrong)." in text for text in sources)
 
 
+CLASS = "Sources/ModelMetal/Model.swift"
+SETTINGS = "Sources/ModelMetal/Settings.swift"
+
+
+def judged(made: Package, **changes: object) -> Package:
+    return replace(made, verdict=replace(made.verdict, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", ["unchecked", "refused"])
+def test_where_nothing_was_compared_nothing_claims_it(state: str) -> None:
+    made = judged(package(state=state), samples=0, outputs=(), on_gpu=2)
+    text = flat(readme(made))
+    assert "operators ran on the GPU" not in text
+    assert "This was checked" not in text
+    files = ios_files(made)
+    assert b"This was checked" not in files[CLASS]
+    assert b"What was checked" not in files[SETTINGS]
+    assert b"What was checked before the export is" in ios_files(package())[SETTINGS]
+    if state == "refused":
+        assert "nothing was compared, because the GPU backend (LiteRT 2.3.0, Swift" in text
+        assert "It was WebGPU that refused; the Metal delegate is other code" in text
+
+
+def test_what_would_let_the_gpu_take_it_stands_in_the_readme_however_many_there_are() -> None:
+    made = package(state="unchecked")
+    lacking = [
+        Placement(
+            index, f"log{index}", "LOG_SOFTMAX", Place.CPU, 1, "the GPU has none", "replace it"
+        )
+        for index in range(3)
+    ]
+    follows = Placement(
+        3, "weights", "DEQUANTIZE", Place.CPU, 0, "it only unpacks", code="float16-unpacked"
+    )
+    made = replace(made, delegation=replace(made.delegation, operators=(follows, *lacking)))
+    text = flat(readme(made))
+    assert "LOG_SOFTMAX 'log0' and 2 more: the GPU has none; what would help: replace it." in text
+    assert "| LOG_SOFTMAX | log0 and 2 more | the GPU has none | replace it |" in text
+    assert text.index("| LOG_SOFTMAX |") < text.index("| DEQUANTIZE |")
+    assert "DEQUANTIZE" not in text.split("## 1.")[0]
+
+
+def test_a_wrong_package_says_where_it_goes_wrong_and_what_works() -> None:
+    found = FirstWrong(6, "conv2d_5", "CONV_2D", 166.0, None)
+    made = judged(package(state="wrong"), first_wrong=found, works=Variant.FLOAT16)
+    text = flat(readme(made))
+    first = "First wrong layer: 6 CONV_2D 'conv2d_5', off by 166 LSB, given right inputs."
+    assert text.count(first) == 2
+    assert "The float16 variant is right: export it with --precision float16." in text
+
+
+def test_rounding_is_told_from_agreement() -> None:
+    rounded = OutputDifference("scores", 6.0, 0.95, None, 1.0, 1.0, False, rounding=True)
+    text = readme(judged(package(), outputs=(rounded,)))
+    assert "**Checked: right, apart from rounding.**" in text
+    assert "| `scores` | 6 LSB | 0.95 LSB |  | 1 LSB | 100 % | rounding alone |" in text
+    assert "| 100 % | within |" in readme(package())
+
+
+def test_the_readme_says_what_to_call_the_folder_and_shows_options() -> None:
+    text = flat(readme(package()))
+    assert "Copy this folder beside the app's `Podfile`, name it `ModelMetal`," in text
+    assert "var options = Model.Options() options.metal.waitType" in text
+    assert "try Model(options: options)" in text
+
+
 def half(overflows: bool) -> HalfReport:
     layer = HalfLayer(
         index=0,
@@ -157,8 +231,14 @@ def test_an_unchecked_package_says_so() -> None:
 def test_operators_left_to_the_cpu_are_listed_and_expected() -> None:
     made = package(refused=1)
     text = readme(made)
-    assert "2 of 3 operators are expected to run on the GPU, in 2 partitions" in flat(text)
+    assert "The GPU is expected to take 2 of 3 operators" in flat(text)
+    assert "With `.shared` it runs in 2 partitions, and 1 tensor goes" in flat(text)
     assert "| WHERE | layer2 | Operation is not supported |" in text
+    said = (
+        "On a phone the whole model is expected always to run on the CPU (in part with `.shared`)"
+    )
+    assert said in flat(text)
+    assert said in flat(ios_files(made)[CLASS].decode().replace("///", ""))
     tests = ios_files(made)["Tests/ModelMetalTests/ModelTests.swift"].decode()
     assert "XCTAssertEqual(model.accelerator, .cpu, model.fallback" in tests
 

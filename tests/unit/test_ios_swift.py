@@ -51,6 +51,16 @@ def test_every_file_is_swift() -> None:
     assert not [name for name, content in ios_files(package()).items() if b"@{" in content]
 
 
+def test_the_code_of_the_readme_is_swift_and_sets_options_that_there_are() -> None:
+    made = package(labels=("a", "b", "c"))
+    blocks = re.findall(r"```swift\n(.*?)```", ios_files(made)["README.md"].decode(), re.S)
+    assert [block for block in blocks if syntax_errors(block)] == []
+    chosen = re.findall(r"^options\.(?:metal\.)?(\w+) = ", "".join(blocks), re.M)
+    assert chosen
+    declarations = "".join(swift(made).values())
+    assert all(f"public var {name}" in declarations for name in chosen)
+
+
 @pytest.mark.parametrize(
     ("whole", "broken"),
     [

@@ -263,6 +263,18 @@ class TestWrongPackages:
         made = prepare(two_functions("main", "other"), "two", Target.ANDROID_GPU, UNCHECKED)
         assert "signature 'main' alone is run and checked, not 'other'" in made.verdict.limits
 
+    @pytest.mark.parametrize("target", list(Target))
+    def test_a_forced_refusal_claims_no_comparison(
+        self, target: Target, driver: Driver, tmp_path: Path
+    ) -> None:
+        content = write_tflite(float_ops("lacking", "EXP", "LOG_SOFTMAX"))
+        export_mobile(content, "lacking", target, tmp_path / "out", force=True, driver=driver)
+        readme = " ".join((tmp_path / "out" / "README.md").read_text("utf-8").split())
+        assert "nothing was compared, because the GPU backend" in readme
+        assert "0 samples" not in readme
+        assert ", as checked" not in readme
+        assert UNCHECKED_METAL not in verdict_of(tmp_path / "out")["limits"]  # type: ignore[operator]
+
     def test_numbers_that_are_not_finite_are_null(self, driver: Driver, tmp_path: Path) -> None:
         content = write_tflite(float_ops("over", *["EXP"] * 5))
         export_mobile(
@@ -306,6 +318,17 @@ class TestUnchecked:
         content = write_tflite(float_net())
         export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / "out", wishes)
         assert verdict_of(tmp_path / "out")["notes"][0] == wishes.remarks[0]  # type: ignore[index]
+
+    @pytest.mark.parametrize("target", list(Target))
+    def test_what_the_rules_send_to_the_cpu_stands_at_the_top(
+        self, target: Target, tmp_path: Path
+    ) -> None:
+        content = write_tflite(float_ops("lacking", "EXP", "LOG_SOFTMAX"))
+        export_mobile(content, "lacking", target, tmp_path / "out", UNCHECKED)
+        readme = (tmp_path / "out" / "README.md").read_text("utf-8").replace("\n> ", " ")
+        banner = " ".join(readme.split("\n## ")[0].split())
+        assert "On a phone the whole model is expected always to run on the CPU" in banner
+        assert "the GPU has no LOG_SOFTMAX; what would help: replace it" in banner
 
     def test_without_a_driver_there_is_no_checked_package(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -311,6 +311,11 @@ def _limits(
         found.append(f"signature '{model.signature}' alone is run and checked, not {more}")
     if verdict.state == "unchecked":
         return ("nothing was checked", *found)
+    if not verdict.samples:
+        found.append("nothing was compared: the GPU backend did not run the model")
+        if target is Target.IOS_METAL:
+            found.append("that backend is WebGPU; the Metal delegate is other code, unchecked")
+        return tuple(found)
     if target is Target.IOS_METAL:
         found.append(UNCHECKED_METAL)
     else:

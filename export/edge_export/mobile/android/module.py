@@ -9,14 +9,24 @@ from pathlib import Path
 from edge_export.folder import write_files
 from edge_export.mobile.model import Package, Verdict
 from edge_export.mobile.template import fill, load
-from edge_export.mobile.wording import checked_words, half_words, weights
+from edge_export.mobile.wording import (
+    checked_words,
+    compared,
+    cpu_words,
+    difference_table,
+    first_wrong_words,
+    half_words,
+    sentence,
+    weights,
+    works_words,
+)
 from edge_quantize.graph import DType
 
 from .golden import golden_expected, golden_field, golden_files
 from .ports import KotlinPort
 from .source import kotlin_class
 from .text import call, comment, paragraph
-from .view import LITERT, KotlinModel, kotlin_model, usage, verdict_line
+from .view import LITERT, KotlinModel, kotlin_model, options_usage, usage, verdict_line
 
 MIN_SDK = 24
 COMPILE_SDK = 35
@@ -35,8 +45,19 @@ _PHONE = (
 )
 _AGAINST = {
     True: "the result that the reference gave before the export (`src/androidTest/assets`)",
-    False: "the phone's CPU within the tolerance of the check",
+    False: "the phone's CPU within the tolerance that the test names",
 }
+_FALLBACK = (
+    "`create` asks for the GPU alone, so that no part of the model can run on the CPU unseen. If "
+    "the GPU does not take it, the whole model runs on the CPU and you are told four times: "
+    "`accelerator` is `CPU`, `fallback.reason` says why, the listener that you gave to `create` is "
+    "called, and the log has a warning. `{0}.Options(use = {0}.Use.GPU)` throws instead. Options "
+    "are the second argument:"
+)
+_LABELS = (
+    "`labels` are the names of the classes, in the order of the output; `top(output, count)` gives "
+    "those with the highest scores, each with `name`, `score` and `index`."
+)
 # What `edge_export.mobile.check` allows where a verdict holds no tolerance (--skip-check).
 _RELATIVE = 1e-3
 _LSB = 1.0
@@ -104,14 +125,20 @@ def _readme(package: Package, kotlin: KotlinModel) -> dict[str, str]:
             f"({weights(package.model)}) on the phone's GPU with LiteRT {LITERT}. Where that "
             "cannot be, it runs on the CPU and says why."
         ),
-        "verdict": paragraph(verdict_line(verdict), "> ")[2:],
+        "verdict": paragraph(verdict_line(package), "> ")[2:],
         "snippet": "\n".join(snippet(kotlin)),
         "ports": "\n".join(rows),
+        "labels": paragraph(_LABELS) if kotlin.labels else "",
         "remark": paragraph(remark),
+        "fallback": paragraph(_FALLBACK.format(kotlin.names.type)),
+        "options": "\n".join(options_usage(kotlin)),
+        "as_checked": ", as checked" if compared(verdict) else "",
         "phone": paragraph(_PHONE.format(_AGAINST[package.golden is not None])),
         "needs": paragraph(_NEEDS),
         "half": comment(half_words(verdict)),
         "checked": _checked(verdict),
+        "found": _found(verdict),
+        "differences": "\n".join(difference_table(verdict.outputs)),
         "placed": _placed(package),
     }
 
@@ -147,14 +174,28 @@ def _checked(verdict: Verdict) -> str:
     return paragraph(f"Checked before the export (`verdict.json`): {said}.", "- ", "  ")
 
 
+def _found(verdict: Verdict) -> str:
+    """What the check found wrong, and what works; a list."""
+    found = [] if verdict.first_wrong is None else [first_wrong_words(verdict.first_wrong)]
+    found += [f"The backend warned: {each}" for each in verdict.warnings]
+    refused = "The rules refuse" if verdict.state == "unchecked" else "Refused"
+    found += [f"{refused}: {each}" for each in verdict.problems]
+    found.append(works_words(verdict))
+    return "\n".join(paragraph(comment(sentence(each)), "- ", "  ") for each in found if each)
+
+
 def _placed(package: Package) -> str:
     delegation = package.delegation
     total, refused = len(delegation.counted), len(delegation.refused)
-    said = f"all {total}" if not refused else f"{total - refused} of {total}"
-    source = comment(delegation.source)
-    return paragraph(
-        f"Where each operator runs (`delegates.json`): {said} on the GPU, by {source}.", "- ", "  "
+    said = f"all {total} operators" if not refused else f"{total - refused} of {total} operators"
+    takes = "takes" if delegation.observed else "is expected to take"
+    text = (
+        f"Where each operator runs (`delegates.json`): the GPU {takes} {said}, by "
+        f"{comment(delegation.source)}."
     )
+    if not package.verdict.problems:  # else they say so
+        text = f"{text} {comment(cpu_words(delegation))}"
+    return paragraph(text, "- ", "  ")
 
 
 def _test(package: Package, kotlin: KotlinModel, common: dict[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from edge_export.mobile.model import Package
 from edge_export.mobile.template import fill, load
-from edge_export.mobile.wording import half_words, weights
+from edge_export.mobile.wording import compared, half_words, weights
 from edge_quantize.graph import DType
 
 from .ports import KotlinPort
@@ -28,9 +28,14 @@ def kotlin_class(package: Package, kotlin: KotlinModel) -> str:
         "class": named.type,
         "litert": LITERT,
         "summary": paragraph(f'"{named.shown}" ({weights(model)}) on the phone\'s GPU.', " * "),
-        "verdict_doc": paragraph(verdict_line(package.verdict), " * "),
+        "verdict_doc": paragraph(verdict_line(package), " * "),
         "usage_doc": "\n".join(f" * {line}" for line in usage(kotlin)),
         "half": comment(half_words(package.verdict)),
+        "checked": (
+            "As the check before the export computed."
+            if compared(package.verdict)
+            else "Nearest to the CPU. Nothing was compared before the export."
+        ),
         "name": literal(named.shown),
         "tag": literal(named.type[:_LOG_TAG]),
         "asset": literal(f"{named.word}.tflite"),

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from edge_export.mobile.model import MobileModel, Verdict
+from edge_export.mobile.model import MobileModel, Package
 from edge_export.mobile.naming import Style, identifier
-from edge_export.mobile.wording import sentence
+from edge_export.mobile.wording import (
+    cpu_words,
+    first_wrong_words,
+    rounds,
+    sentence,
+    works_words,
+)
 
 from .ports import HARD_KEYWORDS, VALUE_NAMES, KotlinPort, kotlin_ports
 from .text import call, comment
@@ -114,13 +120,32 @@ def usage(kotlin: KotlinModel) -> list[str]:
     return [*lines, f"{named.variable}.close()"]
 
 
-def verdict_line(verdict: Verdict) -> str:
+def options_usage(kotlin: KotlinModel) -> list[str]:
+    """The lines of a call of `create` with options."""
+    named = kotlin.names
+    return [
+        f"val {named.variable} = {named.type}.create(",
+        "    context,",
+        f"    {named.type}.Options(",
+        f"        priority = {named.type}.Priority.LOW,",
+        "        programCache = context.codeCacheDir,",
+        "    ),",
+        ") { fallback -> println(fallback.reason) }",
+    ]
+
+
+def verdict_line(package: Package) -> str:
     """The verdict in one line, with what it leaves open."""
+    verdict = package.verdict
     head = {
         "right": "Checked: the GPU computes what the CPU does.",
         "wrong": "WRONG ON THE GPU, and written all the same (--force).",
         "refused": "THE GPU BACKEND REFUSED IT, and it was written all the same (--force).",
         "unchecked": "UNCHECKED: nobody compared the GPU's result with the CPU's.",
     }[verdict.state]
-    parts = [head, verdict.why, *verdict.notes, *verdict.limits]
-    return " ".join(filter(None, map(sentence, parts)))
+    if rounds(verdict):
+        head = "Checked: the GPU computes what the CPU does, apart from rounding."
+    first = first_wrong_words(verdict.first_wrong) if verdict.first_wrong else ""
+    parts = [head, verdict.why, cpu_words(package.delegation), first, works_words(verdict)]
+    parts += [*verdict.notes, *verdict.limits]
+    return comment(" ".join(filter(None, map(sentence, parts))))

@@ -5,19 +5,27 @@ from __future__ import annotations
 import re
 import textwrap
 
-from edge_export.mobile.model import OutputDifference, Verdict
+from edge_export.mobile.model import Package, Placement
 from edge_export.mobile.template import fill, load
 from edge_export.mobile.wording import (
     UNCHECKED_METAL,
+    causes,
+    cell,
     checked_words,
+    compared,
+    cpu_words,
+    difference_table,
+    first_wrong_words,
     half_words,
     one_line,
+    rounds,
     sentence,
     weights,
+    works_words,
 )
 
 from .ports import SwiftPort
-from .source import Source
+from .source import SAVE_SHARED, Source
 
 _UNBUILT = (
     "- The Swift here is made from templates that were compiled and run on Linux with TensorFlow "
@@ -37,7 +45,7 @@ def readme(source: Source) -> str:
             **source.marks,
             "model": one_line(model.name).replace("`", "'"),
             "weights": weights(model),
-            "verdict": _verdict(verdict),
+            "verdict": _verdict(package),
             "half": cell(half_words(verdict)),
             "call": _call(source),
             "tables": _tables(source),
@@ -52,16 +60,24 @@ def readme(source: Source) -> str:
     return wrapped(text)
 
 
-def _verdict(verdict: Verdict) -> str:
-    why = sentence(verdict.why)
+def _verdict(package: Package) -> str:
+    verdict = package.verdict
+    why, on_cpu = sentence(verdict.why), cpu_words(package.delegation, SAVE_SHARED)
     if verdict.right:
-        return f"**Checked: right.** {why} This was {UNCHECKED_METAL}."
+        head = "Checked: right, apart from rounding" if rounds(verdict) else "Checked: right"
+        return f"**{head}.** {why} This was {UNCHECKED_METAL}. {on_cpu}"
     if verdict.state == "unchecked":
-        return f"**Unchecked.** {why} Nobody knows whether the GPU computes the right thing."
-    works = f" The {verdict.works} variant is right." if verdict.works else ""
+        return (
+            f"**Unchecked.** {why} Nobody knows whether the GPU computes the right thing. {on_cpu}"
+        )
+    first = first_wrong_words(verdict.first_wrong) if verdict.first_wrong else ""
+    found = " ".join(filter(None, map(sentence, (first, works_words(verdict)))))
+    by = f"This was {UNCHECKED_METAL}."
+    if not compared(verdict):
+        by = "It was WebGPU that refused; the Metal delegate is other code, unchecked."
     return (
-        f"**Do not ship this: {verdict.state}.** {why}{works} The package was written all the "
-        f"same, because that was asked for. This was {UNCHECKED_METAL}."
+        f"**Do not ship this: {verdict.state}.** {why} {found} The package was written all the "
+        f"same, because that was asked for (`--force`). {by} {on_cpu}"
     )
 
 
@@ -102,39 +118,42 @@ def _delegation(source: Source) -> str:
         all_of = "The only operator is" if total == 1 else f"All {total} operators are"
         lines = [f"{all_of} expected to run on the GPU."]
     else:
-        partitions = delegation.partitions
+        found, between = causes(delegation), len(delegation.transfers)
+        tensors = "1 tensor goes" if between == 1 else f"{between} tensors go"
         lines = [
             (
-                f"{total - len(refused)} of {total} operators are expected to run on the GPU, in "
-                f"{partitions} partitions; {len(delegation.transfers)} tensors go from one to the "
-                "other. On the CPU:"
+                f"The GPU is expected to take {total - len(refused)} of {total} operators, so that "
+                "by default the whole model runs on the CPU. With `.shared` it runs in "
+                f"{delegation.partitions} partitions, and {tensors} from one to another. What the "
+                "GPU does not take:"
             ),
             "",
-            "| operator | layer | why |",
-            "| --- | --- | --- |",
+            "| operator | layer | why | what would help |",
+            "| --- | --- | --- | --- |",
         ]
-        lines += [
-            f"| {cell(each.op)} | {cell(each.name)} | {cell(each.reason)} |"
-            for each in refused[:_MOST_REFUSED]
-        ]
-        if len(refused) > _MOST_REFUSED:
-            lines.append(f"| {len(refused) - _MOST_REFUSED} more | in `delegates.json` | |")
-    return "\n".join([*lines, "", f"This is from {sentence(delegation.source)}"])
+        lines += [_refused(each, count) for each, count in found[:_MOST_REFUSED]]
+        if len(found) > _MOST_REFUSED:
+            lines.append(f"| {len(found) - _MOST_REFUSED} more | in `delegates.json` | | |")
+    return "\n".join([*lines, "", f"This is from {one_line(delegation.source)}."])
+
+
+def _refused(each: Placement, count: int) -> str:
+    more = f" and {count - 1} more" if count > 1 else ""
+    return (
+        f"| {cell(each.op)} | {cell(each.name)}{more} | {cell(each.reason)} | {cell(each.mend)} |"
+    )
 
 
 def _checked(source: Source) -> str:
     verdict = source.package.verdict
     lines = [f"Checked before the export: {checked_words(verdict)}."]
-    if verdict.adapter:
+    if compared(verdict):
         lines[0] += f" {verdict.on_gpu} of {verdict.operators} operators ran on the GPU."
     lines.append("")
     if verdict.outputs:
-        lines += [
-            "| output | greatest difference to the CPU | RMS | relative | allowed | same class |",
-            "| --- | --- | --- | --- | --- | --- |",
-            *(_difference(each) for each in verdict.outputs),
-            "",
-        ]
+        lines += [*difference_table(verdict.outputs), ""]
+    if verdict.first_wrong:
+        lines += [sentence(first_wrong_words(verdict.first_wrong)), ""]
     for title, said in (("Remarks", verdict.notes), ("The backend warned", verdict.warnings)):
         if said:
             lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
@@ -150,16 +169,6 @@ def _checked(source: Source) -> str:
         "All of it is in `verdict.json` and `delegates.json`.",
     ]
     return "\n".join(lines)
-
-
-def _difference(each: OutputDifference) -> str:
-    relative = "" if each.relative is None else f"{each.relative:.2g}"
-    agreement = "" if each.agreement is None else f"{100 * each.agreement:.4g} %"
-    unit = " LSB" if each.relative is None else ""
-    return (
-        f"| `{cell(each.name)}` | {each.max_abs:.3g}{unit} | {each.rms:.3g}{unit} | {relative} | "
-        f"{each.tolerance:.3g}{unit} | {agreement} |"
-    )
 
 
 def wrapped(markdown: str) -> str:
@@ -186,8 +195,3 @@ def _paragraph(text: str) -> str:
         flat, 100, subsequent_indent=hang, break_long_words=False, break_on_hyphens=False
     )
     return start + "\n".join(lines) + end
-
-
-def cell(words: str) -> str:
-    """Words that cannot end a cell of a table or begin code."""
-    return one_line(words).replace("|", "\\|").replace("`", "'")

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from edge_export.mobile.model import Golden, MobileModel, Package
 from edge_export.mobile.naming import Style, identifier
 from edge_export.mobile.template import fill, load
-from edge_export.mobile.wording import UNCHECKED_METAL, half_words, sentence, weights
+from edge_export.mobile.wording import (
+    UNCHECKED_METAL,
+    compared,
+    cpu_words,
+    half_words,
+    sentence,
+    weights,
+)
 
 from .ports import SwiftPort, literal, number, swift_ports
 from .text import WIDTH, comment, text
 from .words import KEYWORDS, MODULES
 
 TFLITE_VERSION = "2.17.0"
+SAVE_SHARED = " (in part with `.shared`)"
 _MANNERS = (
     "- Important: An instance is not thread-safe: use it from one serial queue or one actor. Do "
     "not run inferences while the app is in the background: iOS stops GPU work there, and the "
@@ -89,6 +97,12 @@ def swift_files(source: Source) -> dict[str, str]:
     folder = f"Sources/{names.module}"
     allowed = f"Whether the GPU may compute in float16; {half_words(source.package.verdict)}."
     precision = {**source.marks, "precision": comment([allowed], 8)}
+    precision["shared"] = comment(
+        ["What was checked before the export is the model on the GPU as a whole."]
+        if compared(source.package.verdict)
+        else [],
+        8,
+    )
     files = {f"{folder}/{name}": fill(load("metal", name), precision) for name in _FIXED}
     files[f"{folder}/{names.type}.swift"] = _model(source)
     files[f"Tests/{names.module}Tests/{names.type}Tests.swift"] = _tests(source)
@@ -125,7 +139,10 @@ def _about(source: Source) -> str:
         lines.append(sentence(verdict.why))
     else:
         lines.append(f"Checked before it was exported: {verdict.state}. {sentence(verdict.why)}")
+    if compared(verdict):
         lines.append(f"This was {UNCHECKED_METAL}.")
+    if package.delegation.refused:
+        lines += ["", f"- Warning: {cpu_words(package.delegation, SAVE_SHARED)}"]
     return comment([*lines, "", _MANNERS])
 
 

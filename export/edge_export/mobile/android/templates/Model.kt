@@ -59,7 +59,7 @@ class @{class} private constructor(
 
     /** The arithmetic of the GPU. The CPU computes in float32 in any case. */
     enum class Precision(internal val litert: CompiledModel.GpuOptions.Precision) {
-        /** As the check before the export computed. */
+        /** @{checked} */
         FLOAT32(CompiledModel.GpuOptions.Precision.FP32),
 
         /**

@@ -7,7 +7,7 @@ extension @{Class} {
         /// `fallback` says why.
         case gpuOrCPU
         /// On the GPU as far as that takes it, the rest on the CPU; `fallback` says what and why.
-        /// What was checked before the export is the model on the GPU as a whole.
+@{shared}
         case shared
         /// All of it on the GPU; else loading throws `Failure.gpuRefused`.
         case gpu
