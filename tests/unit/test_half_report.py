@@ -46,7 +46,7 @@ def test_the_table_fits_and_says_what_is_modelled(
 def test_the_lines_name_the_layer_the_constant_and_the_output(report: HalfReport) -> None:
     text = " ".join(half_text(report).split())
     assert "layer 'loud' (MUL) passes 65504" in text
-    assert "constant 'gain': 1 values pass 65504" in text
+    assert "constant 'gain': 1 value passes 65504" in text
     assert "output 'loud': infinite or NaN where float32 is not" in text
 
 
