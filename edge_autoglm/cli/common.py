@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edge_boards.board import Board
     from edge_quantize.data import Samples
     from edge_quantize.graph import Graph
+    from edge_quantize.ingest.conversion import Conversion
 
 BoardOption = Annotated[
     str, typer.Option("--board", "-b", metavar="B", help="Board: a name of `boards`, or a file.")
@@ -225,12 +226,21 @@ def any_model(model: str) -> Graph:
     Raises ModelFileError and what reading it raises.
     """
     from edge_quantize.ingest.tflite import read_tflite
-    from edge_quantize.ingest.ways import convert_model
 
     path = Path(model)
     if path.suffix == ".tflite" and not path.is_dir():
-        return read_tflite(path)  # convert_model takes float ones only
-    return convert_model(model, say=lambda text: notes().print(f"{text} ...")).graph
+        return read_tflite(path)  # converting takes float ones only
+    return converted(model).graph
+
+
+def converted(model: str) -> Conversion:
+    """What `convert` makes of a model that is no `.tflite`; what it does is said on stderr.
+
+    Raises ModelFileError and what reading it raises.
+    """
+    from edge_quantize.ingest.ways import convert_model
+
+    return convert_model(model, say=lambda text: notes().print(f"{text} ..."))
 
 
 def check_samples(most: int | None, least: int = 2) -> None:

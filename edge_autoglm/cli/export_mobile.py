@@ -45,7 +45,7 @@ def export_mobile(model: str, options: Options) -> None:
     from json import loads
 
     from edge_autoglm.report.mobile import package_json, package_report
-    from edge_autoglm.report.tables import wrapped
+    from edge_autoglm.report.tables import narrowed
     from edge_export.folder import refuse_foreign
     from edge_export.mobile.model import Target, Variant
     from edge_export.mobile.package import KEPT, Wishes, prepare, source_model, write_package
@@ -57,9 +57,10 @@ def export_mobile(model: str, options: Options) -> None:
     shapes = dict(_shape(text) for text in options.shapes)
     folder = options.out or Path(f"{stem(model)}_{options.target}")
     refuse_foreign(folder, VERDICT_FILE, KEPT)
-    content = _content(model)
+    content, remarks = _content(model)
     name = _name(model)
     wishes = Wishes(
+        remarks=remarks,
         precision=Variant(options.precision) if options.precision else None,
         shapes=shapes,
         check=not options.skip_check,
@@ -81,7 +82,7 @@ def export_mobile(model: str, options: Options) -> None:
     console = output(options.json)
     for part in package_report(package):
         if isinstance(part, str):
-            text = part if "\n" in part else wrapped(part, "  ")
+            text = part if "\n" in part else narrowed(part, "  ")
             console.print(text, soft_wrap=True)
         else:
             console.print(part)
@@ -97,7 +98,7 @@ def export_mobile(model: str, options: Options) -> None:
 def _say_what_was_done(
     package: Package, folder: Path, files: Sequence[Path], options: Options, model: str
 ) -> None:
-    from edge_autoglm.report.tables import wrapped
+    from edge_autoglm.report.tables import narrowed, plural, wrapped
 
     verdict, console = package.verdict, output(options.json)
     if verdict.works is not None:
@@ -107,7 +108,16 @@ def _say_what_was_done(
         line = f"Written: {shown(folder)} ({len(files)} files; start with README.md)"
         console.print(wrapped(line, "  "), soft_wrap=True)
         if verdict.state == "unchecked":
-            notes().print("warning: this package is UNCHECKED; leave out --skip-check to check it")
+            line = "warning: this package is UNCHECKED; leave out --skip-check to check it"
+            refused = package.delegation.refused
+            if refused:
+                total = len(package.delegation.counted)
+                line = (
+                    f"warning: this package is UNCHECKED, and by the rules {len(refused)} of its "
+                    f"{plural(total, 'operator')} would be the CPU's: {verdict.problems[0]}; leave "
+                    "out --skip-check to check it"
+                )
+            notes().print(narrowed(line, "  "), soft_wrap=True)
         elif not verdict.right:
             notes().print(
                 wrapped(
@@ -159,8 +169,9 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     return name, shape
 
 
-def _content(model: str) -> bytes:
-    """The file of a `.tflite` as it is; of any other model that `convert` takes, what it makes."""
+def _content(model: str) -> tuple[bytes, tuple[str, ...]]:
+    """The file of a `.tflite` as it is; of any other model that `convert` takes, what it makes, and
+    what that changed (an input's layout)."""
     path = Path(model)
     if path.suffix == ".tflite" and not path.is_dir():
         from edge_quantize.errors import ModelFileError
@@ -172,12 +183,13 @@ def _content(model: str) -> bytes:
             read_tflite(content)
         except ModelFileError as error:
             raise ModelFileError(f"{path}: {error}", error.problems) from error
-        return content
+        return content, ()
     from edge_quantize.graph.writer import write_tflite
 
-    from .common import any_model
+    from .common import converted
 
-    return write_tflite(any_model(model))
+    made = converted(model)
+    return write_tflite(made.graph), made.notes
 
 
 def _name(model: str) -> str:

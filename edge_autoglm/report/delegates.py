@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from edge_autoglm.report.tables import size, table, wrapped
+from edge_autoglm.report.tables import narrowed, plural, size, table
 
 if TYPE_CHECKING:
     from edge_export.mobile.model import Delegation, Placement
@@ -17,16 +17,20 @@ LISTED = 60
 
 
 def delegates_table(delegation: Delegation, title: str) -> Table:
-    """One row an operator, in 80 columns; of a model of more than `LISTED` operators one row a kind
-    for what the GPU takes, and still one for each operator that it does not."""
-    if len(delegation.operators) <= LISTED:
+    """One row an operator that computes, in 80 columns; past `LISTED` of them one row a kind for
+    what the GPU takes, and still one for each operator that it does not."""
+    counted = delegation.counted
+    left = len(delegation.operators) - len(counted)
+    if left and counted:
+        title += f" (beside {plural(left, 'operator')} that only unpack{'s' * (left == 1)} weights)"
+    if len(counted) <= LISTED:
         return table(
             title,
             [">#", "<operator", "~layer", "<runs on", ">part", "~why not the GPU"],
-            [_row(each) for each in delegation.operators],
+            [_row(each) for each in counted],
         )
     kinds: dict[str, int] = defaultdict(int)
-    for each in delegation.operators:
+    for each in counted:
         if each not in delegation.refused:
             kinds[each.op] += 1
     rows: list[tuple[object, ...]] = [
@@ -47,8 +51,10 @@ def _row(each: Placement) -> tuple[object, ...]:
 def delegates_lines(delegation: Delegation) -> list[str]:
     """What stands under the table: counts, reasons in full with what would help, transfers, notes,
     and where all this is from."""
-    total, refused = len(delegation.operators), delegation.refused
-    lines = [f"{total - len(refused)} of {total} operators on the GPU" + _parts(delegation)]
+    total, refused = len(delegation.counted), delegation.refused
+    share = f"{total - len(refused)} of {plural(total, 'operator')} on the GPU"
+    said = "" if delegation.observed else " by the rules"
+    lines = [share + said + _parts(delegation)]
     reasons: dict[tuple[str, str], list[Placement]] = defaultdict(list)
     for each in refused:
         reasons[each.reason or each.words, each.mend].append(each)
@@ -56,24 +62,24 @@ def delegates_lines(delegation: Delegation) -> list[str]:
         which = f"{members[0].op} '{members[0].name}'"
         if len(members) > 1:
             which += f" and {len(members) - 1} more"
-        lines.append(wrapped(f"  {which}: {reason}", "    "))
+        lines.append(narrowed(f"  {which}: {reason}", "    "))
         if mend:
-            lines.append(wrapped(f"    -> {mend}", "       "))
+            lines.append(narrowed(f"    -> {mend}", "       "))
     if delegation.moves:
         total_bytes = sum(move.nbytes for move in delegation.moves)
         names = ", ".join(f"'{name}'" for name in delegation.transfers)
-        lines.append(wrapped(f"Between GPU and CPU: {size(total_bytes)} ({names})", "  "))
+        lines.append(narrowed(f"Between GPU and CPU: {size(total_bytes)} ({names})", "  "))
     for wrong in delegation.disagreements:
         lines.append(
-            wrapped(
+            narrowed(
                 f"The rules expected {wrong.op} (operator {wrong.index}) on the "
                 f"{str(wrong.predicted).upper()}, the backend put it on the "
                 f"{str(wrong.observed).upper()}",
                 "  ",
             )
         )
-    lines += [wrapped(f"Note: {note}", "  ") for note in delegation.notes]
-    lines.append(wrapped(f"From {delegation.source}", "  "))
+    lines += [narrowed(f"Note: {note}", "  ") for note in delegation.notes]
+    lines.append(narrowed(f"From {delegation.source}", "  "))
     return lines
 
 

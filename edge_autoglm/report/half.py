@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from .tables import table, wrapped
+from .tables import plural, table, wrapped
 
 if TYPE_CHECKING:
     from edge_quantize.half import HalfLayer, HalfReport
@@ -17,8 +17,9 @@ def half_table(report: HalfReport) -> Table:
     relative to the layer's largest value."""
     from edge_quantize.half import sums_text
 
+    samples = plural(report.samples, "sample")
     return table(
-        f"float16 arithmetic, sums in {sums_text(report)} (modelled, {report.samples} samples)",
+        f"float16 arithmetic, sums in {sums_text(report)} (modelled, {samples})",
         [">#", "~layer", "~op", ">largest", ">past 65504", ">subnormal", ">error", ">own"],
         [_row(layer) for layer in report.layers],
     )

@@ -4,12 +4,10 @@ each operator run."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from rich.table import Table
 
-from edge_export.mobile.apart import computing
 from edge_export.mobile.delegation import delegates_json, refusals
 from edge_export.mobile.model import OutputDifference, Package, Verdict
 from edge_export.mobile.verdict_file import verdict_json
@@ -19,7 +17,7 @@ from edge_quantize.ingest.tflite import read_tflite
 
 from .delegates import delegates_lines, delegates_table
 from .summary import short_names
-from .tables import percent, size, table
+from .tables import percent, plural, size, table
 
 _WORDS = {
     "right": "right",
@@ -56,26 +54,12 @@ def package_report(package: Package) -> Iterator[Table | str]:
         yield from half_lines(verdict.half)
     if verdict.samples:
         yield f"Limits: {'; '.join(verdict.limits)}."
-    yield _where(package)
+    yield delegates_table(package.delegation, f"Where {model.name} runs")
     named = refusals(package.delegation)  # in the lines below
     for problem in verdict.problems:
         if problem not in named:
             yield f"Not taken by the GPU backend that checks here: {problem}"
     yield from delegates_lines(package.delegation)
-
-
-def _where(package: Package) -> Table:
-    """Where each operator runs; those that only unpack constants are counted."""
-    graph, delegation = read_tflite(package.model.content), package.delegation
-    kept = {operator.index for operator in computing(graph)}
-    shown = tuple(each for each in delegation.operators if each.index in kept)
-    left = len(delegation.operators) - len(shown)
-    title = f"Where {package.model.name} runs"
-    if left and shown:
-        noun = "operator that unpacks" if left == 1 else "operators that unpack"
-        title += f" (beside {left} {noun} constants)"
-        delegation = replace(delegation, operators=shown)
-    return delegates_table(delegation, title)
 
 
 def _row(each: OutputDifference) -> tuple[object, ...]:
@@ -95,8 +79,9 @@ def _ran(verdict: Verdict) -> Iterator[str]:
     if not verdict.samples:
         return
     yield (
-        f"What ran: {verdict.on_gpu} of {verdict.operators} operators on the GPU "
-        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), {verdict.samples} samples: "
+        f"What ran: {verdict.on_gpu} of {plural(verdict.operators, 'operator')} on the GPU "
+        f"({verdict.adapter}, {verdict.arithmetic}, {verdict.runtime}), "
+        f"{plural(verdict.samples, 'sample')}: "
         f"{verdict.source}"
     )
 

@@ -89,6 +89,14 @@ def wrapped(text: str, indent: str = "") -> str:
     )  # fmt: skip
 
 
+def narrowed(text: str, indent: str = "") -> str:
+    """`wrapped`, with words cut that are longer than a line: for prose that names tensors, not for
+    paths and commands, which a reader copies."""
+    lead = text[: len(text) - len(text.lstrip())]
+    longest = max(terminal_width() - max(len(indent), len(lead)), _LEAST)
+    return wrapped(lead + " ".join(cut(word, longest) for word in text.split()), indent)
+
+
 def written(value: object) -> str:
     """A cell's text: integers with thousands separators, None as a dash."""
     if value is None:
@@ -108,6 +116,11 @@ def size(count: int) -> str:
     if count < 1024 * 1024:
         return f"{count / 1024:.1f} KiB"
     return f"{count / 1024 / 1024:.2f} MiB"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 sample", "2 samples"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(part: float, whole: float) -> str:

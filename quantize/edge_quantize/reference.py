@@ -262,8 +262,25 @@ def _lacks_bias(operator: Operator) -> bool:
     return operator.op == "DEPTHWISE_CONV_2D" and not biased
 
 
+def lacks_kernel(error: Exception) -> bool:
+    """Whether LiteRT has no kernel for an operator. Its set of reference kernels has none for
+    ROUND, CEIL, ELU and a few more, which the ordinary set has."""
+    return "Didn't find op for builtin opcode" in str(error)
+
+
+def _ready(litert: Any, content: bytes, kind: Any, preserve: bool) -> Any:
+    interpreter = litert.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=kind,
+        experimental_preserve_all_tensors=preserve,
+    )
+    interpreter.allocate_tensors()
+    return interpreter
+
+
 class LiteRtReference(_Loaded):
-    """LiteRT's interpreter with its reference kernels. Takes float models too.
+    """LiteRT's interpreter with its reference kernels, with its ordinary ones where it lacks one of
+    those. Takes float models too.
 
     `optimized` takes its faster kernels (ten times on convolutions), which round float sums in
     another order and integers differently; not for models on which they crash, whatever was asked.
@@ -283,14 +300,15 @@ class LiteRtReference(_Loaded):
         # Delegates keep intermediate tensors to themselves.
         faster = kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         # Its faster depthwise kernel reads a bias that is not there, and the process dies.
-        optimized = optimized and not any(_lacks_bias(o) for o in graph.operators)
+        can_be_faster = not any(_lacks_bias(o) for o in graph.operators)
         try:
-            self._interpreter = litert.Interpreter(
-                model_content=content,
-                experimental_op_resolver_type=faster if optimized else kinds.BUILTIN_REF,
-                experimental_preserve_all_tensors=preserve,
-            )
-            self._interpreter.allocate_tensors()
+            try:
+                kind = faster if optimized and can_be_faster else kinds.BUILTIN_REF
+                self._interpreter = _ready(litert, content, kind, preserve)
+            except (RuntimeError, ValueError) as error:
+                if not (can_be_faster and lacks_kernel(error)):
+                    raise
+                self._interpreter = _ready(litert, content, faster, preserve)
         except (RuntimeError, ValueError) as error:
             raise ReferenceRuntimeError(
                 f"{graph.name}: LiteRT refuses it: {_line(error)}"

@@ -13,6 +13,7 @@ from cli_tools import call
 from mobile_models import float_net, float_ops
 
 from edge_quantize.graph.writer import write_tflite
+from edge_quantize.ingest.conversion import Comparison, Conversion
 
 TARGET = ["--target", "android-gpu"]
 UNCHECKED = [*TARGET, "--skip-check"]
@@ -78,7 +79,7 @@ def test_what_is_no_model(
 
 
 def test_without_a_driver_the_way_out_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    call(capsys, "export", "net.tflite", *TARGET).refused("EDGE_AUTOGLM_GPU")
+    call(capsys, "export", "net.tflite", *TARGET).refused("unset EDGE_AUTOGLM_GPU")
     assert not Path("net_android-gpu").exists()
 
 
@@ -127,3 +128,46 @@ def test_json_goes_to_stdout_and_the_rest_to_stderr(capsys: pytest.CaptureFixtur
     assert "verdict.json" in said["files"]
     assert said["delegates"]["operators"]
     assert "UNCHECKED" in answer.err
+
+
+def test_unchecked_what_the_rules_refuse_is_said_on_both_consoles(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("soft.tflite").write_bytes(write_tflite(float_ops("soft", "EXP", "LOG_SOFTMAX")))
+    answer = call(capsys, "export", "soft.tflite", *UNCHECKED)
+    assert answer.code == 0, answer.err
+    out, err = " ".join(answer.out.split()), " ".join(answer.err.split())
+    assert "by its rules the GPU does not take LOG_SOFTMAX (1 of 2 operators" in out
+    assert "1 of 2 operators on the GPU by the rules" in out
+    assert "UNCHECKED, and by the rules 1 of its 2 operators would be the CPU's" in err
+    assert "'log_softmax_1'" in err
+
+
+def test_what_a_conversion_changed_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The framework is not here; what its conversion gives is."""
+    note = "input 'x' [1, 3, 8, 8] is now [1, 8, 8, 3]: channels last"
+    made = Conversion(float_net(), "ONNX file", "onnx", (note,), Comparison("onnx", 4, 0.0))
+    monkeypatch.setattr("edge_quantize.ingest.ways.convert_model", lambda *_, **__: made)
+    Path("net.onnx").write_bytes(b"onnx")
+    answer = call(capsys, "export", "net.onnx", *UNCHECKED)
+    assert answer.code == 0, answer.err
+    assert note in " ".join(answer.out.split())
+    said = json.loads(Path("net_android-gpu/verdict.json").read_text(encoding="utf-8"))
+    assert said["notes"][0] == note
+
+
+def test_long_names_stay_within_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    graph = float_ops("long", "EXP", "LOG_SOFTMAX")
+    tensors = tuple(
+        replace(t, name="/".join([f"scope{t.index}"] * 40)) if t.index else t for t in graph.tensors
+    )
+    Path("long.tflite").write_bytes(write_tflite(replace(graph, tensors=tensors)))
+    answer = call(capsys, "export", "long.tflite", *UNCHECKED)
+    assert answer.code == 0, answer.err
+    assert max(len(line.rstrip()) for line in (answer.out + answer.err).splitlines()) <= 80
+    assert "LOG_SOFTMAX" in answer.out

@@ -74,7 +74,8 @@ def agrees(content: bytes) -> Delegation:
         ours = {each.code for each in said.refused if each.op == kind}
         assert any(findings().same(code, refusal.reason) for code in ours), refusal
     if log.on_cpu is not None:
-        assert len(said.refused) == log.on_cpu
+        unpacking = sum(o.code == "float16-unpacked" for o in said.operators)
+        assert len(said.refused) + unpacking == log.on_cpu
     return seen
 
 
@@ -168,7 +169,18 @@ class TestPredicted:
         whole = predict(float16_weights(breaks=False), Target.ANDROID_GPU)
         assert not whole.refused
         parts = predict(float16_weights(), Target.ANDROID_GPU)
-        assert [e.code for e in parts.operators if e.op == "DEQUANTIZE"] == ["float16-unpacked"] * 3
+        ready = [e for e in parts.operators if e.op == "DEQUANTIZE"]
+        assert [e.code for e in ready] == ["float16-unpacked"] * 3
+        assert all(e.unpacks for e in ready)
+        # Each lies where its weights are read, and none is counted.
+        graph = read_tflite(float16_weights())
+        where = {e.index: (e.place, e.partition) for e in parts.operators}
+        for one in ready:
+            (made,) = graph.operators[one.index].outputs
+            readers = [o.index for o in graph.operators if made in o.inputs]
+            assert (one.place, one.partition) in [where[r] for r in readers]
+        assert len(parts.counted) == len(graph.operators) - 3
+        assert sorted({e.partition for e in parts.operators}) == list(range(parts.partitions))
         assert parts.transfers == ("reverse_sequence_2",)
 
     def test_every_refused_operator_is_a_line_with_what_would_help(self) -> None:
@@ -277,7 +289,7 @@ def test_the_file_says_what_was_checked_and_what_only_a_phone_shows() -> None:
         ["that"],
     )
     jsonschema.validate(content, SCHEMA)
-    assert content["summary"] == {"gpu": 3, "cpu": 3, "transfer_bytes": 1024}
+    assert content["summary"] == {"gpu": 3, "cpu": 3, "unpacking": 0, "transfer_bytes": 1024}
     assert content["checked_here"] == ["this"]
     assert content["only_a_phone_shows"][-1] == "that"
     assert [part["place"] for part in content["partitions"]] == ["cpu", "gpu"]

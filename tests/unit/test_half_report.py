@@ -46,7 +46,7 @@ def test_the_table_fits_and_says_what_is_modelled(
 def test_the_lines_name_the_layer_the_constant_and_the_output(report: HalfReport) -> None:
     text = " ".join(half_text(report).split())
     assert "layer 'loud' (MUL) passes 65504" in text
-    assert "constant 'gain': 1 values pass 65504" in text
+    assert "constant 'gain': 1 value passes 65504" in text
     assert "output 'loud': infinite or NaN where float32 is not" in text
 
 
@@ -55,3 +55,19 @@ def test_a_layer_that_loses_nothing_is_shown_too(monkeypatch: pytest.MonkeyPatch
     graph = net.build(net.dense(net.input(3), 2, "dense"))
     report = simulate_half(graph, Samples((np.zeros((2, 3), np.float32),)))
     assert any("dense" in line for line in drawn(report, monkeypatch))
+
+
+def test_an_output_at_the_ends_of_its_range_is_said_to_be_so() -> None:
+    """A softmax of far apart classes is 0 and 1, in float16 too."""
+    net = FloatNet("hot", 0)
+    x = net.input(3)
+    w = net.builder.constant("gain", np.array([100], np.float32))
+    graph = net.build(net.softmax(net.op("MUL", [x, w], ElementwiseOptions(), "loud")))
+    hot = simulate_half(graph, Samples((np.array([[1, 2, 3]], np.float32),)))
+    assert hot.outputs[0].saturated == 1
+    text = " ".join(half_text(hot).split())
+    assert "(modelled, 1 sample):" in text
+    assert "100% of its values are at an end of their range" in text
+    mild = simulate_half(graph, Samples((np.array([[0, 0.001, 0.002]], np.float32),)))
+    assert mild.outputs[0].saturated == 0
+    assert "at an end" not in half_text(mild)

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+from float_graphs import FloatNet
 from gpu_drivers import any_driver
 from mobile_models import float_net, float_ops, int8_net, strided, two_functions, two_ports
 
@@ -163,6 +164,39 @@ class TestRightPackages:
         assert (made.verdict.samples, made.verdict.source) == (5, "mine")
         assert made.model.variant is Variant.INT8
 
+    @pytest.mark.parametrize("target", list(Target))
+    @pytest.mark.parametrize("precision", list(Variant)[:2])
+    def test_weights_that_are_unpacked_are_not_counted(
+        self, precision: Variant, target: Target, driver: Driver, tmp_path: Path
+    ) -> None:
+        """The same operators compute in every variant; the float16 one has a DEQUANTIZE for each
+        of its weights beside them, which no file counts."""
+        graph = float_net()
+        wishes = Wishes(precision=precision)
+        content = write_tflite(graph)
+        export_mobile(content, "net", target, tmp_path / "out", wishes, driver=driver)
+        count = len(graph.operators)
+        said = verdict_of(tmp_path / "out")
+        assert said["operators"] == {"total": count, "on_gpu": count}
+        placed = json.loads((tmp_path / "out" / DELEGATES_FILE).read_text(encoding="utf-8"))
+        assert (placed["summary"]["gpu"], placed["summary"]["cpu"]) == (count, 0)
+        unpacking = placed["summary"]["unpacking"]
+        assert (unpacking > 0) == (precision is Variant.FLOAT16)
+        assert sum(each["unpacks"] for each in placed["operators"]) == unpacking
+
+    def test_one_that_the_gpu_refuses_is_one(self, driver: Driver) -> None:
+        net = FloatNet("cut", 3)
+        y = net.mean(net.conv(net.input(8, 8, 3), 16, "one", size=3))
+        y = net.softmax(net.dense(y, 4, "dense"))
+        end = net.builder.operator("LOG_SOFTMAX", [y], dtype=DType.FLOAT32, shape=(1, 4), version=1)
+        content = write_tflite(net.builder.build([end]))
+        made = prepare(content, "cut", Target.ANDROID_GPU, driver=driver)
+        assert made.delegation.observed
+        assert "(1 of 5 operators would be the CPU's)" in made.verdict.why
+        assert (made.verdict.on_gpu, made.verdict.operators) == (4, 5)
+        assert len(made.delegation.refused) == 1
+        assert made.delegation.partitions == 2
+
 
 class TestWrongPackages:
     def test_nothing_is_written_and_the_variant_that_works_is_named(
@@ -260,7 +294,30 @@ class TestUnchecked:
         said = verdict_of(tmp_path / "out")
         assert said["state"] == "unchecked"
         assert said["outputs"] == []
+        # Nothing ran, which is not the same as none on the GPU.
+        assert said["operators"] == {"total": 2, "on_gpu": None}
         assert "unchecked" in (tmp_path / "out" / "README.md").read_text("utf-8").lower()
+
+    @pytest.mark.parametrize("target", list(Target))
+    def test_what_the_rules_refuse_is_said_all_the_same(
+        self, target: Target, tmp_path: Path
+    ) -> None:
+        content = write_tflite(float_ops("lacking", "EXP", "LOG_SOFTMAX"))
+        export_mobile(content, "lacking", target, tmp_path / "out", UNCHECKED)
+        said = verdict_of(tmp_path / "out")
+        assert said["state"] == "unchecked"
+        assert "does not take LOG_SOFTMAX (1 of 2 operators would be" in str(said["why"])
+        (problem,) = said["problems"]  # type: ignore[misc]
+        assert problem.startswith("operator 1 LOG_SOFTMAX 'log_softmax_1'")
+        placed = json.loads((tmp_path / "out" / DELEGATES_FILE).read_text(encoding="utf-8"))
+        assert not placed["observed"]
+        assert (placed["summary"]["gpu"], placed["summary"]["cpu"]) == (1, 1)
+
+    def test_what_a_conversion_changed_is_in_the_package(self, tmp_path: Path) -> None:
+        wishes = Wishes(check=False, remarks=("input 'x' [1, 3, 8, 8] became [1, 8, 8, 3]",))
+        content = write_tflite(float_net())
+        export_mobile(content, "net", Target.ANDROID_GPU, tmp_path / "out", wishes)
+        assert verdict_of(tmp_path / "out")["notes"][0] == wishes.remarks[0]  # type: ignore[index]
 
     @pytest.mark.parametrize("target", list(Target))
     def test_what_the_rules_send_to_the_cpu_stands_at_the_top(

@@ -25,13 +25,17 @@ from mobile_models import (
 from edge_export.errors import MobileError
 from edge_export.mobile.apart import computing, constant_tensors, cut_after, cut_apart
 from edge_export.mobile.compare import Tolerance, difference, finite, steady
+from edge_export.mobile.delegation import predict
 from edge_export.mobile.expected import Cpu, hybrid, spelt_out
-from edge_export.mobile.model import Variant
+from edge_export.mobile.golden import blind, golden, half_report, most_telling
+from edge_export.mobile.model import Target, Variant
 from edge_export.mobile.probe import from_samples, pseudo_random
 from edge_export.mobile.shapes import with_shapes
 from edge_export.mobile.source import mobile_model, variant_of
+from edge_export.mobile.taken import compile_problem, taken
 from edge_quantize.data import Samples
 from edge_quantize.errors import ModelFileError, UnsupportedModelError
+from edge_quantize.gpu import Refusal, read_log
 from edge_quantize.graph import DType, Graph, Quantization, Tensor
 from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.writer import write_tflite
@@ -272,3 +276,97 @@ def test_every_row_fits_every_model(count: int, seed: int) -> None:
             for array, index in zip(probe.fed(graph, number), graph.inputs, strict=True):
                 assert array.shape == graph.tensors[index].shape
                 assert array.dtype == graph.tensors[index].dtype.numpy
+
+
+class TestGolden:
+    """The row that a phone's own test is made of tells an error."""
+
+    def saturating(self) -> tuple[Graph, bytes]:
+        """A dense layer and a softmax, which ends at 0 and 1."""
+        net = FloatNet("classes", 0)
+        graph = net.build(net.softmax(net.dense(net.input(4), 3, "dense")))
+        return graph, write_tflite(graph)
+
+    def test_the_least_saturated_row_is_taken(self) -> None:
+        graph, content = self.saturating()
+        probe = pseudo_random(graph, 4)
+        one_hot = (np.array([[0, 1, 0]], np.float32),)
+        flat = (np.array([[0.3, 0.4, 0.3]], np.float32),)
+        near = (np.array([[0.98, 0.01, 0.01]], np.float32),)
+        answers = (one_hot, near, flat, flat)
+        assert most_telling(graph, answers) == [2, 3, 1, 0]
+        found = golden(mobile_model(content, "classes"), probe, answers=answers)
+        assert found is not None
+        assert found.outputs == (flat[0].tobytes(),)
+        assert found.inputs == (probe.fed(graph, 2)[0].tobytes(),)
+
+    def test_an_end_of_the_integers_is_an_end(self) -> None:
+        graph = int8_net()
+        shape = graph.tensors[graph.outputs[0]].shape
+        low, middle = (np.full(shape, value, np.int8) for value in (-128, 5))
+        assert most_telling(graph, ((low,), (middle,))) == [1, 0]
+        assert blind(graph, ((low,), (np.full(shape, 127, np.int8),)))
+        assert not blind(graph, ((low,), (middle,)))
+
+    def test_outputs_without_ends_are_taken_as_they_come(self) -> None:
+        graph = hybrid_net()
+        rows = tuple((np.full((1, 8), value, np.float32),) for value in (0, 1, 2))
+        assert most_telling(graph, rows) == [0, 1, 2]
+        assert not blind(graph, rows)
+
+    def test_float16_is_simulated_on_the_rows_that_tell_most(self) -> None:
+        graph, content = self.saturating()
+        model, probe = mobile_model(content, "classes"), pseudo_random(graph, 6)
+        with Cpu(graph, content) as cpu:
+            answers = [cpu.run(probe.fed(graph, n)) for n in range(6)]
+        found = half_report(model, probe, answers)
+        assert found is not None
+        assert found.samples == 4
+        assert found.outputs[0].agreement is not None
+        assert found.outputs[0].saturated == 0
+
+    def test_outputs_that_are_no_classes_have_no_same_class(self) -> None:
+        graph = hybrid_net()
+        found = half_report(mobile_model(write_tflite(graph), "dense"), pseudo_random(graph, 2))
+        assert found is not None
+        assert found.outputs[0].agreement is None
+
+
+class TestOperatorsWithoutAReferenceKernel:
+    @pytest.mark.parametrize("op", ["ROUND", "CEIL", "ELU"])
+    def test_litert_runs_them_with_its_ordinary_ones(self, op: str) -> None:
+        graph = float_ops("op", op)
+        x = np.array([[-1.6, -0.4, 0, 0.4, 0.6, 1.2, 2.7, 3]], np.float32)
+        functions = {"ROUND": np.round, "CEIL": np.ceil}
+        wanted = functions.get(op, lambda v: np.where(v > 0, v, np.expm1(v)))(x)
+        (found,) = LiteRtReference(graph).run([x])
+        assert np.allclose(found, wanted, atol=1e-6)
+
+    def test_open_shapes_of_such_a_model_are_fixed(self) -> None:
+        graph = float_ops("open", "ROUND")
+        tensors = tuple(replace(t, shape=(1, 1), shape_signature=(-1, -1)) for t in graph.tensors)
+        content = write_tflite(replace(graph, tensors=tensors))
+        model = with_shapes(mobile_model(content, "open"), read_tflite(content), {"x": (1, 5)})
+        assert model.outputs[0].shape == (1, 5)
+
+
+class TestWhatIsCounted:
+    """The backend's log counts what unpacks float16 weights as the CPU's."""
+
+    def test_only_operators_that_compute_are(self) -> None:
+        net = FloatNet("cut", 3)
+        y = net.softmax(
+            net.dense(net.mean(net.conv(net.input(8, 8, 3), 16, "one", size=3)), 4, "d")
+        )
+        end = net.builder.operator("LOG_SOFTMAX", [y], dtype=DType.FLOAT32, shape=(1, 4), version=1)
+        content = float16_weights(write_tflite(net.builder.build([end]))).content
+        graph = read_tflite(content)
+        weights = len(graph.operators) - 5
+        assert weights > 0
+        log = read_log("")
+        refusal = Refusal("LOG_SOFTMAX", "Operation is not supported.")
+        log = replace(log, refused=(refusal,), on_gpu=4, on_cpu=1 + weights)
+        assert taken(graph, log) == (4, 5)
+        assert "(1 of 5 operators would be the CPU's)" in compile_problem("", log, graph)
+        made = predict(graph, Target.ANDROID_GPU)
+        assert (len(made.counted), len(made.refused)) == (5, 1)

@@ -49,7 +49,7 @@ def test_a_long_model_is_counted_by_kind_and_what_is_refused_is_still_listed() -
 
 def test_the_lines_below_give_reasons_in_full_and_what_would_help() -> None:
     lines = delegates_lines(predict(MODELS["two_partitions"](), Target.ANDROID_GPU))
-    assert lines[0] == "3 of 6 operators on the GPU, in 2 partitions"
+    assert lines[0] == "3 of 6 operators on the GPU by the rules, in 2 partitions"
     text = "\n".join(lines)
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "REVERSE_SEQUENCE 'reverse_sequence_2': the GPU has no REVERSE_SEQUENCE" in text

@@ -27,7 +27,7 @@ from .model import FirstWrong, MobileModel, OutputDifference, Verdict
 from .probe import Probe
 from .rounding import only_rounding
 from .runs import Runs
-from .taken import compile_problem, not_on_gpu
+from .taken import compile_problem, not_on_gpu, taken
 
 Progress = Callable[[int, int, str], None]
 # Samples on which a larger difference of integers is looked into: those that are furthest apart.
@@ -107,7 +107,7 @@ class _Check:
                 log = session.log
         except GpuCompileError as error:
             log = read_log(error.log)
-            return Checked(self._refused(compile_problem(str(error), log), log), log)
+            return Checked(self._refused(compile_problem(str(error), log, self.graph), log), log)
         except GpuRunError as error:
             log = read_log(error.log)
             return Checked(self._refused(f"the GPU run failed: {error}", log), log)
@@ -133,7 +133,7 @@ class _Check:
             variant=self.model.variant,
             outputs=(),
             on_gpu=0,
-            operators=len(self.graph.operators),
+            operators=len(computing(self.graph)),
             adapter=log.adapter,
             arithmetic=self.arithmetic,
             samples=0,
@@ -145,7 +145,8 @@ class _Check:
     def _refused(self, why: str, log: BackendLog) -> Verdict:
         problems = tuple(f"{each.op}: {each.reason}" for each in log.refused)
         verdict = self._base("refused", why, log)
-        return replace(verdict, on_gpu=log.on_gpu or 0, problems=problems)
+        on_gpu, operators = taken(self.graph, log) or (0, verdict.operators)
+        return replace(verdict, on_gpu=on_gpu, operators=operators, problems=problems)
 
     def _judged(self, runs: Runs, log: BackendLog) -> Verdict:
         outputs = self._explained(runs, self._differences(runs), log)
@@ -167,7 +168,7 @@ class _Check:
         return replace(
             verdict,
             outputs=outputs,
-            on_gpu=len(self.graph.operators),
+            on_gpu=verdict.operators,
             samples=len(runs.rows),
             first_wrong=first,
             notes=tuple(note for note in notes if note),
@@ -326,7 +327,7 @@ def _agreement(outputs: tuple[OutputDifference, ...], samples: int) -> str:
     worst = max(
         outputs, key=lambda e: (e.rounding, e.max_abs if e.relative is None else e.relative)
     )
-    over = f"from the CPU's result at most, over {samples} samples"
+    over = f"from the CPU's result at most, over {samples} sample{'s' * (samples != 1)}"
     if worst.rounding:
         return (
             f"{_off(worst)} {over}, through rounding alone: every operator, given the GPU's own "

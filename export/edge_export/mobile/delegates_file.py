@@ -50,8 +50,9 @@ def delegation_json(
             for move in delegation.moves
         ],
         "summary": {
-            "gpu": len(delegation.operators) - len(delegation.refused),
+            "gpu": len(delegation.counted) - len(delegation.refused),
             "cpu": len(delegation.refused),
+            "unpacking": len(delegation.operators) - len(delegation.counted),
             "transfer_bytes": sum(move.nbytes for move in delegation.moves),
         },
         "disagreements": [
@@ -87,6 +88,7 @@ def _operator(each: Placement) -> dict[str, Any]:
         "op": each.op,
         "place": str(each.place),
         "partition": each.partition,
+        "unpacks": each.unpacks,
         "code": each.code or None,
         "reason": each.reason or None,
         "mend": each.mend or None,

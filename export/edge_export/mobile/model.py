@@ -55,7 +55,7 @@ class MobileModel:
 
 
 # Codes of `REASONS` that lie in the rest of the model: with that mended the GPU takes the operator.
-_NOT_ITS_OWN = frozenset({"other-partition", "float16-unpacked", "not-loaded"})
+NOT_ITS_OWN = frozenset({"other-partition", "float16-unpacked", "not-loaded"})
 
 
 class Place(StrEnum):
@@ -68,7 +68,11 @@ class Place(StrEnum):
 @dataclass(frozen=True)
 class Placement:
     """Where one operator of the model will run. `reason` says why not on the GPU, and `mend` what
-    would change that; `partition` numbers the partitions in order of execution."""
+    would change that; `partition` numbers the partitions in order of execution.
+
+    `unpacks`: it only makes weights ready (a DEQUANTIZE of constants) and is not refused. It waits
+    for no input, and GPUs do without it: such operators are not counted, wherever they are.
+    """
 
     index: int
     name: str
@@ -79,11 +83,12 @@ class Placement:
     mend: str = ""
     code: str = ""  # of `edge_export.mobile.rules.reasons.REASONS`
     words: str = ""  # the backend's own, where it was asked
+    unpacks: bool = False
 
     @property
     def alone(self) -> bool:
         """Whether it is refused for what it is itself, not for what another operator is."""
-        return self.place is Place.CPU and self.code not in _NOT_ITS_OWN
+        return self.place is Place.CPU and self.code not in NOT_ITS_OWN
 
 
 @dataclass(frozen=True)
@@ -127,12 +132,18 @@ class Delegation:
     disagreements: tuple[Disagreement, ...] = ()
 
     @property
+    def counted(self) -> tuple[Placement, ...]:
+        """The operators that compute: all but those that only unpack weights."""
+        return tuple(each for each in self.operators if not each.unpacks)
+
+    @property
     def partitions(self) -> int:
-        return len({each.partition for each in self.operators})
+        return len({each.partition for each in self.counted})
 
     @property
     def refused(self) -> tuple[Placement, ...]:
-        return tuple(each for each in self.operators if each.place is Place.CPU)
+        """The counted ones that the CPU runs."""
+        return tuple(each for each in self.counted if each.place is Place.CPU)
 
 
 @dataclass(frozen=True)
@@ -189,8 +200,10 @@ class Verdict:
     `state`: "right", "wrong", "refused" (the backend took not all of it, or did not run) or
     "unchecked" (--skip-check). `why` is one line for people. `adapter` and `arithmetic` say what
     computed ("SwiftShader Device (Subzero)", "float32"); `samples` and `source` what it was fed.
-    `on_gpu` operators ran on the GPU in the GPU-only compile. `warnings` are the backend's own
-    (shape mismatches). `problems` lists what a "refused" one was refused for, an operator a line.
+    `operators` compute (those that only unpack weights are not counted), and `on_gpu` of them ran
+    on the GPU in the GPU-only compile; None where nothing was compiled. `warnings` are the
+    backend's own (shape mismatches). `problems` lists what a "refused" one was refused for, and of
+    an "unchecked" one what the rules say it would be refused for, an operator a line.
     `notes` are remarks on what was compared. `drift` is how far this variant is from the
     model as it was given, both on the CPU; it decides nothing. `half` is the simulation of float16
     arithmetic, see `edge_quantize.half.HalfReport`, None where nothing computes in float. `works`
@@ -201,7 +214,7 @@ class Verdict:
     why: str
     variant: Variant
     outputs: tuple[OutputDifference, ...]
-    on_gpu: int
+    on_gpu: int | None
     operators: int
     adapter: str | None
     arithmetic: str | None

@@ -16,7 +16,7 @@ from edge_quantize.gpu import BackendLog, Driver, GpuSession, read_log
 from edge_quantize.graph.model import Graph
 from edge_quantize.graph.writer import write_tflite
 
-from .model import Delegation, Disagreement, Target
+from .model import Delegation, Disagreement, Place, Target
 from .placing import Refusals, all_on_cpu, placed
 from .refusing import refused_operators, refused_whole
 from .rules import Refused, float16_constants, refused, rules_for
@@ -144,7 +144,8 @@ def _kind(op: str) -> str:
 
 
 def _agree(made: Delegation, log: BackendLog) -> None:
-    on_cpu = len(made.refused)
+    # What unpacks float16 weights for a part of the model is left out of the GPU's count.
+    on_cpu = sum(o.place is Place.CPU or o.code == "float16-unpacked" for o in made.operators)
     on_gpu = len(made.operators) - on_cpu
     said = (log.on_gpu, log.on_cpu) if log.on_cpu is not None else (len(made.operators), 0)
     if (on_gpu, on_cpu) != said:

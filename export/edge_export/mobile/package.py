@@ -25,11 +25,12 @@ from edge_quantize.ingest.tflite import read_tflite
 from .check import Checked, Progress, check, unsaid
 from .delegation import backend_log, delegates_json, observed, predict, refusals
 from .drift import drift
-from .golden import golden, half_report
+from .golden import blind, golden, half_report
 from .model import Delegation, MobileModel, Package, Target, Variant, Verdict
 from .probe import Probe, from_samples, pseudo_random
 from .shapes import Shapes, with_shapes
 from .source import mobile_model, signatures
+from .taken import the_cpus
 from .variants import alternatives, default_variant, make
 from .verdict_file import VERDICT_FILE, verdict_text
 from .wording import UNCHECKED_METAL
@@ -37,6 +38,10 @@ from .wording import UNCHECKED_METAL
 DELEGATES_FILE = "delegates.json"
 KEPT = ("Frameworks",)  # where an app developer puts TensorFlow Lite's, see the package's README
 SAMPLES = 16  # pseudo-random ones, where nobody gives any
+_BLIND = (
+    "every output value of every sample is at an end of its range, so that neither this check nor "
+    "the package's own test shows a small error: give samples of real use (--data)"
+)
 # Target -> (module, function) that writes its files. A new target is one row.
 WRITERS: Mapping[Target, tuple[str, str]] = {
     Target.ANDROID_GPU: ("edge_export.mobile.android", "write_android"),
@@ -65,7 +70,8 @@ class Wishes:
     `precision`: the variant, None for the default. `samples`: what GPU and CPU are compared on,
     loaded for the model as it is given; None for `count` pseudo-random ones. `labels`: class names
     of the output. `shapes`: sizes of inputs that the model leaves open, by the input's name.
-    `check`: without it nothing is run, and the package says so.
+    `check`: without it nothing is run, and the package says so. `remarks`: what is to be said of
+    the model file, such as what its conversion changed; they become notes of the verdict.
     """
 
     precision: Variant | None = None
@@ -74,6 +80,7 @@ class Wishes:
     labels: tuple[str, ...] = ()
     shapes: Shapes = field(default_factory=dict)
     check: bool = True
+    remarks: tuple[str, ...] = ()
 
 
 def prepare(
@@ -100,7 +107,7 @@ def prepare(
     half, runs = None, None
     delegation = predict(model.content, target)
     if not wishes.check:
-        verdict = _unchecked(model)
+        verdict = _unchecked(model, target, delegation)
     else:
         checked = check(model, probe, driver=driver, progress=progress)
         runs = checked.runs
@@ -111,14 +118,17 @@ def prepare(
             verdict = replace(verdict, works=works)
     if runs is not None:
         progress(0, 1, "simulating float16 arithmetic")
-        half = half_report(model, probe)
+        half = half_report(model, probe, runs.cpu)
         verdict = replace(verdict, drift=drift(given, model, probe, runs.cpu), half=half)
+        if blind(read_tflite(model.content), runs.cpu):
+            verdict = replace(verdict, notes=(*verdict.notes, _BLIND))
     verdict = replace(
         verdict,
-        notes=(*made.notes, *verdict.notes, *_half_notes(half)),
+        notes=(*wishes.remarks, *made.notes, *verdict.notes, *_half_notes(half)),
         limits=_limits(target, model, verdict, driver),
     )
-    expected = golden(model, probe, verdict.outputs, None if runs is None else runs.cpu[0])
+    answers = () if runs is None else runs.cpu
+    expected = golden(model, probe, verdict.outputs, answers)
     return Package(target, model, delegation, verdict, expected)
 
 
@@ -217,15 +227,20 @@ def _on_target(verdict: Verdict, target: Target, delegation: Delegation) -> Verd
         return replace(verdict, why=why, problems=(*lines, *unexplained))
     if not (verdict.right and foreign and lines):
         return verdict
-    kinds = ", ".join(sorted({each.op for each in delegation.refused if each.alone}))
-    share = f"{len(delegation.refused)} of {len(delegation.operators)}"
     return replace(
         verdict,
         state="refused",
-        why=f"by its rules the Metal delegate does not take {kinds} ({share} operators would be "
-        f"the CPU's); right on WebGPU, which does: {verdict.why}",
+        why=f"{_by_rules(target, delegation)}; right on WebGPU, which does: {verdict.why}",
         problems=lines,
     )
+
+
+def _by_rules(target: Target, delegation: Delegation) -> str:
+    """What the target's rules refuse, and how much of the model would then be the CPU's."""
+    which = "Metal delegate" if target is Target.IOS_METAL else "GPU"
+    kinds = ", ".join(sorted({each.op for each in delegation.refused if each.alone}))
+    share = the_cpus(len(delegation.refused), len(delegation.counted))
+    return f"by its rules the {which} does not take {kinds} ({share})"
 
 
 def _works(
@@ -264,19 +279,24 @@ def _half_notes(half: HalfReport | None) -> tuple[str, ...]:
     return (note,)
 
 
-def _unchecked(model: MobileModel) -> Verdict:
+def _unchecked(model: MobileModel, target: Target, delegation: Delegation) -> Verdict:
+    lines = tuple(refusals(delegation))
+    why = "nobody looked whether a GPU computes it rightly (--skip-check)"
+    if lines:
+        why += f"; {_by_rules(target, delegation)}"
     return Verdict(
         state="unchecked",
-        why="nobody looked whether a GPU computes it rightly (--skip-check)",
+        why=why,
         variant=model.variant,
         outputs=(),
-        on_gpu=0,
-        operators=len(read_tflite(model.content).operators),
+        on_gpu=None,
+        operators=len(delegation.counted),
         adapter=None,
         arithmetic=None,
         samples=0,
         source="none",
         runtime=f"ai-edge-litert {version('ai-edge-litert')}",
+        problems=lines,
     )
 
 

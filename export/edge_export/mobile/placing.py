@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from edge_quantize.graph.model import Graph
 
-from .model import Delegation, Place, Placement
+from .apart import computing
+from .model import NOT_ITS_OWN, Delegation, Place, Placement
 from .partitions import largest, partitions, transfers
 from .rules import Refused, float16_constants, refused
 
@@ -54,7 +55,8 @@ def all_on_cpu(
     graph: Graph, reasons: Mapping[int, Refused], source: str, *, observed: bool = False
 ) -> Delegation:
     """The delegation of a model that the GPU refuses whole."""
-    return _delegation(graph, set(), Refusals(reasons, {}), source, observed)
+    found = Refusals(reasons, {})
+    return _delegation(graph, set(), found, source, observed, whole=True)
 
 
 def _delegation(
@@ -64,11 +66,17 @@ def _delegation(
     source: str,
     observed: bool,
     notes: tuple[str, ...] = (),
+    whole: bool = False,
 ) -> Delegation:
     parts = partitions(graph, chosen)
     places = [Place.GPU if part[0] in chosen else Place.CPU for part in parts]
     part_of = {position: number for number, part in enumerate(parts) for position in part}
+    for position, refusal in refusals.reasons.items():
+        if refusal.code == "float16-unpacked":
+            part_of[position] = _with_readers(graph, position, part_of, places)
+    numbers = {old: new for new, old in enumerate(sorted(set(part_of.values())))}
     operators = []
+    computes = {operator.index for operator in computing(graph)}
     for position, operator in enumerate(graph.operators):
         reason = refusals.reasons.get(position)
         operators.append(
@@ -77,14 +85,18 @@ def _delegation(
                 name=graph.layer_name(operator),
                 op=operator.op,
                 place=places[part_of[position]],
-                partition=part_of[position],
+                partition=numbers[part_of[position]],
                 reason=reason.why if reason else "",
                 mend=reason.mend if reason else "",
                 code=reason.code if reason else "",
                 words=refusals.words.get(position, ""),
+                unpacks=operator.index not in computes and not _itself(reason, whole),
             )
         )
-    moves = transfers(graph, parts, places, float16_constants(graph))
+    moves = tuple(
+        replace(move, source=numbers[move.source], to=numbers[move.to])
+        for move in transfers(graph, parts, places, float16_constants(graph))
+    )
     return Delegation(
         operators=tuple(operators),
         transfers=tuple(dict.fromkeys(move.tensor for move in moves)),
@@ -93,6 +105,23 @@ def _delegation(
         observed=observed,
         notes=(*_notes(graph), *notes),
     )
+
+
+def _itself(reason: Refused | None, whole: bool) -> bool:
+    """Whether an operator is refused for what it is; not where the model is refused as a whole."""
+    if reason is None or reason.code in NOT_ITS_OWN:
+        return False
+    return not whole or reason.code == "no-kernel"
+
+
+def _with_readers(
+    graph: Graph, position: int, part_of: Mapping[int, int], places: Sequence[Place]
+) -> int:
+    """The partition that what unpacks weights goes with: the first of the CPU's that reads them,
+    since only there it runs, else the first of the GPU's."""
+    made = set(graph.operators[position].outputs)
+    found = [part_of[p] for p, o in enumerate(graph.operators) if made & set(o.inputs)]
+    return min(found, key=lambda part: (places[part] is Place.GPU, part), default=part_of[position])
 
 
 def _unpacking(graph: Graph) -> set[int]:

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from edge_export.errors import MobileError
 from edge_quantize.graph import Graph
 from edge_quantize.half import tables
+from edge_quantize.reference import lacks_kernel
 
 from .model import MobileModel
 from .source import mobile_model
@@ -62,9 +63,7 @@ def with_shapes(model: MobileModel, graph: Graph, shapes: Shapes) -> MobileModel
 def _resized(model: MobileModel, wanted: Mapping[int, tuple[int, ...]]) -> MobileModel:
     """LiteRT says what every other shape becomes; the file then says so too."""
     try:
-        interpreter = Interpreter(
-            model_content=model.content, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-        )
+        interpreter = _interpreter(model.content)
         for index, shape in wanted.items():
             interpreter.resize_tensor_input(index, shape)
         interpreter.allocate_tensors()
@@ -83,6 +82,19 @@ def _resized(model: MobileModel, wanted: Mapping[int, tuple[int, ...]]) -> Mobil
         if index in found:
             tensor.shape = np.array(found[index], np.int32)
     return mobile_model(tables.packed(file), model.name, model.variant, model.labels)
+
+
+def _interpreter(content: bytes) -> Interpreter:
+    kinds = OpResolverType
+    try:
+        return Interpreter(model_content=content, experimental_op_resolver_type=kinds.BUILTIN_REF)
+    except (RuntimeError, ValueError) as error:
+        if not lacks_kernel(error):
+            raise
+        return Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
 
 
 def _unfit(model: MobileModel, wanted: Mapping[int, tuple[int, ...]], why: str) -> MobileError:

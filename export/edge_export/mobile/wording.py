@@ -60,7 +60,7 @@ def checked_words(verdict: Verdict) -> str:
     if not compared(verdict):
         by = one_line(", ".join(filter(None, [verdict.runtime, verdict.adapter])))
         return f"nothing was compared, because the GPU backend ({by}) did not run the model"
-    parts = [f"{verdict.samples} samples ({verdict.source})"]
+    parts = [f"{verdict.samples} sample{'s' * (verdict.samples != 1)} ({verdict.source})"]
     if verdict.adapter:
         parts.append(f"on {verdict.adapter}")
     if verdict.arithmetic:

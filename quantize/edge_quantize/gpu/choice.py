@@ -53,7 +53,10 @@ def choose_driver() -> Choice:
 @cache
 def _chosen(named: str, _environment: tuple[str, ...]) -> Choice:
     if named == "none":
-        raise GpuUnavailableError(f"{ENVIRONMENT}=none: no GPU is to be used here")
+        raise GpuUnavailableError(
+            f"{ENVIRONMENT}=none: no GPU is to be used here; unset {ENVIRONMENT} (or set it to "
+            '"swiftshader" or to a driver\'s manifest) to use one'
+        )
     if named not in ("", "swiftshader"):
         return Choice(_tried(driver_of(Path(named)), f"{ENVIRONMENT}={named}"))
     users = named_by_user() if not named else None

@@ -2,6 +2,7 @@
 
 from .quantized_variant import Int8Variant, int8_variant
 from .report import HalfLayer, HalfOutput, HalfReport, half_json, half_lines, sums_text
+from .saturation import margins, saturated
 from .simulate import simulate_half
 from .weights import Float16Result, float16_weights
 from .widened import FloatVariant, float_variant
@@ -18,6 +19,8 @@ __all__ = [
     "half_json",
     "half_lines",
     "int8_variant",
+    "margins",
+    "saturated",
     "simulate_half",
     "sums_text",
 ]

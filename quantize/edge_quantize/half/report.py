@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+# From this share of saturated values on, a small difference says little.
+MOSTLY = 0.5
 SUMS = {"single": "float32", "half": "float16"}
 
 
@@ -44,13 +46,15 @@ class HalfLayer:
 class HalfOutput:
     """An output of the model, in real numbers; `agreement` is the fraction of samples with the same
     argmax, None for an output that is no vector of two or more. `finite` says that float16 gave no
-    infinity or NaN where float32 gave none."""
+    infinity or NaN where float32 gave none. `saturated` is the share of values that lie at an end
+    of their range (see `saturation`), where a difference does not show."""
 
     name: str
     max_abs: float
     relative: float
     agreement: float | None
     finite: bool
+    saturated: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,16 +115,19 @@ def half_json(report: HalfReport) -> dict[str, Any]:
 def half_lines(report: HalfReport) -> tuple[str, ...]:
     """A few lines for people: what overflows first, how far the outputs are, what is left out."""
     sums = SUMS[report.accumulate]
-    lines = [f"float16 arithmetic, sums in {sums} (modelled, {report.samples} samples):"]
+    samples = f"{report.samples} sample{'s' * (report.samples != 1)}"
+    lines = [f"float16 arithmetic, sums in {sums} (modelled, {samples}):"]
     first = report.first_overflow
     if first is not None:
         lines.append(
             f"  layer '{first.name}' ({first.op}) passes 65504: {first.overflowed} values in "
-            f"{first.overflowed_samples} of {report.samples} samples become infinite"
+            f"{first.overflowed_samples} of {samples} become infinite"
         )
     for output in report.outputs:
         agreement = "" if output.agreement is None else f", same class in {output.agreement:.0%}"
         far = f"off by {output.relative:.1e} of its largest value{agreement}"
+        if output.saturated >= MOSTLY:
+            far += f"; {output.saturated:.0%} of its values are at an end of their range"
         if not output.finite:
             far = "infinite or NaN where float32 is not"
         lines.append(f"  output '{output.name}': {far}")

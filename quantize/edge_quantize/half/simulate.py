@@ -28,6 +28,7 @@ from .arithmetic import halved
 from .differences import Difference, agreement, relative
 from .layers import activated, half_layer
 from .report import SUMS, HalfLayer, HalfOutput, HalfReport
+from .saturation import saturated
 from .weights import float16_fault
 from .widened import float_variant
 
@@ -309,6 +310,7 @@ class _Run:
             relative(found.chained, found.largest),
             agreement(exact, half),
             found.overflowed == 0,
+            saturated(self.source, self.source.outputs[self.graph.outputs.index(index)], exact),
         )
 
 

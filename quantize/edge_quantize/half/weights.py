@@ -77,7 +77,8 @@ def float16_fault(values: npt.NDArray[np.generic]) -> str:
     if infinite.any():
         largest = float(np.abs(exact[infinite]).max())
         count = int(infinite.sum())
-        return f"{count} values pass 65504, up to {largest:g}: float16 would make them infinite"
+        which = "1 value passes" if count == 1 else f"{count} values pass"
+        return f"{which} 65504, up to {largest:g}: float16 would make them infinite"
     norm, lost = float(np.linalg.norm(exact)), float(np.linalg.norm(exact - rounded))
     if lost > HALF_ROUNDING * norm:
         largest = float(np.abs(exact).max())

@@ -16,10 +16,13 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 
 def main(model: str, folder: str, samples: str) -> None:
-    interpreter = Interpreter(
-        model_path=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-    )
-    interpreter.allocate_tensors()
+    try:
+        interpreter = _ready(model, OpResolverType.BUILTIN_REF)
+    except (RuntimeError, ValueError) as error:
+        if "Didn't find op for builtin opcode" not in str(error):
+            raise
+        # The reference kernels lack ROUND, CEIL, ELU and a few more.
+        interpreter = _ready(model, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
     results = {}
     with np.load(Path(folder, "inputs.npz"), allow_pickle=False) as inputs:
         for number in range(int(samples)):
@@ -30,6 +33,12 @@ def main(model: str, folder: str, samples: str) -> None:
             for i, details in enumerate(interpreter.get_output_details()):
                 results[f"{number}_{i}"] = interpreter.get_tensor(details["index"])
     np.savez(Path(folder, "outputs.npz"), **results)
+
+
+def _ready(model: str, kind: OpResolverType) -> Interpreter:
+    interpreter = Interpreter(model_path=model, experimental_op_resolver_type=kind)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 if __name__ == "__main__":

@@ -178,14 +178,15 @@ def _found(verdict: Verdict) -> str:
     """What the check found wrong, and what works; a list."""
     found = [] if verdict.first_wrong is None else [first_wrong_words(verdict.first_wrong)]
     found += [f"The backend warned: {each}" for each in verdict.warnings]
-    found += [f"Refused: {each}" for each in verdict.problems]
+    refused = "The rules refuse" if verdict.state == "unchecked" else "Refused"
+    found += [f"{refused}: {each}" for each in verdict.problems]
     found.append(works_words(verdict))
     return "\n".join(paragraph(comment(sentence(each)), "- ", "  ") for each in found if each)
 
 
 def _placed(package: Package) -> str:
     delegation = package.delegation
-    total, refused = len(delegation.operators), len(delegation.refused)
+    total, refused = len(delegation.counted), len(delegation.refused)
     said = f"all {total} operators" if not refused else f"{total - refused} of {total} operators"
     takes = "takes" if delegation.observed else "is expected to take"
     text = (

@@ -113,9 +113,10 @@ def _row(kind: str, port: SwiftPort) -> str:
 
 def _delegation(source: Source) -> str:
     delegation = source.package.delegation
-    total, refused = len(delegation.operators), delegation.refused
+    total, refused = len(delegation.counted), delegation.refused
     if not refused:
-        lines = [f"All {total} operators are expected to run on the GPU."]
+        all_of = "The only operator is" if total == 1 else f"All {total} operators are"
+        lines = [f"{all_of} expected to run on the GPU."]
     else:
         found, between = causes(delegation), len(delegation.transfers)
         tensors = "1 tensor goes" if between == 1 else f"{between} tensors go"
@@ -157,7 +158,8 @@ def _checked(source: Source) -> str:
         if said:
             lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in said), ""]
     if verdict.problems:
-        lines += ["Refused for:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
+        title = "The rules refuse" if verdict.state == "unchecked" else "Refused for"
+        lines += [f"{title}:", "", *(f"- {sentence(each)}" for each in verdict.problems), ""]
     lines += ["What this leaves open:", ""]
     lines += [f"- {sentence(limit)}" for limit in verdict.limits]
     lines += [
