@@ -125,7 +125,7 @@ def test_json_goes_to_stdout_and_the_rest_to_stderr(capsys: pytest.CaptureFixtur
     said = json.loads(answer.out)
     assert said["state"] == "unchecked"
     assert said["directory"] == "net_android-gpu"
-    assert "verdict.json" in said["files"]
+    assert "delegates.json" in said["files"]
     assert said["delegates"]["operators"]
     assert "UNCHECKED" in answer.err
 
