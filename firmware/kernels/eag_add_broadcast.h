@@ -1,7 +1,7 @@
 /* ADD and SUB of two tensors, or of a tensor and a constant, in every way that shapes broadcast.
  *
- * A template: who includes it defines EAG_ELEMENT, EAG_PARAMS (the struct of the parameters),
- * EAG_NAME (of a function, from its middle part) and add_one, which is declared below. */
+ * A template: who includes it defines EAG_ELEMENT, EAG_PARAMS (the struct of the parameters) and
+ * add_one, which is declared below. */
 #ifndef EAG_ADD_BROADCAST_H
 #define EAG_ADD_BROADCAST_H
 
@@ -37,33 +37,6 @@ EAG_INLINE void add(const EAG_PARAMS *p, const EAG_ELEMENT *in0, const EAG_ELEME
       }
     }
   }
-}
-
-void EAG_NAME(add)(const EAG_PARAMS *p, const void *in0, const void *in1, void *out,
-                   void *scratch) {
-  (void)scratch;
-  add(p, in0, in1, out, 1, 1);
-}
-
-void EAG_NAME(add_constant)(const EAG_PARAMS *p, const void *in0, void *out, void *scratch) {
-  (void)scratch;
-  add(p, in0, p->constant, out, 1, 1);
-}
-
-void EAG_NAME(sub)(const EAG_PARAMS *p, const void *in0, const void *in1, void *out,
-                   void *scratch) {
-  (void)scratch;
-  add(p, in0, in1, out, 1, -1);
-}
-
-void EAG_NAME(sub_constant)(const EAG_PARAMS *p, const void *in0, void *out, void *scratch) {
-  (void)scratch;
-  add(p, in0, p->constant, out, 1, -1);
-}
-
-void EAG_NAME(sub_from_constant)(const EAG_PARAMS *p, const void *in0, void *out, void *scratch) {
-  (void)scratch;
-  add(p, in0, p->constant, out, -1, 1);
 }
 
 #endif
