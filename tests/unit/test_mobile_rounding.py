@@ -23,6 +23,7 @@ from edge_export.mobile.source import mobile_model
 from edge_quantize.gpu import GpuSession
 from edge_quantize.gpu.session import GpuRun
 from edge_quantize.graph import Graph
+from edge_quantize.graph.builder import GraphBuilder
 from edge_quantize.graph.writer import write_tflite
 from edge_quantize.ingest.tflite import read_tflite
 
@@ -66,6 +67,25 @@ def test_an_operator_that_is_itself_off_by_more_than_a_step_is_no_rounding(
     with opened(write_tflite(graph)) as session:
         found: list[Outputs] = [run_in_order(session, graph, row) for row in rows]
     assert only_rounding(graph, rows, found, opened, Tolerance()) is right
+
+
+def test_steps_that_all_go_one_way_are_no_rounding() -> None:
+    b = GraphBuilder("wide")
+    x = b.input("x", (1, 8, 8, 3), scale=0.05)
+    w = b.weights(
+        "w", np.random.default_rng(3).integers(-60, 61, (8, 3, 3, 3), np.int8), [0.01] * 8
+    )
+    graph = read_tflite(write_tflite(b.build([b.conv_2d(x, w, None, 0.4, 0)])))
+    rows = rows_of(graph)
+    for steps, right in ((0, True), (1, False)):
+        kind = on_the_cpu(steps)
+
+        def opened(content: bytes, kind: type[Skewed] = kind) -> GpuSession:
+            return kind(content, ("cpu",))
+
+        with opened(write_tflite(graph)) as session:
+            found: list[Outputs] = [run_in_order(session, graph, row) for row in rows]
+        assert only_rounding(graph, rows, found, opened, Tolerance()) is right
 
 
 def test_outputs_that_the_parts_do_not_make_are_no_rounding() -> None:
