@@ -75,7 +75,8 @@ def test_steps_that_all_go_one_way_are_no_rounding() -> None:
     w = b.weights(
         "w", np.random.default_rng(3).integers(-60, 61, (8, 3, 3, 3), np.int8), [0.01] * 8
     )
-    graph = read_tflite(write_tflite(b.build([b.conv_2d(x, w, None, 0.4, 0)])))
+    y = b.conv_2d(x, w, b.bias("b", np.arange(8), x, w), 0.4, 0)
+    graph = read_tflite(write_tflite(b.build([y])))
     rows = rows_of(graph)
     for steps, right in ((0, True), (1, False)):
         kind = on_the_cpu(steps)
