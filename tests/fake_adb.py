@@ -1,15 +1,13 @@
 """A stand-in for adb with a phone behind it, for machines that have none.
 
     phone = FakePhone(tmp_path)        # then set PATH, and FAKE_ADB to phone.home
-    phone.set(plays={"gpu": "part"})   # what happens; see `_PLAYS`
+    phone.set(plays={"gpu": "part"})   # what the app does; see `fake_app`
 
 `adb` takes the real one's arguments and answers in its words (platform-tools 29 to 34). A command
 for the phone's shell goes through a real shell, with the phone's programs (getprop, pm, am, logcat,
 ...) in front on PATH and its folders under `home`, so that quoting and paths are those of the real
 thing. `am start` starts a process that writes the benchmark app's lines into the phone's log, with
-pauses, and `logcat` follows that log in the format threadtime. The words of the app and of the GPU
-delegate are those of tensorflow/lite (tools/benchmark, tools/delegates, delegates/gpu) and of logs
-that users reported.
+pauses, and `logcat` follows that log in the format threadtime.
 """
 
 from __future__ import annotations
@@ -91,7 +89,7 @@ class FakePhone:
             "dumpsys-battery": "Current Battery Service state:\n  USB powered: true\n  level: 83\n"
             "  scale: 100\n  voltage: 4321\n  temperature: 287\n  technology: Li-ion\n",
             "dumpsys-power": f"POWER MANAGER (dumpsys power)\n  mWakefulness={state['wake']}\n",
-            "dumpsys-thermalservice": _thermal(thermal) if thermal is not None else "",
+            "dumpsys-thermalservice": thermal_answer(thermal) if thermal is not None else "",
         }
         for name, text in answers.items():
             (self.home / "answers" / name).write_text(text, encoding="utf-8")
@@ -130,7 +128,7 @@ def make_apk(path: Path, package: str = PACKAGE) -> Path:
     return path
 
 
-def _thermal(status: int) -> str:
+def thermal_answer(status: int) -> str:
     return f"IsStatusOverride: false\nThermal Status: {status}\nCached temperatures:\n"
 
 
@@ -173,10 +171,7 @@ def _app_pid(home: Path) -> int | None:
     return pid
 
 
-# --- what runs as `adb`, and as the phone's programs -----------------------------------------
-
-
-class _Phone:
+class Phone:
     def __init__(self) -> None:
         self.home = Path(os.environ["FAKE_ADB"])
         self.state = json.loads((self.home / "state.json").read_text(encoding="utf-8"))
@@ -191,7 +186,7 @@ class _Phone:
                 log.write(_line(pid, level, tag, text))
 
 
-def adb(phone: _Phone, arguments: list[str]) -> int:
+def adb(phone: Phone, arguments: list[str]) -> int:
     with (phone.home / "calls").open("a", encoding="utf-8") as calls:
         calls.write(json.dumps(arguments) + "\n")
     state = phone.state
@@ -233,15 +228,15 @@ def _fail(message: str, code: int = 1) -> int:
     return code
 
 
-def _inside(phone: _Phone, text: str) -> str:
+def inside_path(phone: Phone, text: str) -> str:
     return text.replace("/data/", f"{phone.home}/data/")
 
 
-def _outside(phone: _Phone, text: str) -> str:
+def _outside(phone: Phone, text: str) -> str:
     return text.replace(f"{phone.home}/data/", "/data/")
 
 
-def _shell(phone: _Phone, arguments: list[str]) -> int:
+def _shell(phone: Phone, arguments: list[str]) -> int:
     """Arguments are joined with spaces and given to the phone's shell, as adb does."""
     line = " ".join(arguments)
     environment = os.environ | {"PATH": f"{phone.home / 'bin'}:/usr/bin:/bin"}
@@ -253,7 +248,7 @@ def _shell(phone: _Phone, arguments: list[str]) -> int:
         print("* daemon started successfully *", flush=True)
     # Relayed, as adb does: when it is killed, what it ran on the phone holds none of our pipes.
     with subprocess.Popen(
-        ["/bin/sh", "-c", _inside(phone, line)], env=environment, stdout=subprocess.PIPE,
+        ["/bin/sh", "-c", inside_path(phone, line)], env=environment, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if old else None,
     ) as process:  # fmt: skip
         assert process.stdout is not None
@@ -265,13 +260,13 @@ def _shell(phone: _Phone, arguments: list[str]) -> int:
     return _fail("", 255) if phone.gone else 0 if old else code
 
 
-def _push(phone: _Phone, arguments: list[str]) -> int:
+def _push(phone: Phone, arguments: list[str]) -> int:
     source, target = arguments
     assert not source.startswith("-"), source
     size = Path(source).stat().st_size
     play = phone.state["plays"].get("push", "")
     if play == "full":
-        Path(_inside(phone, target)).write_bytes(Path(source).read_bytes()[: size // 2])
+        Path(inside_path(phone, target)).write_bytes(Path(source).read_bytes()[: size // 2])
         return _fail(
             f"adb: error: failed to copy '{source}' to '{target}': remote write failed: "
             "No space left on device"
@@ -283,13 +278,13 @@ def _push(phone: _Phone, arguments: list[str]) -> int:
     if play == "slow":
         time.sleep(30)
     content = Path(source).read_bytes()
-    Path(_inside(phone, target)).write_bytes(content[: size // 2] if play == "cut" else content)
+    Path(inside_path(phone, target)).write_bytes(content[: size // 2] if play == "cut" else content)
     print(f"[ 50%] {target}\r[100%] {target}\r", end="")
     print(f"{source}: 1 file pushed, 0 skipped. 21.4 MB/s ({size} bytes in 0.001s)")
     return 0
 
 
-def _install(phone: _Phone, arguments: list[str]) -> int:
+def _install(phone: Phone, arguments: list[str]) -> int:
     import shutil
     import zipfile
 
@@ -308,13 +303,13 @@ def _install(phone: _Phone, arguments: list[str]) -> int:
     return 0
 
 
-def log(phone: _Phone, arguments: list[str]) -> int:
+def log(phone: Phone, arguments: list[str]) -> int:
     assert arguments[:3] == ["-p", "i", "-t"], arguments
     phone.log(os.getpid(), "I", arguments[3], " ".join(arguments[4:]))
     return 0
 
 
-def logcat(phone: _Phone, arguments: list[str]) -> int:
+def logcat(phone: Phone, arguments: list[str]) -> int:
     text = " ".join(arguments)
     assert text.startswith("-v threadtime -b main -b system -b crash -T 1 "), text
     levels = dict(word.rsplit(":", 1) for word in text.split(" -T 1 ")[1].split())
@@ -342,7 +337,7 @@ def logcat(phone: _Phone, arguments: list[str]) -> int:
     return 1
 
 
-def am(phone: _Phone, arguments: list[str]) -> int:
+def am(phone: Phone, arguments: list[str]) -> int:
     if arguments[0] == "force-stop":
         _stop(phone)
         return 0
@@ -367,7 +362,7 @@ def am(phone: _Phone, arguments: list[str]) -> int:
     return 0
 
 
-def _stop(phone: _Phone) -> None:
+def _stop(phone: Phone) -> None:
     phone.log(1500, "I", "ActivityManager", f"Force stopping {PACKAGE} appid=10234 user=0: from "
               "pid 9")  # fmt: skip
     pid = _app_pid(phone.home)
@@ -378,171 +373,10 @@ def _stop(phone: _Phone) -> None:
     (phone.home / "app.pid").unlink(missing_ok=True)
 
 
-# --- the benchmark app -----------------------------------------------------------------------
-
-
-class _App:
-    def __init__(self, phone: _Phone, arguments: str) -> None:
-        self.phone, self.pid = phone, os.getpid()
-        self.arguments = dict(word.removeprefix("--").split("=", 1) for word in arguments.split())
-        self.gpu = self.arguments.get("use_gpu") == "true"
-        self.play = phone.state["plays"].get("gpu" if self.gpu else "cpu", "works")
-
-    def say(self, text: str, level: str = "I", tag: str = "tflite") -> None:
-        self.phone.log(self.pid, level, tag, text)
-        time.sleep(self.phone.state["pause"])
-
-    def system(self, text: str, tag: str = "ActivityManager", level: str = "I") -> None:
-        self.phone.log(1500, level, tag, text)
-
-    def run(self, arguments: str) -> None:
-        play = self.play
-        if play == "silent":
-            time.sleep(60)
-        # Another app with TensorFlow Lite, and an earlier run of this one: neither is ours.
-        self.phone.log(4242, "I", "tflite", "Inference timings in us: Init: 1, First inference: 1, "
-                       "Warmup (avg): 1, Inference (avg): 1")  # fmt: skip
-        self.phone.log(4242, "E", "tflite", "Failed to load model /sdcard/theirs.tflite")
-        self.say(f"Running TensorFlow Lite benchmark with args: {arguments}",
-                 tag="tflite_BenchmarkModelActivity")  # fmt: skip
-        if play == "java crash":
-            self._java_crash()
-            return
-        self.say("Log parameter values verbosely: [0]")
-        self.say(f"Min num runs: [{self.arguments['num_runs']}]")
-        self.say(f"Graph: [{self.arguments['graph']}]")
-        if self.gpu:
-            self.say("Use gpu: [1]")
-        if not self._load():
-            return
-        if self.gpu and not self._delegate():
-            return
-        self._measure()
-        time.sleep(60)  # the process stays, as a cached one
-
-    def _java_crash(self) -> None:
-        for text in (
-            "FATAL EXCEPTION: main",
-            f"Process: {PACKAGE}, PID: {self.pid}",
-            'java.lang.UnsatisfiedLinkError: dlopen failed: library "libbenchmark.so" not found',
-            "\tat java.lang.Runtime.loadLibrary0(Runtime.java:1082)",
-        ):
-            self.say(text, "E", "AndroidRuntime")
-        self.system(f"Process {PACKAGE} (pid {self.pid}) has died: fg  TOP ")
-
-    def _load(self) -> bool:
-        graph = self.arguments["graph"]
-        content = Path(_inside(self.phone, graph)).read_bytes()
-        if content[4:8] != b"TFL3" or self.play == "no load":
-            self.say(f"The model is not a valid Flatbuffer file {graph}", "E")
-            self.say(f"Failed to load model {graph}", "E")
-            return False
-        self.say(f"Loaded model {graph}")
-        self.say("Initialized TensorFlow Lite runtime.")
-        return True
-
-    def _delegate(self) -> bool:
-        play = self.play
-        if play == "unsupported":
-            self.say("GPU acceleration is unsupported on this platform.", "W")
-            return True
-        self.say("Created TensorFlow Lite delegate for GPU.")
-        self.say("GPU delegate created.")
-        if play in ("part", "none", "part, old"):
-            split = "23 operations will run on the GPU, and the remaining 8"
-            if play == "none":
-                split = "No operations will run on the GPU, and all 31"
-            self.say(
-                "Following operations are not supported by GPU delegate:\n"
-                "UNPACK: Operation is not supported.\nARG_MAX: INT64 is not supported.\n"
-                f"{split} operations will run on the CPU.",
-                "E",
-            )
-        if play == "fails":
-            for text in (
-                "Can not open OpenCL library on this device - dlopen failed: library not found",
-                "Falling back to OpenGL",
-                "TfLiteGpuDelegate Init: No shader implementation for transpose",
-                "TfLiteGpuDelegate Prepare: delegate is not initialized",
-                "Node number 31 (TfLiteGpuDelegateV2) failed to prepare.",
-                "Restored original execution plan after delegate application failure.",
-                "Failed to apply GPU delegate.",
-            ):
-                self.say(text, "E")
-            return False
-        kernels = {"none": 0, "part": 2, "part, old": 2}.get(play, 1)
-        if kernels:
-            taken = 23 if kernels == 2 else 31
-            self.say(
-                f"Replacing {taken} out of 31 node(s) with delegate (TfLiteGpuDelegateV2) node, "
-                f"yielding {2 * kernels - 1} partitions for subgraph 0 (main)."
-            )
-            self.say("Initialized OpenCL-based API.")
-        self.say(f"Created {kernels} GPU delegate kernels.")
-        if play == "unsaid":
-            return True
-        how = {0: "not be", 1: "be completely", 2: "be partially"}[kernels]
-        begin = "Explicitly applied GPU delegate, and" if kernels else (
-            "Though GPU delegate is explicitly applied,"
-        )  # fmt: skip
-        end = " w/ 2 delegate kernels." if kernels == 2 else "."
-        self.say(f"{begin} the model graph will {how} executed by the delegate{end}")
-        return True
-
-    def _measure(self) -> None:
-        play, home = self.play, self.phone.home
-        seconds = self.arguments["max_secs"]
-        self.say("The input model file size (MB): 0.0123")
-        self.say("Initialized session in 12.345ms.")
-        self.say(f"Running benchmark for at least {self.arguments['warmup_runs']} iterations and "
-                 f"at least 0.5 seconds but terminate if exceeding {seconds} seconds.")  # fmt: skip
-        if play == "slow":
-            time.sleep(60)
-        self.say("count=9 first=9050 curr=5000 min=4900 max=9050 avg=5600.5 std=1200\n")
-        self.say(f"Running benchmark for at least {self.arguments['num_runs']} iterations and "
-                 f"at least 1 seconds but terminate if exceeding {seconds} seconds.")  # fmt: skip
-        if play == "unplugged":
-            (home / "gone").touch()
-            time.sleep(60)
-        elif play == "adb killed":
-            os.kill(int((home / "logcat.pid").read_text()), signal.SIGKILL)
-            time.sleep(60)
-        elif play == "native crash":
-            self.say(f"Fatal signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10 in tid "
-                     f"{self.pid} (low.lite.benchm), pid {self.pid} (low.lite.benchm)",
-                     "F", "libc")  # fmt: skip
-            self.system("*** *** *** *** *** *** ***", "DEBUG", "F")
-            return
-        elif play == "no memory":
-            self.system(f"Kill '{PACKAGE}' ({self.pid}), uid 10234, oom_score_adj 0 to free "
-                        "812344kB rss", "lowmemorykiller")  # fmt: skip
-            return
-        elif play == "invoke fails":
-            self.say("Node number 3 (TfLiteGpuDelegateV2) failed to invoke.", "E")
-            return
-        elif play == "hot":
-            (home / "answers/dumpsys-thermalservice").write_text(_thermal(3))
-        average = 1234.5 if self.gpu else 4938
-        tail = (
-            "" if "old" in play else f" p5={average - 50} median={average - 4} p95={average + 80}"
-        )
-        self.say(f"count=207 first=5000 curr=4900 min=4800 max=6100 avg={average} std=75{tail}\n")
-        self.say(f"Inference timings in us: Init: 12345, First inference: 9050, Warmup (avg): "
-                 f"5600.5, Inference (avg): {average}")  # fmt: skip
-        if play == "no memory line":
-            time.sleep(60)
-        self.say("Note: as the benchmark tool itself affects memory footprint, the following is "
-                 "only APPROXIMATE to the actual memory footprint of the model at runtime. Take "
-                 "the information at your discretion.")  # fmt: skip
-        words = ("Peak memory footprint (MB): " if "old" in play else
-                 "Memory footprint delta from the start of the tool (MB): ")  # fmt: skip
-        self.say(f"{words}init=3.5 overall=7.25")
-
-
-def app(phone: _Phone, arguments: list[str]) -> int:
-    _App(phone, arguments[0]).run(arguments[0])
-    return 0
-
-
 def main() -> None:
-    sys.exit(globals()[sys.argv[1]](_Phone(), sys.argv[2:]))
+    name, phone = sys.argv[1], Phone()
+    if name == "app":
+        from fake_app import app  # which imports this module
+
+        sys.exit(app(phone, sys.argv[2:]))
+    sys.exit(globals()[name](phone, sys.argv[2:]))
