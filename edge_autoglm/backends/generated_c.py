@@ -19,6 +19,9 @@ DEFAULT_BOARD = "stm32f746"
 
 
 class GeneratedC(Backend):
+    """The ahead-of-time C for a board, built with this machine's compiler and loaded; int8 models
+    that the exporter takes. Compared with `tflite_micro`, whose arithmetic it has."""
+
     name = "c"
     title = "the generated C on this machine"
     judge = Judge.MICRO

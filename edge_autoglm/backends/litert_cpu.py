@@ -12,6 +12,9 @@ from .model import RunModel
 
 
 class LiteRtCpu(Backend):
+    """LiteRT's CompiledModel with XNNPACK on one thread: the reference of the others, and the last
+    resort."""
+
     name = "litert-cpu"
     title = "LiteRT on the CPU"
     judge = Judge.LITERT

@@ -30,6 +30,9 @@ from .model import RunModel
 
 
 class LiteRtGpu(Backend):
+    """LiteRT's CompiledModel on the GPU alone. A GPU in software is for checking: "auto" leaves it
+    out."""
+
     name = "litert-gpu"
     title = "LiteRT on the GPU"
     judge = Judge.LITERT

@@ -6,6 +6,8 @@ from .onnx_session import OnnxRuntime
 
 
 class OnnxRocm(OnnxRuntime):
+    """ONNX Runtime on an AMD GPU, through MIGraphX, or ROCm in older releases."""
+
     name = "onnx-rocm"
     title = "ONNX Runtime on ROCm"
     providers = ("MIGraphXExecutionProvider", "ROCMExecutionProvider")

@@ -19,6 +19,9 @@ from .model import RunModel
 
 
 class VirtualBoard(Backend):
+    """The very firmware of a board on its virtual counterpart; times are the board's own,
+    modelled."""
+
     judge = Judge.MICRO
 
     def __init__(self, board: Board) -> None:

@@ -1,35 +1,23 @@
-"""A simulation of float16 arithmetic as a table by layer, and as a few lines."""
+"""A simulation of float16 arithmetic as a table by layer."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.table import Table
 
-from .tables import plural, table, wrapped
+from edge_quantize.half import HalfLayer, HalfReport, sums_text
 
-if TYPE_CHECKING:
-    from edge_quantize.half import HalfLayer, HalfReport
+from .tables import plural, table
 
 
 def half_table(report: HalfReport) -> Table:
     """One row a layer. "own" is what the layer itself adds, given float32 inputs; errors are
     relative to the layer's largest value."""
-    from edge_quantize.half import sums_text
-
     samples = plural(report.samples, "sample")
     return table(
         f"float16 arithmetic, sums in {sums_text(report)} (modelled, {samples})",
         [">#", "~layer", "~op", ">largest", ">past 65504", ">subnormal", ">error", ">own"],
         [_row(layer) for layer in report.layers],
     )
-
-
-def half_text(report: HalfReport) -> str:
-    """What is worth saying without the table, each line within the terminal's width."""
-    from edge_quantize.half import half_lines
-
-    return "\n".join(wrapped(line, indent="    ") for line in half_lines(report))
 
 
 def _row(layer: HalfLayer) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from edge_quantize.half import HalfReport, half_lines
 from edge_quantize.ingest.tflite import read_tflite
 
 from .delegates import delegates_lines, delegates_table
+from .half import half_table
 from .summary import short_names
 from .tables import percent, plural, size, table
 
@@ -52,6 +53,8 @@ def package_report(package: Package) -> Iterator[Table | str]:
     yield from (f"Note: {note}." for note in verdict.notes)
     if isinstance(verdict.half, HalfReport):
         yield from half_lines(verdict.half)
+        if verdict.half.first_overflow is not None:
+            yield half_table(verdict.half)
     if verdict.samples:
         yield f"Limits: {'; '.join(verdict.limits)}."
     yield delegates_table(package.delegation, f"Where {model.name} runs")

@@ -245,10 +245,3 @@ def readers(subgraph: Any) -> dict[int, list[Any]]:
             if index >= 0:
                 found.setdefault(index, []).append(operator)
     return found
-
-
-def each_tensor(model: Any) -> Iterator[tuple[Any, int, Any]]:
-    """(subgraph, index, tensor) of the whole file."""
-    for subgraph in model.subgraphs:
-        for index, tensor in enumerate(subgraph.tensors or []):
-            yield subgraph, index, tensor
