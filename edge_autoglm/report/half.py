@@ -28,6 +28,6 @@ def _row(layer: HalfLayer) -> tuple[object, ...]:
         f"{layer.largest:.3g}",
         layer.overflowed or None,
         layer.subnormal + layer.vanished or None,
-        f"{layer.relative:.0e}",
-        f"{layer.own_relative:.0e}",
+        "inf" if layer.overflowed else f"{layer.relative:.0e}",
+        "inf" if layer.own_overflowed else f"{layer.own_relative:.0e}",
     )

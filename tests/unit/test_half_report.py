@@ -40,6 +40,8 @@ def test_the_table_fits_and_says_what_is_modelled(
     text = "\n".join(lines)
     assert "sums in float32 (modelled, 4 samples)" in text
     assert "past 65504" in text
+    (loud,) = [line for line in lines if " mul " in line]
+    assert loud.split()[-2:] == ["inf", "inf"], "what overflows has no error of 0"
 
 
 def test_the_lines_name_the_layer_the_constant_and_the_output(report: HalfReport) -> None:
