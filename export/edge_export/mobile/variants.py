@@ -71,7 +71,8 @@ def _left(constants: Sequence[tuple[str, str]]) -> Iterator[str]:
     reasons = [why for _, why in constants]
     for why in dict.fromkeys(reasons):
         count = reasons.count(why)
-        yield f"{count} constant{'s stay' if count > 1 else ' stays'} float32: each {why}"
+        said = "constants stay float32: each" if count > 1 else "constant stays float32:"
+        yield f"{count} {said} {why}"
 
 
 def check_variant(source: MobileModel, variant: Variant | None, samples: Samples | None) -> None:
